@@ -1,0 +1,76 @@
+"""Data sets: one reader each, which turns a folder of files into a :class:`~lesionlib.Manifest`.
+
+A reader is a function ``read(folder, **options) -> Manifest``.  Other packages add theirs through
+the entry point group ``lesionlib.datasets``; a name of ours cannot be taken over.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lesionlib.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from lesionlib.manifest import Manifest
+
+GROUP = "lesionlib.datasets"
+OWN = {
+    "table": "lesionlib.datasets.table:read",
+    "mini_mias": "lesionlib.datasets.mini_mias:read",
+    "phantom": "lesionlib.datasets.phantom:read",
+}
+
+
+def _others() -> dict[str, EntryPoint]:
+    return {e.name: e for e in entry_points(group=GROUP) if e.name not in OWN}
+
+
+def names() -> list[str]:
+    """Names of the data sets that can be read, ours and those of installed packages."""
+    return sorted([*OWN, *_others()])
+
+
+def read(dataset: str, folder: Path | str | None, **options) -> Manifest:
+    """The manifest of a data set.
+
+    dataset : a name of :func:`names`.
+    folder : where its files lie.
+    options : passed to the reader as they are.
+
+    Raises InputError for an unknown name, a missing folder, an unknown option, and for whatever the
+    reader finds wrong with the files.
+    """
+    reader = _reader(dataset)
+    if folder is None or str(folder) == "":
+        raise InputError(f"no folder given for the data set '{dataset}'", "data.folder", "Name it")
+    folder = Path(folder).expanduser()
+    if dataset != "phantom" and not folder.is_dir():  # the phantom makes its folder
+        raise InputError("no such data folder", folder, "Check the path of the data")
+    _check_options(dataset, reader, options)
+    return reader(folder, **options)
+
+
+def _reader(dataset: str):
+    if dataset in OWN:
+        module, function = OWN[dataset].split(":")
+        return getattr(import_module(module), function)
+    others = _others()
+    if dataset not in others:
+        raise InputError(f"unknown data set '{dataset}'", "data.dataset", nearest(dataset, names()))
+    return others[dataset].load()
+
+
+def _check_options(dataset: str, reader, options: dict) -> None:
+    from inspect import Parameter, signature
+
+    parameters = signature(reader).parameters.values()
+    if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters][1:]
+    for name in options:
+        if name not in known:
+            remedy = nearest(name, known) if known else "It takes none"
+            raise InputError(f"the reader of '{dataset}' has no option '{name}'", "data.options", remedy)

@@ -1,0 +1,41 @@
+"""The one exception that a user meets for bad input.
+
+Everything that a user can get wrong (a path, a table, an outline, a setting) ends in an
+:class:`InputError` of one line: what is wrong, where, and what to do about it.  Anything else that
+is raised is a fault of the library.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+
+class InputError(Exception):
+    """Bad input, with its place and its remedy.
+
+    Parameters
+    ----------
+    what : the fact that is wrong, with its numbers ("patient P07 is in two splits").
+    where : the file, table row or setting in which it was found.
+    remedy : what the user does about it, as an imperative.
+    """
+
+    def __init__(self, what: str, where: object = "", remedy: str = ""):
+        self.what, self.where, self.remedy = str(what), str(where), str(remedy)
+        super().__init__(self.what, self.where, self.remedy)
+
+    def __str__(self) -> str:
+        place = f" ({self.where})" if self.where else ""
+        cure = f". {self.remedy}" if self.remedy else ""
+        return " ".join(f"{self.what}{place}{cure}".split())
+
+    # Jupyter prints the whole traceback of an exception unless it renders itself
+    def _render_traceback_(self) -> list[str]:
+        return [f"InputError: {self}"]
+
+
+def nearest(name: str, known) -> str:
+    """`"; did you mean 'patience'?"`, or the list of known names where none is near."""
+    known = sorted(map(str, known))
+    close = get_close_matches(str(name), known, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(known)

@@ -1,0 +1,321 @@
+"""The settings of an experiment, its folders and its seeds.
+
+An experiment is one YAML file under ``experiments/``.  It holds only what differs from the defaults
+written here, which are the values of Wu et al. 2020 where the paper gives one.  Unknown keys are
+refused with the nearest known one, so a misspelt setting can never be passed over in silence.
+
+Promises: two experiments differ by their YAML alone; the seed of every run is derived from the
+experiment's one seed and the run's own name, so that adding a run changes no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lesionlib.datasets.phantom.settings import PhantomSettings
+from lesionlib.errors import InputError, nearest
+
+Counts = tuple[int, int, int, int]
+Positive = Annotated[float, Field(gt=0)]
+Natural = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+PAPER_EPOCH: Counts = (20, 35, 5000, 4945)
+
+
+class Section(BaseModel):
+    """A block of settings: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    dataset: str = Field("table", description="name of the reader, see lesionlib.datasets.names()")
+    folder: str | None = Field(None, description="the data; LESIONLIB_DATA or DATA= go before it")
+    options: dict = Field(default_factory=dict, description="passed to the reader as they are")
+    validation_share: Share = Field(0.15, description="of the patients, where the set has no split")
+    test_share: Share = Field(0.25, description="of the patients, where the set has no split")
+
+
+class Canvas(Section):
+    rows: Natural = 2944
+    cols: Natural = 1920
+    cell: Natural = Field(64, description="px of a cell's side; maps are rows // cell by cols // cell")
+    scale: Positive = Field(1.0, description="canvas px per source px")
+    background: Literal["zero", "film"] = Field("zero", description="film: blanked off the breast")
+    buffer: int = Field(50, ge=0, description="px kept around the breast, but for the chest wall")
+
+    @property
+    def map_shape(self) -> tuple[int, int]:
+        return self.rows // self.cell, self.cols // self.cell
+
+    @model_validator(mode="after")
+    def _whole_cells(self):
+        if self.rows % self.cell or self.cols % self.cell:
+            raise ValueError(f"{self.rows} x {self.cols} px are not whole cells of {self.cell} px")
+        return self
+
+
+class Windows(Section):
+    side_min: Positive = Field(128.0, description="px of the canvas")
+    side_max: Positive = Field(384.0, description="px of the canvas")
+    angle: float = Field(30.0, ge=0, le=180, description="training: uniform in -angle..angle degrees")
+    angle_evaluation: float = Field(0.0, ge=0, le=180, description="the same at evaluation")
+    patch: Natural = Field(256, description="px of a patch's side")
+    min_overlap: Natural = Field(1, description="px of the outline that a lesion's window holds")
+    purity: bool = Field(True, description="refuse windows that touch both kinds of lesion")
+    breast_share: Share = Field(0.5, description="least share of breast, outside and negative")
+
+
+class Optimisation(Section):
+    """What the training engine needs, the same for the three networks."""
+
+    batch: Natural = 25
+    learning_rate: Positive | Literal["search"] = Field(1e-5, description="search: the best trial's")
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    epochs: Natural = Field(100, description="at most")
+    patience: Natural = Field(10, description="epochs without a rise of the validation AUC")
+
+
+class FLoc(Optimisation):
+    backbone: str = "densenet161"
+    initialisation: Literal["imagenet", "he", "file"] = "imagenet"
+    weights_file: str | None = None
+    h_activation: Literal["relu", "none"] = "relu"
+    epoch: Counts = Field(PAPER_EPOCH, description="malignant, benign, outside, negative windows")
+    runs: Natural = 3
+    flips: bool = Field(False, description="mirror patches up-down at random in training")
+    windows_validation: Natural = Field(10, description="windows per validation lesion, each epoch")
+
+
+class GMIC(Optimisation):
+    batch: Natural = 16
+    epochs: Natural = 50
+    width: Natural = Field(16, description="channels of the global network's first stage")
+    local_width: Natural = Field(64, description="channels of the local network's first stage")
+    crops: Natural = 6
+    crop: Natural = Field(256, description="px of a crop's side")
+    top_t: Share = Field(0.02, description="share of the cells that make y_global")
+    attention: Natural = 128
+    saliency_bias: float | None = Field(None, description="none, as published, or its first value")
+    beta: float = Field(1e-4, ge=0, description="weight of the saliency maps' sparsity")
+    sparsity: Positive = Field(1.0, description="exponent of the saliency in the sparsity term")
+    sparsity_mean: bool = Field(False, description="mean over the cells in place of their sum")
+    flips: bool = True
+    initialisation: Literal["he", "file"] = "he"
+    weights_file: str | None = None
+
+
+class FAgg(Optimisation):
+    batch: Natural = 100
+    learning_rate: Positive | Literal["search"] = 1e-4
+    epoch: Counts = Field(PAPER_EPOCH, description="malignant, benign, outside, negative windows")
+    filters: Natural = 32
+    runs: Natural = 3
+    pool_windows: Natural = Field(50, description="stored windows per training lesion")
+    pool_epochs: Natural = Field(4, description="stored outside and negative windows, in epochs")
+    windows_validation: Natural = Field(10, description="windows per validation lesion, each epoch")
+
+
+class Evaluation(Section):
+    windows_per_lesion: Natural = 100
+    resamples: Natural = Field(2000, description="of patients, for 95 % intervals")
+    fnr: tuple[Share, ...] = (0.0, 0.01, 0.02, 0.03, 0.05)
+
+
+class Arm(Section):
+    backbone: str
+    initialisation: Literal["imagenet", "he", "file"] = "he"
+    weights_file: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.backbone}-{self.initialisation}"
+
+
+PAPER_BACKBONES = ("resnetv2_50", "resnetv2_101", "resnetv2_152")
+PAPER_BACKBONES += ("densenet121", "densenet161", "densenet169")
+
+
+class Architectures(Section):
+    arms: tuple[Arm, ...] = tuple(
+        Arm(backbone=b, initialisation=i) for b in PAPER_BACKBONES for i in ("imagenet", "he")
+    )
+    epochs: Natural = 100
+    runs: Natural = 3
+
+
+class Search(Section):
+    """Random search over the learning rate, log-uniform in [low, high]."""
+
+    trials: Natural = 20
+    epochs: Natural = 100
+    floc: tuple[Positive, Positive] = (1e-6, 1e-4)
+    fagg: tuple[Positive, Positive] = (1e-5, 1e-3)
+
+
+class Compute(Section):
+    device: str = "cpu"
+    precision: str = "32-true"
+    threads: Natural = Field(1, description="of one process; results depend on it, so it is fixed")
+    workers: Natural = Field(2, description="processes that read and draw images")
+    channels_last: bool = False
+
+
+class Experiment(Section):
+    """Everything that tells two experiments apart."""
+
+    name: str = ""
+    title: str = ""
+    seed: int = Field(1, ge=0)
+    data: Data = Data()
+    phantom: PhantomSettings = PhantomSettings()
+    canvas: Canvas = Canvas()
+    windows: Windows = Windows()
+    floc: FLoc = FLoc()
+    gmic: GMIC = GMIC()
+    fagg: FAgg = FAgg()
+    evaluation: Evaluation = Evaluation()
+    architectures: Architectures = Architectures()
+    search: Search = Search()
+    compute: Compute = Compute()
+
+    @property
+    def is_phantom(self) -> bool:
+        return self.data.dataset == "phantom"
+
+    @model_validator(mode="after")
+    def _windows_fit(self):
+        w, c = self.windows, self.canvas
+        if w.side_min > w.side_max:
+            raise ValueError(f"windows.side_min {w.side_min} exceeds windows.side_max {w.side_max}")
+        if w.side_max > min(c.rows, c.cols):
+            raise ValueError(
+                f"windows.side_max {w.side_max:g} px is larger than the canvas of "
+                f"{c.rows} x {c.cols} px; lower windows.side_max or enlarge the canvas"
+            )
+        return self
+
+
+# ------------------------------------------------------------------ where things lie
+@cache
+def project_root() -> Path:
+    """The folder that holds ``experiments/`` and ``notebooks/``.
+
+    ``LESIONLIB_ROOT`` goes first, then the working folder and its parents (papermill starts in the
+    caller's folder, Jupyter in the notebook's), then the folder of an editable installation.
+    """
+    given = os.environ.get("LESIONLIB_ROOT")
+    places = [Path(given)] if given else []
+    places += [Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[1]]
+    for place in places:
+        if (place / "experiments").is_dir():
+            return place
+    raise InputError(
+        "no folder experiments/ found", Path.cwd(), "Start inside the compendium or set LESIONLIB_ROOT"
+    )
+
+
+def runs_folder(experiment: str) -> Path:
+    return project_root() / "runs" / experiment
+
+
+def figures_folder(experiment: str) -> Path:
+    return project_root() / "figures" / experiment
+
+
+# ------------------------------------------------------------------ reading
+def experiment_names() -> list[str]:
+    return sorted(p.stem for p in (project_root() / "experiments").glob("*.yaml"))
+
+
+def experiment_files(name: str) -> list[Path]:
+    """The YAML of an experiment and of those that it extends, its own first."""
+    file = project_root() / "experiments" / f"{name}.yaml"
+    if not file.is_file():
+        raise InputError(f"there is no experiment '{name}'", file, nearest(name, experiment_names()))
+    parent = _parse(file).get("extends")
+    return [file] + (experiment_files(parent) if parent else [])
+
+
+def load_experiment(name: str) -> Experiment:
+    """The settings of ``experiments/<name>.yaml``.
+
+    ``extends: other`` starts from another experiment's file; blocks are merged key by key.
+    Raises InputError for a missing file, broken YAML, an unknown key or a value out of range.
+    """
+    merged: dict = {}
+    files = experiment_files(name)
+    for file in reversed(files):
+        merged = _merge(merged, {k: v for k, v in _parse(file).items() if k != "extends"})
+    try:
+        return Experiment(**{**merged, "name": name})
+    except ValidationError as error:
+        raise _explained(error, files[0]) from None
+
+
+def _parse(file: Path) -> dict:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+        raise InputError("not valid YAML", f"{file.name}, line {line}", "Mend the file") from None
+    if not isinstance(content, dict | None):
+        raise InputError("not a table of settings", file.name, "Write 'key: value' lines")
+    return content or {}
+
+
+def _merge(base: dict, extra: dict) -> dict:
+    out = dict(base)
+    for key, value in extra.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        out[key] = _merge(base[key], value) if both else value
+    return out
+
+
+def _explained(error: ValidationError, file: Path) -> InputError:
+    """The first fault of a settings file as one line with its remedy."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        fields = _fields_at(first["loc"][:-1])
+        return InputError(f"unknown setting '{path}'", file.name, nearest(first["loc"][-1], fields))
+    message = first["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(first["input"], dict | Section) else f", found {first['input']!r}"
+    return InputError(f"setting '{path or 'experiment'}': {message}{value}", file.name, "Correct it")
+
+
+def _fields_at(path: tuple) -> list[str]:
+    model = Experiment
+    for part in path:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field is not None else model
+    return list(getattr(model, "model_fields", {}))
+
+
+# ------------------------------------------------------------------ digests and seeds
+def digest(value) -> str:
+    """First 16 hex digits of the sha256 of a JSON-like value; the order of keys does not matter."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def derive_seed(seed: int, *names) -> int:
+    """A 63-bit seed for one run, from the experiment's seed and the run's own name."""
+    text = "/".join(map(str, (seed, *names)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+def rng(seed: int, *names) -> np.random.Generator:
+    """A generator of its own for one named purpose."""
+    return np.random.default_rng(derive_seed(seed, *names))

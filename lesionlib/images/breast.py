@@ -1,0 +1,145 @@
+"""Finding the breast on a mammogram, and the side of its chest wall.
+
+Digital images (FFDM): the background is 0, so the breast is the largest thick part of what is not 0,
+as in GMIC (Shen et al. 2021).  Scanned film: the background is grey, and labels, tape and frames are
+brighter than the breast; see :func:`find_breast`.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from lesionlib.errors import InputError
+
+cv2.setNumThreads(1)  # one image a process; many processes share the machine
+
+WORK_PX = 512  # the breast is looked for on at most this many px a side
+OPENING = 100 / 2944  # radius of the opening, as a share of the image's longer side (GMIC: 100 px)
+
+
+def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
+    """The breast as a bool mask of the image's shape.
+
+    pixels : (rows, cols), uint8 or uint16, bright tissue on dark background.
+    source : "ffdm" or "synth2d" (background 0), or "film".
+
+    The mask is one connected part without holes, found on a reduced copy of at most 512 px a side,
+    so its border is exact to one step of that copy.  Raises InputError if nothing is found.
+    """
+    step = max(1, -(-max(pixels.shape) // WORK_PX))
+    if source == "film":
+        mask = _film(_reduced(pixels, step))
+    else:
+        mask = _digital(pixels[::step, ::step] > 0)
+    if mask is None:
+        raise InputError(f"no breast found on a {source} image", "", "Look at it; leave it out if empty")
+    rows, cols = pixels.shape
+    return np.repeat(np.repeat(mask, step, axis=0), step, axis=1)[:rows, :cols]
+
+
+def chest_wall(mask: np.ndarray) -> str:
+    """ "left" or "right": the side edge at which the breast lies.
+
+    mask : bool (rows, cols) from :func:`find_breast`.  The edge with more breast in its outermost
+    2 % of the columns, in the upper half of the breast: a large breast reaches both edges, but only
+    below on the other side (MLO views).  If it touches neither edge, the nearer one.
+    """
+    r0, c0, r1, c1 = breast_box(mask)
+    strip = max(1, round(0.02 * mask.shape[1]))
+    for upper in (mask[r0 : (r0 + r1 + 1) // 2], mask):
+        left, right = int(upper[:, :strip].sum()), int(upper[:, -strip:].sum())
+        if left != right:
+            break
+    if left == right == 0:
+        left, right = mask.shape[1] - c1, c0  # the wider gap speaks for the other edge
+    return "left" if left >= right else "right"
+
+
+def breast_box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """row0, col0, row1, col1 (half-open) of the True pixels."""
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1
+
+
+def dilated(mask: np.ndarray, radius: float) -> np.ndarray:
+    """The mask and all pixels within `radius` px of it."""
+    if radius <= 0 or mask.all():
+        return mask
+    away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
+    return away <= radius
+
+
+# ------------------------------------------------------------------ parts
+def _reduced(pixels: np.ndarray, step: int) -> np.ndarray:
+    """Means over step x step blocks; an incomplete last block is averaged over what it has."""
+    if step == 1:
+        return pixels.astype(np.float32)
+    rows, cols = -(-pixels.shape[0] // step), -(-pixels.shape[1] // step)
+    pad = ((0, rows * step - pixels.shape[0]), (0, cols * step - pixels.shape[1]))
+    whole = np.pad(pixels, pad, mode="edge")
+    return cv2.resize(whole, (cols, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _opened(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Largest part of the mask that a disc of `radius` px can reach, and a fifth beyond, so that
+    corners stay.  Left and right of the image the mask goes on as at its edge, for the chest wall
+    lies there; above and below it ends, which takes away the lines at the rim of scanned films."""
+    pad = int(radius) + 2
+    wide = cv2.copyMakeBorder(mask.astype(np.uint8), 0, 0, pad, pad, cv2.BORDER_REPLICATE)
+    wide = cv2.copyMakeBorder(wide, 1, 1, 0, 0, cv2.BORDER_CONSTANT, value=0)
+    core = cv2.distanceTransform(wide, cv2.DIST_L2, 5) > radius
+    if not core.any():
+        return np.zeros(mask.shape, bool)
+    core = _largest(core)
+    reach = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5) <= 1.2 * radius
+    return _largest(reach[1:-1, pad:-pad] & mask)
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    number, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    if number <= 2:
+        return mask
+    return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """The mask without holes: what the background cannot reach from outside the image."""
+    wide = np.pad(~mask, 1, constant_values=True).astype(np.uint8)
+    cv2.floodFill(wide, None, (0, 0), 2)
+    return wide[1:-1, 1:-1] != 2
+
+
+def _digital(mask: np.ndarray) -> np.ndarray | None:
+    radius = OPENING * max(mask.shape)
+    while radius >= 1:  # a very small breast vanishes under the full radius
+        found = _opened(mask, radius)
+        if found.any():
+            return _filled(found)
+        radius /= 2
+    return None
+
+
+def _film(grey: np.ndarray) -> np.ndarray | None:
+    """The breast on a scanned film: the largest thick part above the film's own background.
+
+    The background's level is the most frequent one of the dark pixels, its spread that of the pixels
+    below that level; the threshold lies four spreads above it, but not nearer than 6 % and not
+    farther than 14 % of the way to the tissue.  Columns without tissue (the padding beside a film)
+    do not count.  Labels and tape that touch the breast by a narrow bridge go with the opening.
+    """
+    soft = cv2.GaussianBlur(cv2.medianBlur(grey, 5), (0, 0), 1.5)
+    levels = cv2.normalize(soft, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    otsu, _ = cv2.threshold(levels, 0, 1, cv2.THRESH_OTSU)
+    film = levels[:, np.percentile(levels, 98, axis=0) > otsu / 2]
+    dark, bright = film[film < otsu / 2], film[film > otsu]
+    if not bright.size:
+        return None
+    if not dark.size:  # tissue fills the film
+        return _digital(levels > otsu / 2)
+    counts = np.convolve(np.bincount(dark), np.ones(3), "same")
+    base = int(counts.argmax())
+    below = dark[dark <= base].astype(np.float64)
+    spread = float(np.sqrt(np.mean((below - base) ** 2))) if below.size else 0.0
+    contrast = float(np.median(bright)) - base
+    return _digital(levels > base + np.clip(4 * spread, 0.06 * contrast, 0.14 * contrast))

@@ -1,0 +1,240 @@
+"""One image from its file to its canvas: what a worker process of the store's build does.
+
+Only this module's :func:`prepare` crosses processes; it takes and gives plain dictionaries and
+arrays, and imports neither pandas nor torch, so that workers start quickly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from lesionlib.errors import InputError
+from lesionlib.images.breast import breast_box, chest_wall, dilated, find_breast
+from lesionlib.images.placement import Placement, place_on_canvas
+from lesionlib.images.read import Image, mask_of, read_image, read_mask_levels
+from lesionlib.outlines import Outline, check_extent, rasterise, tight
+
+BREAST_STRIDE = 4
+FILM_MARGIN = 0.01  # film: share of the image's longer side kept around the breast before blanking
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image and its lesions, as rows of the manifest."""
+
+    root: str
+    image: dict
+    lesions: list[dict]
+    rows: int
+    cols: int
+    scale: float
+    buffer: int
+    background: str
+    dtype: str
+
+
+@dataclass
+class Prepared:
+    """What one image became; `canvas` is None if it is excluded.
+
+    canvas : (rows, cols) of the store's type.  breast : packed bits of the mask at stride 4.
+    record : its row of the table of images.  lesions : rows of the table of lesions, each with its
+    packed outline.  exclusions : (level, id, reason).
+    """
+
+    image_id: str
+    canvas: np.ndarray | None = None
+    breast: bytes = b""
+    record: dict = field(default_factory=dict)
+    lesions: list[tuple[dict, bytes]] = field(default_factory=list)
+    exclusions: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def prepare(task: Task) -> Prepared:
+    """Read, find, place and measure one image.  Bad input becomes an exclusion with its reason."""
+    out = Prepared(str(task.image["image_id"]))
+    try:
+        _prepare(task, out)
+    except InputError as error:
+        out.canvas, out.lesions = None, []
+        reason = _reason(error, task.root)
+        listed = {name for _, name, _ in out.exclusions}
+        rest = [row["lesion_id"] for row in task.lesions if row["lesion_id"] not in listed]
+        out.exclusions += [("lesion", name, f"its image: {reason}") for name in rest]
+        out.exclusions.append(("image", out.image_id, reason))
+    return out
+
+
+def _prepare(task: Task, out: Prepared) -> None:
+    row = task.image
+    image = _decoded(Path(task.root) / row["file"], row, task.dtype)
+    mask = find_breast(image.pixels, row["source"])
+    placement = _place(task, mask, row)
+    outlines = _outlines(task, image, mask, placement, out)
+    if task.lesions and not outlines:
+        raise InputError(f"no usable truth: {out.exclusions[0][2]}")
+    canvas = placement.apply(_blanked(image.pixels, mask, task.background))
+    on_canvas = placement.apply_mask(mask)
+    if not on_canvas.any():
+        raise InputError("no breast on the canvas", row["file"], "Check canvas.scale")
+    out.canvas = canvas
+    out.breast = np.packbits(_reduced_mask(on_canvas)).tobytes()
+    box = dict(zip(_BOX, breast_box(on_canvas), strict=True))
+    out.record = {**moments(canvas), **box, **placement.record(), "sha256": image.sha256}
+    out.record["unplaced"] = len(task.lesions) - len(outlines)
+    out.lesions = outlines
+
+
+_BOX = ("breast_row0", "breast_col0", "breast_row1", "breast_col1")
+
+
+def _reason(error: InputError, root: str) -> str:
+    """One line without the folder of this machine."""
+    return str(error).replace(root.rstrip("/") + "/", "")
+
+
+# ------------------------------------------------------------------ the image
+def _decoded(file: Path, row: dict, dtype: str) -> Image:
+    """The image, held against what the manifest says of it, bright tissue on dark background."""
+    image = read_image(file)
+    found, stated = image.pixels.shape, (int(row["rows"]), int(row["cols"]))
+    if all(stated) and found != stated:
+        raise InputError(
+            f"size {found[0]} rows x {found[1]} cols, the table says {stated[0]} x {stated[1]}",
+            row["file"], "Correct rows and cols, or the file",
+        )
+    if image.laterality and row["laterality"] and image.laterality != row["laterality"]:
+        raise InputError(
+            f"laterality {image.laterality} in the file, {row['laterality']} in the table",
+            row["file"], "Correct the table",
+        )
+    top = 2 ** int(row["bits"]) - 1
+    highest = int(image.pixels.max())
+    if highest > top:
+        raise InputError(
+            f"grey levels up to {highest}, but {row['bits']} bits allow {top}",
+            row["file"], "Correct 'bits'",
+        )
+    pixels = image.pixels.astype(dtype, copy=False)
+    is_dicom = not np.isnan(image.spacing_mm) or bool(image.laterality or image.view)
+    if row["polarity"] == "MONOCHROME1" and not is_dicom:  # a DICOM header speaks for itself
+        pixels = top - pixels
+    return Image(pixels, image.bits, image.spacing_mm, image.laterality, image.view)
+
+
+def _place(task: Task, mask: np.ndarray, row: dict) -> Placement:
+    found, stated = chest_wall(mask), row["chest_wall"]
+    edge = mask[:, 0] if stated == "left" else mask[:, -1]
+    if stated not in ("auto", found) and not edge.any():
+        raise InputError(
+            f"the breast lies at the {found} edge, the table says {stated}",
+            row["file"], "Correct chest_wall, or write auto",
+        )
+    return place_on_canvas(
+        mask, found if stated == "auto" else stated, rows=task.rows, cols=task.cols,
+        scale=task.scale, buffer=task.buffer, keep_whole=task.background == "zero",
+    )
+
+
+def _blanked(pixels: np.ndarray, mask: np.ndarray, background: str) -> np.ndarray:
+    if background != "film":
+        return pixels
+    return np.where(dilated(mask, FILM_MARGIN * max(mask.shape)), pixels, 0).astype(pixels.dtype)
+
+
+def moments(canvas: np.ndarray) -> dict[str, float]:
+    """Mean and population standard deviation over the whole canvas, padding included.
+
+    From the exact counts of every grey level, in float64.
+    """
+    counts = np.bincount(canvas.ravel())
+    levels = np.arange(len(counts), dtype=np.float64)
+    mean = float(counts @ levels / canvas.size)
+    variance = float(counts @ (levels - mean) ** 2 / canvas.size)
+    return {"mean": mean, "std": float(np.sqrt(variance))}
+
+
+def _reduced_mask(mask: np.ndarray) -> np.ndarray:
+    """At stride 4: cells of which at least half is breast; an incomplete last cell is left out."""
+    s = BREAST_STRIDE
+    rows, cols = mask.shape[0] // s, mask.shape[1] // s
+    blocks = mask[: rows * s, : cols * s].reshape(rows, s, cols, s)
+    return blocks.sum(axis=(1, 3)) * 2 >= s * s
+
+
+# ------------------------------------------------------------------ its lesions
+def _outlines(
+    task: Task, image: Image, breast: np.ndarray, placement: Placement, out: Prepared
+) -> list[tuple[dict, bytes]]:
+    """Table rows and packed masks of the usable outlines; the others are listed in `out`."""
+    files: dict[str, tuple[np.ndarray, bool]] = {}
+    usable = []
+    for row in task.lesions:
+        try:
+            source = _source_outline(task.root, row, image.pixels.shape, files)
+            placed = _placed(source, breast, placement, row)
+        except InputError as error:
+            out.exclusions.append(("lesion", row["lesion_id"], _reason(error, task.root)))
+            continue
+        share = placed.area_px / (source.area_px * task.scale**2)
+        on_breast = _share_on(source, breast)
+        record = {"row0": placed.row0, "col0": placed.col0, "rows": placed.mask.shape[0]}
+        record |= {"cols": placed.mask.shape[1], "area_px": placed.area_px}
+        record |= {"on_canvas": min(1.0, share), "on_breast": on_breast}
+        usable.append(
+            ({"lesion_id": row["lesion_id"], **record}, np.packbits(placed.mask).tobytes())
+        )
+    return usable
+
+
+def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) -> Outline:
+    where = f"lesion {row['lesion_id']}"
+    if row["geom"] != "mask":
+        outline = rasterise(row["geom"], row, size)
+    else:
+        name = row["mask_file"]
+        if name not in files:  # one file may hold all lesions of an image
+            files[name] = read_mask_levels(Path(root) / name)
+        levels, lossy = files[name]
+        if levels.shape != size:
+            raise InputError(
+                f"mask {levels.shape[0]} rows x {levels.shape[1]} cols, its image {size[0]} x {size[1]}",
+                name, "Give a mask of the image's size",
+            )
+        value = row["mask_value"]
+        outline = tight(mask_of(levels, lossy, None if value is None else int(value)))
+        if not outline.area_px:
+            meant = "above 0" if value is None else f"equal to {value}"
+            raise InputError(f"empty mask, no px {meant}", name, "Check the mask or mask_value")
+    if not outline.area_px:
+        raise InputError("outline without a pixel on its image", where, "Check its coordinates")
+    r0, c0, r1, c1 = outline.box
+    check_extent(outline.area_px, (c0 + c1) / 2, (r0 + r1) / 2, *size, where)
+    return outline
+
+
+def _placed(source: Outline, breast: np.ndarray, placement: Placement, row: dict) -> Outline:
+    """The outline on the canvas; InputError where it lies wholly off the breast or the canvas."""
+    where = f"lesion {row['lesion_id']}"
+    r0, c0, r1, c1 = source.box
+    if _share_on(source, breast) == 0:
+        raise InputError(
+            f"outline lies off the breast (rows {r0}..{r1}, cols {c0}..{c1} of the image)",
+            where, "Check its coordinates",
+        )
+    placed = placement.apply_outline(source)
+    if not placed.area_px:
+        raise InputError(
+            f"no pixel on the canvas (rows {r0}..{r1}, cols {c0}..{c1} of the image; "
+            f"canvas {placement.rows} x {placement.cols})",
+            where, "Check canvas.scale, canvas.rows and canvas.cols",
+        )
+    return placed
+
+
+def _share_on(outline: Outline, breast: np.ndarray) -> float:
+    r0, c0, r1, c1 = outline.box
+    return float((breast[r0:r1, c0:c1] & outline.mask).sum() / outline.area_px)

@@ -1,0 +1,199 @@
+"""Checks of a manifest before any pixel is read: one clear line for the first fault found.
+
+The values of single columns are held against a pandera schema; what joins tables or rows (patients
+and splits, findings and pathologies, shapes and images) is checked by hand.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from lesionlib.errors import InputError
+from lesionlib.manifest import SPLITS
+from lesionlib.outlines import GEOMETRIES, check_extent, shape_facts
+
+if TYPE_CHECKING:
+    from lesionlib.manifest import Manifest
+
+IMAGE_ID = r"[\w.-]{1,64}"
+VALUES = {
+    "laterality": ("L", "R"),
+    "view": ("CC", "MLO", "other"),
+    "polarity": ("MONOCHROME1", "MONOCHROME2"),
+    "source": ("film", "ffdm", "synth2d"),
+    "chest_wall": ("left", "right", "auto"),
+    "split": ("", *SPLITS),
+    "pathology": ("benign", "malignant", "unknown"),
+    "truth": ("biopsy", "followup", "birads_proxy", "reader"),
+    "kind": ("mass", "calc", "distortion", "asymmetry", "other"),
+    "geom": GEOMETRIES,
+}
+RANGES = {"spacing_mm": (0.02, 0.3), "bits": (8, 16), "rows": (0, 65535), "cols": (0, 65535)}
+FILLED = ("patient_id", "file", "lesion_id", "finding_id")
+
+
+@cache
+def schemas() -> dict:
+    """The pandera schemas of the tables `images` and `lesions`."""
+    import pandera.pandas as pa  # slow to import, and only needed here
+
+    from lesionlib.manifest import IMAGE_COLUMNS, LESION_COLUMNS
+
+    def column(name: str) -> pa.Column:
+        checks = []
+        if name in VALUES:
+            checks.append(pa.Check.isin(VALUES[name]))
+        if name in RANGES:
+            checks.append(pa.Check.in_range(*RANGES[name]))
+        if name == "image_id":
+            checks.append(pa.Check.str_matches(rf"^(?:{IMAGE_ID})$"))
+        if name in FILLED:
+            checks.append(pa.Check.str_length(min_value=1))
+        return pa.Column(checks=checks, nullable=True, name=name)
+
+    images = pa.DataFrameSchema({n: column(n) for n in IMAGE_COLUMNS}, unique=["image_id"])
+    lesions = pa.DataFrameSchema({n: column(n) for n in LESION_COLUMNS}, unique=["lesion_id"])
+    return {"images": images, "lesions": lesions}
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """All checks that need no pixel; see :meth:`lesionlib.manifest.Manifest.validate`."""
+    if manifest.images.empty:
+        raise InputError("no images", manifest.root, "Check the folder and its tables")
+    _check_ids("images", manifest.images, "image_id")
+    _check_ids("lesions", manifest.lesions, "lesion_id")
+    _check_values("images", manifest.images, "image_id")
+    _check_values("lesions", manifest.lesions, "lesion_id")
+    _check_known_images(manifest)
+    _check_one_split(manifest.images)
+    _check_findings(manifest)
+    _check_negatives(manifest)
+    _check_shapes(manifest)
+
+
+def check_splits(manifest: Manifest) -> None:
+    """Every image in one split, both kinds of lesion in each split; InputError otherwise."""
+    images = manifest.images
+    _check_one_split(images)
+    empty = images[images["split"] == ""]
+    if len(empty):
+        raise InputError(
+            f"{len(empty)} of {len(images)} images have no split, first {empty['image_id'].iloc[0]}",
+            "images", "Draw them with Manifest.with_splits",
+        )
+    counts = manifest.counts()
+    for split in SPLITS:
+        malignant, benign = (int(counts.loc[split, f"lesions_{k}"]) for k in ("malignant", "benign"))
+        if not (malignant and benign):
+            raise InputError(
+                f"split {split} has {malignant} malignant and {benign} benign lesions of "
+                f"{int(counts.loc[split, 'patients'])} patients; an AUC needs both kinds",
+                "splits", "Move patients between the splits, or change the shares or the seed",
+            )
+
+
+def _check_ids(table: str, frame: pd.DataFrame, key: str) -> None:
+    twice = frame[key][frame[key].duplicated()]
+    if len(twice):
+        raise InputError(
+            f"{key} '{twice.iloc[0]}' occurs more than once ({twice.nunique()} such ids)",
+            table, "Make every id unique",
+        )
+
+
+def _check_values(table: str, frame: pd.DataFrame, key: str) -> None:
+    import pandera.errors
+
+    try:
+        schemas()[table].validate(frame, lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        first = cases.iloc[0]
+        column, value = first["column"], first["failure_case"]
+        same = int((cases["column"] == column).sum())
+        who = frame.loc[first["index"], key] if pd.notna(first["index"]) else "?"
+        what = f"{column} = '{value}' is not {_allowed(column)} ({same} such rows)"
+        raise InputError(what, f"{table}, {key} {who}", f"Correct the column '{column}'") from None
+
+
+def _allowed(column: str) -> str:
+    if column in VALUES:
+        return "one of " + ", ".join(v or "(empty)" for v in VALUES[column])
+    if column in RANGES:
+        return "within {:g} to {:g}".format(*RANGES[column])
+    return f"of the form {IMAGE_ID}" if column == "image_id" else "filled in"
+
+
+def _check_known_images(manifest: Manifest) -> None:
+    lesions = manifest.lesions
+    lost = lesions[~lesions["image_id"].isin(manifest.images["image_id"])]
+    if len(lost):
+        first = lost.iloc[0]
+        raise InputError(
+            f"lesion {first['lesion_id']} names the unknown image '{first['image_id']}' "
+            f"({len(lost)} such lesions)",
+            "lesions", "Add the image to the images, or remove the lesion",
+        )
+
+
+def _check_one_split(images: pd.DataFrame) -> None:
+    known = images[images["split"] != ""]
+    number = known.groupby("patient_id")["split"].nunique()
+    leaking = number.index[number > 1]
+    if len(leaking):
+        splits = sorted(known.loc[known["patient_id"] == leaking[0], "split"].unique())
+        raise InputError(
+            f"patient {leaking[0]} is in {len(splits)} splits, {' and '.join(splits)} "
+            f"({len(leaking)} such patients)",
+            "images, column split", "Give all images of a patient one split",
+        )
+
+
+def _check_findings(manifest: Manifest) -> None:
+    """A finding seen on two views is one thing: one patient, one pathology."""
+    lesions = manifest.lesions
+    patient = lesions["image_id"].map(manifest.images.set_index("image_id")["patient_id"])
+    known = lesions["pathology"].where(lesions["pathology"] != "unknown")
+    for values, word in ((patient, "patients"), (known, "pathologies")):
+        number = values.groupby(lesions["finding_id"]).nunique()
+        bad = number.index[number > 1]
+        if len(bad):
+            found = sorted(values[lesions["finding_id"] == bad[0]].dropna().unique())
+            raise InputError(
+                f"finding {bad[0]} has {len(found)} {word}, {' and '.join(found)} "
+                f"({len(bad)} such findings)",
+                "lesions", "Give different findings different ids",
+            )
+
+
+def _check_negatives(manifest: Manifest) -> None:
+    """A view without a mark is not negative if the other view of the breast has a lesion."""
+    images = manifest.images
+    breast = images[["patient_id", "exam_id", "laterality"]].apply(tuple, axis=1)
+    marked = images["image_id"].isin(manifest.lesions["image_id"])
+    wrong = images[images["negative"].fillna(False).astype(bool) & breast.isin(breast[marked])]
+    if len(wrong):
+        raise InputError(
+            f"image {wrong['image_id'].iloc[0]} is negative, but its breast has a lesion "
+            f"({len(wrong)} such images)",
+            "images, column negative", "Leave 'negative' empty or false for both views",
+        )
+
+
+def _check_shapes(manifest: Manifest) -> None:
+    sizes = manifest.images.set_index("image_id")[["rows", "cols"]]
+    for row in manifest.lesions.to_dict("records"):
+        where = f"lesion {row['lesion_id']} on image {row['image_id']}"
+        if row["geom"] == "mask":
+            if not row["mask_file"]:
+                raise InputError("geom is mask, but mask_file is empty", where, "Name the mask's file")
+            continue
+        rows, cols = (int(v) for v in sizes.loc[row["image_id"]])
+        try:
+            facts = shape_facts(row["geom"], row)
+        except InputError as error:
+            raise InputError(error.what, where, error.remedy) from None
+        check_extent(*facts, rows, cols, where)

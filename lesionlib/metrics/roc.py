@@ -1,0 +1,303 @@
+"""How well a score tells malignant lesions from benign ones.
+
+Answers tables 2 and 3 and figure 7 of Wu et al. 2020: the area under the ROC curve, its standard
+error, and the share of benign lesions spared (TNR) when at most a given share of malignant ones is
+missed (FNR).
+
+Conventions, the same in every function:
+
+* the positive class is malignant; `y_true` holds 1 / 0, True / False or "malignant" / "benign";
+* a higher score means more suspicious;
+* a lesion is *called benign* when ``score < threshold``, so equal scores are never told apart;
+* FNR = missed / malignant, TNR = spared / benign.
+
+Every function raises InputError for missing or infinite scores, unequal lengths, unknown truths and
+for a set that holds one class only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm, rankdata
+
+from lesionlib.errors import InputError
+
+FNR = (0.0, 0.01, 0.02, 0.03, 0.05)  # the rows of table 2
+_Z95 = norm.ppf(0.975)
+_EPS = 1e-9  # .29 * 100 is 28.999999999999996 in binary
+
+
+class Auc(float):
+    """An AUC that remembers its counts: a float that prints ``0.799 (600 lesions, 136 malignant)``."""
+
+    n: int
+    malignant: int
+    benign: int
+
+    def __new__(cls, value: float, malignant: int, benign: int) -> Auc:
+        out = super().__new__(cls, value)
+        out.malignant, out.benign, out.n = malignant, benign, malignant + benign
+        return out
+
+    def __getnewargs__(self) -> tuple[float, int, int]:
+        return float(self), self.malignant, self.benign
+
+    def __repr__(self) -> str:
+        return f"{float(self):.3f} ({self.n} lesions, {self.malignant} malignant)"
+
+    __str__ = __repr__
+
+
+def checked_truth(y_true, where: str = "y_true") -> np.ndarray:
+    """`y_true` as (n,) bool, True = malignant; both classes present, or an InputError."""
+    truth = np.asarray(y_true)
+    if truth.ndim != 1:
+        raise InputError(
+            f"shape {truth.shape}, one axis expected", where, "Give one value a lesion"
+        )
+    if truth.dtype.kind in "OUS":
+        text = np.char.lower(truth.astype(str))
+        known = np.isin(text, ("malignant", "benign", "1", "0", "true", "false", "1.0", "0.0"))
+        malignant = np.isin(text, ("malignant", "1", "true", "1.0"))
+    else:
+        known = np.isin(truth, (0, 1))
+        malignant = truth == 1
+    if not known.all():
+        odd = truth[~known][0]
+        raise InputError(
+            f"{np.sum(~known)} of {truth.size} truths are neither malignant nor benign, first {odd!r}",
+            where,
+            "Leave lesions of unknown pathology out before scoring",
+        )
+    if malignant.all() or not malignant.any():
+        kind = "malignant" if truth.size and malignant.all() else "benign"
+        raise InputError(
+            f"all {truth.size} lesions are {kind}; AUC, TNR and FNR need both classes",
+            where,
+            "Use a split that holds malignant and benign lesions, or enlarge it",
+        )
+    return malignant
+
+
+def checked(y_true, y_score, where: str = "y_score") -> tuple[np.ndarray, np.ndarray]:
+    """Truth (n,) bool and finite score (n,) float64 of the same length, or an InputError."""
+    truth, score = checked_truth(y_true), np.asarray(y_score, float)
+    if score.shape != truth.shape:
+        raise InputError(
+            f"{truth.size} truths but scores of shape {score.shape}",
+            where,
+            "Give one score a lesion",
+        )
+    bad = ~np.isfinite(score)
+    if bad.any():
+        raise InputError(
+            f"{bad.sum()} of {score.size} scores are missing or infinite, first at {bad.argmax()}",
+            where,
+            "Score every lesion, or drop these lesions for every model alike",
+        )
+    return truth, score
+
+
+def checked_patients(patient, n: int) -> tuple[np.ndarray, int]:
+    """Patients as codes 0..k-1, (n,) int, and their number k; InputError where one is missing."""
+    names = pd.Series(np.asarray(patient))
+    if len(names) != n or names.isna().any():
+        raise InputError(
+            f"{len(names)} patients, {int(names.isna().sum())} of them missing, for {n} lesions",
+            "patient",
+            "Name the patient of every lesion",
+        )
+    codes, found = pd.factorize(names)
+    return codes, len(found)
+
+
+def auc(y_true, y_score) -> Auc:
+    """Area under the ROC curve: the share of (malignant, benign) pairs in the right order.
+
+    A tied pair counts one half.  Parameters are (n,) arrays; see the module for their values.
+    """
+    truth, score = checked(y_true, y_score)
+    return Auc(_auc(truth, score), int(truth.sum()), int((~truth).sum()))
+
+
+def _auc(truth: np.ndarray, score: np.ndarray) -> float:
+    m = int(truth.sum())
+    ranks = rankdata(score)
+    # mid-ranks are multiples of one half: the sum is exact
+    return float((ranks[truth].sum() - m * (m + 1) / 2) / (m * (truth.size - m)))
+
+
+def roc_curve(y_true, y_score) -> pd.DataFrame:
+    """Every operating point, from the lowest threshold (nothing called benign) to inf.
+
+    Columns: threshold, missed, malignant, spared, benign, fnr, tnr, fpr, tpr; one row a distinct
+    score, and one for inf.
+    """
+    truth, score = checked(y_true, y_score)
+    thresholds = np.append(np.unique(score), np.inf)
+    missed = np.searchsorted(np.sort(score[truth]), thresholds, side="left")
+    spared = np.searchsorted(np.sort(score[~truth]), thresholds, side="left")
+    m, b = int(truth.sum()), int((~truth).sum())
+    fnr, tnr = missed / m, spared / b
+    columns = dict(threshold=thresholds, missed=missed, malignant=m, spared=spared, benign=b)
+    return pd.DataFrame({**columns, "fnr": fnr, "tnr": tnr, "fpr": 1 - tnr, "tpr": 1 - fnr})
+
+
+# ------------------------------------------------------------------ operating points
+def allowed_misses(fnr, malignant: int) -> np.ndarray:
+    """floor(fnr * malignant): the malignant lesions that may be missed at each FNR, (k,) int."""
+    shares = np.atleast_1d(np.asarray(fnr, float))
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise InputError(
+            f"FNR {shares.tolist()}", "fnr", "Give shares between 0 and 1, not per cent"
+        )
+    return np.floor(shares * malignant + _EPS).astype(int)
+
+
+def _thresholds(truth: np.ndarray, score: np.ndarray, fnr) -> np.ndarray:
+    """The highest threshold at which no more than the allowed malignant lesions lie below it.
+
+    With k misses allowed that is the (k+1)th lowest malignant score: any higher one misses that
+    lesion too.  Malignant lesions tied at it are all kept, so the FNR is never exceeded.
+    """
+    lowest = np.append(np.sort(score[truth]), np.inf)
+    return lowest[allowed_misses(fnr, lowest.size - 1)]
+
+
+def tnr_at(y_true, y_score, fnr=FNR) -> np.ndarray:
+    """TNR at each FNR of :func:`operating_points`, as a plain (k,) array (for resampling)."""
+    truth, score = checked(y_true, y_score)
+    benign = np.sort(score[~truth])
+    return np.searchsorted(benign, _thresholds(truth, score, fnr), side="left") / benign.size
+
+
+def operating_points(y_true, y_score, fnr=FNR) -> pd.DataFrame:
+    """Benign lesions spared when at most a share `fnr` of the malignant ones is missed.
+
+    At most floor(fnr * n_malignant) malignant lesions lie below the threshold; ties may make it
+    fewer, never more.  At FNR 0 the result hangs on one lesion, the lowest-scored malignant one.
+
+    Returns one row an FNR: fnr (asked for), threshold (inf: all called benign), missed, malignant,
+    spared, benign, tnr = spared / benign.
+    """
+    truth, score = checked(y_true, y_score)
+    thresholds = _thresholds(truth, score, fnr)
+    missed = np.searchsorted(np.sort(score[truth]), thresholds, side="left")
+    spared = np.searchsorted(np.sort(score[~truth]), thresholds, side="left")
+    m, b = int(truth.sum()), int((~truth).sum())
+    counts = dict(missed=missed, malignant=m, spared=spared, benign=b)
+    head = {"fnr": np.atleast_1d(np.asarray(fnr, float)), "threshold": thresholds}
+    return pd.DataFrame({**head, **counts, "tnr": spared / b})
+
+
+def tnr_curve(y_true, y_score) -> pd.DataFrame:
+    """Figure 7: the operating points at 0, 1, 2, ... malignant lesions missed.
+
+    Columns as :func:`operating_points`; fnr = 0/m, 1/m, ..., 1.  TNR is constant in between.
+    """
+    m = int(checked_truth(y_true).sum())
+    return operating_points(y_true, y_score, np.arange(m + 1) / m)
+
+
+# ------------------------------------------------------------------ standard errors
+def hanley_mcneil_se(auc: float, malignant: int, benign: int) -> float:
+    """Standard error of an AUC from its value and the counts alone (Hanley and McNeil 1982).
+
+    Takes the lesions as independent: a lower bound where patients bring several.
+    """
+    if malignant < 1 or benign < 1 or not 0 <= auc <= 1:
+        raise InputError(
+            f"AUC {auc:g} with {malignant} malignant and {benign} benign lesions",
+            "hanley_mcneil_se",
+            "Give an AUC in 0..1 and at least one lesion of each kind",
+        )
+    auc = float(auc)
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    spread = auc * (1 - auc) + (malignant - 1) * (q1 - auc**2) + (benign - 1) * (q2 - auc**2)
+    return float(np.sqrt(spread / (malignant * benign)))
+
+
+@dataclass(frozen=True)
+class DeLong:
+    """AUC, or difference of two AUCs on the same lesions, with a normal 95 % interval.
+
+    `p` (two-sided, of no difference) is NaN for a single AUC.  `patients` is None where lesions
+    were taken as independent.
+    """
+
+    value: float
+    se: float
+    low: float
+    high: float
+    p: float
+    malignant: int
+    benign: int
+    patients: int | None
+
+    def __str__(self) -> str:
+        unit = "lesions as independent" if self.patients is None else f"{self.patients} patients"
+        p = "" if np.isnan(self.p) else f", p = {self.p:.2g}"
+        n = self.malignant + self.benign
+        text = f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{p}"
+        return f"{text} ({n} lesions, {self.malignant} malignant; {unit})"
+
+
+def delong(y_true, a, b=None, patient=None) -> DeLong:
+    """Variance of an AUC, or of the difference a - b, without resampling.
+
+    Parameters
+    ----------
+    y_true, a, b : (n,) truth and scores of one or two models on the same lesions.
+    patient : (n,) patient of each lesion.  Without it lesions are taken as independent (DeLong et
+        al. 1988); with it the components are summed by patient first (Obuchowski 1997).
+    """
+    truth, a = checked(y_true, a, "a")
+    v10, v01, value = _components(truth, a)
+    if b is not None:
+        w10, w01, other = _components(truth, checked(y_true, b, "b")[1])
+        v10, v01, value = v10 - w10, v01 - w01, value - other
+    patients = None
+    if patient is None:
+        variance = sum(np.var(v, ddof=1) / v.size if v.size > 1 else np.nan for v in (v10, v01))
+    else:
+        codes, patients = checked_patients(patient, truth.size)
+        variance = _clustered_variance(truth, v10, v01, value, codes)
+    se = float(np.sqrt(max(variance, 0.0))) if np.isfinite(variance) else np.nan
+    p = np.nan if b is None else _two_sided(value, se)
+    half = _Z95 * se
+    counts = int(truth.sum()), int((~truth).sum())
+    return DeLong(float(value), se, float(value - half), float(value + half), p, *counts, patients)
+
+
+def _components(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Share of benign lesions below each malignant one, of malignant above each benign; the AUC."""
+    m, b = int(truth.sum()), int((~truth).sum())
+    rank = rankdata(score)
+    v10 = (rank[truth] - rankdata(score[truth])) / b
+    v01 = 1 - (rank[~truth] - rankdata(score[~truth])) / m
+    return v10, v01, float(v10.mean())
+
+
+def _clustered_variance(truth, v10, v01, value: float, code: np.ndarray) -> float:
+    k, sums = int(code.max()) + 1, []
+    for kind, component in ((truth, v10), (~truth, v01)):
+        count = np.bincount(code[kind], minlength=k)
+        total = np.bincount(code[kind], weights=component, minlength=k)
+        sums.append((total - count * value, count))
+    (d10, c10), (d01, c01) = sums
+    clusters = [int((c > 0).sum()) for c in (c10, c01)]
+    if min(clusters) < 2:
+        return np.nan
+    s10, s01 = (c / (c - 1) * (d**2).sum() for c, d in zip(clusters, (d10, d01), strict=True))
+    m, b = c10.sum(), c01.sum()
+    cross = k / (k - 1) * (d10 * d01).sum()
+    return float(s10 / m**2 + s01 / b**2 + 2 * cross / (m * b))
+
+
+def _two_sided(value: float, se: float) -> float:
+    if not se > 0:  # two equal scores, or too few lesions
+        return 1.0 if value == 0 else np.nan
+    return float(2 * norm.sf(abs(value) / se))

@@ -1,0 +1,54 @@
+"""f_loc: the patch network of Wu et al. 2020.
+
+backbone -> global average pooling -> fully connected 32 -> fully connected 4. The 32 numbers are
+h, the patch's representation that fills the embedding maps; the four are the classes of a patch
+in the order of `lesionlib.windows.CLASSES`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from lesionlib.errors import InputError
+from lesionlib.models.backbones import backbone as registered
+
+HIDDEN = 32
+CLASS_COUNT = 4
+
+
+class FLoc(nn.Module):
+    """Patch network on a backbone of `lesionlib.models.backbones.BACKBONES`.
+
+    `h_activation` is "relu" (h after a ReLU) or "none" (h as the 32 leave it, so that the two
+    layers act as one linear map); the paper does not say which. InputError for an unknown
+    backbone or activation. He weights; see `lesionlib.models.weights.initialise` for others.
+    """
+
+    def __init__(self, backbone: str, *, h_activation: str = "relu"):
+        super().__init__()
+        if h_activation not in ("relu", "none"):
+            raise InputError(
+                f"Unknown activation {h_activation!r}", "floc.h_activation", "Use relu or none"
+            )
+        entry = registered(backbone)
+        self.backbone, self.h_activation = backbone, h_activation
+        self.trunk = entry.build()
+        self.hidden = nn.Linear(entry.channels, HIDDEN)
+        self.classifier = nn.Linear(HIDDEN, CLASS_COUNT)
+        initialise_linear(self.hidden, "relu" if h_activation == "relu" else "linear")
+        initialise_linear(self.classifier, "linear")
+
+    def forward(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, 1, P, P) standardised grey patches -> logits (n, 4) and h (n, 32)."""
+        features = self.trunk(patches.expand(-1, 3, -1, -1)).mean(dim=(2, 3))
+        h = self.hidden(features)
+        if self.h_activation == "relu":
+            h = h.relu()
+        return self.classifier(h), h
+
+
+def initialise_linear(layer: nn.Linear, nonlinearity: str) -> None:
+    """He-normal weights for the non-linearity that follows, bias 0; in place."""
+    nn.init.kaiming_normal_(layer.weight, nonlinearity=nonlinearity)
+    nn.init.zeros_(layer.bias)

@@ -1,0 +1,162 @@
+"""The whole of GMIC: maps, crops, attention and fusion (Shen et al. 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from lesionlib.errors import InputError
+from lesionlib.models.gmic import crops as retrieval
+from lesionlib.models.gmic.parts import SMALLEST_IMAGE, GlobalNetwork, LocalNetwork
+
+
+@dataclass(frozen=True)
+class GMICOutput:
+    """What one forward pass gives, for n images and k crops; classes benign, malignant."""
+
+    saliency: torch.Tensor  # (n, 2, h, w) in 0..1
+    y_global: torch.Tensor  # (n, 2) probability, mean of the top cells of the maps
+    y_local: torch.Tensor  # (n, 2) probability, from the crops
+    y_fusion: torch.Tensor  # (n, 2) probability, from both: GMIC's prediction
+    local_logits: torch.Tensor  # (n, 2), y_local before its sigmoid
+    fusion_logits: torch.Tensor  # (n, 2), y_fusion before its sigmoid
+    attention: torch.Tensor  # (n, k), sums to 1
+    cam_positions: torch.Tensor  # (n, k, 2) int64, upper-left (row, column) in cells
+    crop_positions: torch.Tensor  # (n, k, 2) float64, upper-left (row, column) in px
+    crops: torch.Tensor  # (n, k, crop, crop)
+    global_vector: torch.Tensor  # (n, 16 width), maximum over the global features
+    crop_features: torch.Tensor  # (n, k, 8 local_width)
+    z: torch.Tensor  # (n, 8 local_width), crop features weighted by attention
+
+
+class GMIC(nn.Module):
+    """The context network; defaults give the published one with 14,110,322 weights.
+
+    width, local_width: channels after the first convolution of the global and local network.
+    crops, crop: how many crops, and their side in px. top_t: share of cells that make y_global.
+    attention: width of the attention layer. saliency_bias: None for no bias (published); a
+    number adds a bias to the map's convolution that starts there, so that maps begin near
+    sigmoid(number) instead of .5, which spares a short training the way down.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int = 16,
+        local_width: int = 64,
+        crops: int = 6,
+        crop: int = 256,
+        top_t: float = 0.02,
+        attention: int = 128,
+        saliency_bias: float | None = None,
+    ):
+        super().__init__()
+        self.crops, self.crop, self.top_t = crops, crop, top_t
+        self.global_network = GlobalNetwork(width)
+        channels = self.global_network.channels
+        self.saliency_head = nn.Conv2d(channels, 2, 1, bias=saliency_bias is not None)
+        if saliency_bias is not None:
+            nn.init.constant_(self.saliency_head.bias, saliency_bias)
+        self.local_network = LocalNetwork(local_width)
+        features = self.local_network.channels
+        self.attention_content = nn.Linear(features, attention, bias=False)
+        self.attention_gate = nn.Linear(features, attention, bias=False)
+        self.attention_score = nn.Linear(attention, 1, bias=False)
+        self.local_head = nn.Linear(features, 2, bias=False)
+        self.fusion_head = nn.Linear(channels + features, 2)
+
+    def forward(self, images: torch.Tensor) -> GMICOutput:
+        """(n, 1, H, W) standardised float32 images -> GMICOutput; InputError for other shapes.
+
+        Gradients reach the maps and the crops' features, not the positions of the crops.
+        """
+        features, saliency = self._global(images)
+        map_size, image_size = tuple(saliency.shape[2:]), tuple(images.shape[2:])
+        box = retrieval.box_size(map_size, image_size, self.crop)
+        cells = retrieval.greedy_boxes(saliency.detach(), box, self.crops)
+        pixels = retrieval.to_pixels(cells, map_size, image_size)
+        crops = retrieval.take_crops(images, pixels, self.crop)
+        crop_features = self.local_network(crops.flatten(0, 1).unsqueeze(1))
+        crop_features = crop_features.unflatten(0, crops.shape[:2])
+        attention, z = self._attend(crop_features)
+        global_vector = features.amax(dim=(2, 3))
+        local_logits = self.local_head(z)
+        fusion_logits = self.fusion_head(torch.cat((global_vector, z), dim=1))
+        return GMICOutput(
+            saliency=saliency,
+            y_global=mean_of_top(saliency, self.top_t),
+            y_local=local_logits.float().sigmoid(),
+            y_fusion=fusion_logits.float().sigmoid(),
+            local_logits=local_logits,
+            fusion_logits=fusion_logits,
+            attention=attention,
+            cam_positions=cells,
+            crop_positions=pixels,
+            crops=crops,
+            global_vector=global_vector,
+            crop_features=crop_features,
+            z=z,
+        )
+
+    def saliency(self, images: torch.Tensor) -> torch.Tensor:
+        """Saliency maps (n, 2, h, w), benign first, by the global network alone."""
+        return self._global(images)[1]
+
+    def map_size(self, rows: int, cols: int) -> tuple[int, int]:
+        """Cells (h, w) of the maps of a rows x cols image."""
+        return _cells(rows), _cells(cols)
+
+    def _global(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if images.ndim != 4 or images.shape[1] != 1 or min(images.shape[2:]) < SMALLEST_IMAGE:
+            raise InputError(
+                f"GMIC got a batch of shape {tuple(images.shape)}",
+                "images",
+                f"Give (n, 1, rows, columns) with at least {SMALLEST_IMAGE} px along each side",
+            )
+        features = self.global_network(images)
+        # the maps stay in single precision whatever the network ran in
+        return features, self.saliency_head(features).float().sigmoid()
+
+    def _attend(self, crop_features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gated attention (tanh of the content times sigmoid of the gate) -> (n, k), (n, f)."""
+        content = self.attention_content(crop_features).tanh()
+        gate = self.attention_gate(crop_features).sigmoid()
+        attention = self.attention_score(content * gate).squeeze(2).softmax(dim=1)
+        return attention, (attention.unsqueeze(2) * crop_features).sum(dim=1)
+
+
+def gmic_from_settings(settings) -> GMIC:
+    """A fresh GMIC for the `gmic` block of an experiment's settings."""
+    names = ("width", "local_width", "crops", "crop", "top_t", "attention", "saliency_bias")
+    return GMIC(**{name: getattr(settings, name) for name in names})
+
+
+def _cells(pixels: int) -> int:
+    size = ((pixels + 1) // 2 - 1) // 2
+    for _ in range(4):
+        size = (size + 1) // 2
+    return size
+
+
+def malignant_first(maps: torch.Tensor) -> torch.Tensor:
+    """GMIC's order (benign, malignant) along axis 1 -> the project's (malignant, benign)."""
+    if maps.ndim < 2 or maps.shape[1] != 2:
+        raise InputError(
+            f"Expected two classes along axis 1, got shape {tuple(maps.shape)}",
+            "malignant_first",
+            "Give GMIC's outputs or labels, (n, 2) or (n, 2, h, w)",
+        )
+    return maps.flip(1)
+
+
+def top_t_count(rows: int, cols: int, top_t: float) -> int:
+    """How many of the map's cells y_global averages: rounded half to even, at least 1."""
+    return max(1, round(cols * rows * top_t))
+
+
+def mean_of_top(saliency: torch.Tensor, top_t: float) -> torch.Tensor:
+    """(n, classes, h, w) -> (n, classes): mean of the share `top_t` of highest cells."""
+    count = top_t_count(saliency.shape[2], saliency.shape[3], top_t)
+    return saliency.flatten(2).topk(count, dim=2).values.mean(dim=2)

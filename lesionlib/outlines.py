@@ -1,0 +1,178 @@
+"""Outlines of lesions: from a shape in a table to pixels.
+
+Everything is in pixels of the uncropped, unflipped image, origin at its top left, x to the right and
+y downwards, pixel centres at integers + .5.  A pixel belongs to a polygon, box or circle when its
+centre lies inside.  Nothing here reads a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lesionlib.errors import InputError
+
+GEOMETRIES = ("mask", "polygon", "box", "circle")
+MIN_AREA_PX = 4
+MAX_AREA_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The pixels of one lesion: a box of a mask at a place.
+
+    row0, col0 : first row and column of `mask` on the image or canvas.
+    mask : bool (rows, cols), the smallest box that holds the outline.
+    """
+
+    row0: int
+    col0: int
+    mask: np.ndarray
+
+    @property
+    def area_px(self) -> int:
+        return int(np.count_nonzero(self.mask))
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """row0, col0, row1, col1 (half-open)."""
+        rows, cols = self.mask.shape
+        return self.row0, self.col0, self.row0 + rows, self.col0 + cols
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(n, 2) int64: row and column of every pixel of the outline."""
+        return np.argwhere(self.mask) + (self.row0, self.col0)
+
+    def on(self, shape: tuple[int, int]) -> np.ndarray:
+        """The outline as a full bool mask of `shape`; what lies outside is cut off."""
+        full = np.zeros(shape, bool)
+        r0, c0, r1, c1 = self.box
+        a, b = max(r0, 0), max(c0, 0)
+        c, d = min(r1, shape[0]), min(c1, shape[1])
+        if c > a and d > b:
+            full[a:c, b:d] = self.mask[a - r0 : c - r0, b - c0 : d - c0]
+        return full
+
+
+def tight(mask: np.ndarray, row0: int = 0, col0: int = 0) -> Outline:
+    """The smallest outline that holds the True pixels of `mask`, whose first pixel is (row0, col0).
+
+    An empty mask gives an outline of shape (0, 0).
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not rows.size:
+        return Outline(row0, col0, np.zeros((0, 0), bool))
+    cols = np.flatnonzero(mask.any(axis=0))
+    r0, c0 = int(rows[0]), int(cols[0])
+    part = mask[r0 : rows[-1] + 1, c0 : cols[-1] + 1].astype(bool)
+    return Outline(row0 + r0, col0 + c0, part)
+
+
+def parse_polygon(text: str) -> np.ndarray:
+    """`"x y;x y;..."` -> (n, 2) float64 of x, y; ValueError if a point is not two finite numbers."""
+    points = [part.split() for part in str(text).strip().strip(";").split(";")]
+    if any(len(point) != 2 for point in points):
+        raise ValueError("a point is not 'x y'")
+    values = np.array([[float(v) for v in point] for point in points], dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("a coordinate is not finite")
+    return values
+
+
+def shape_facts(geom: str, shape: dict) -> tuple[float, float, float]:
+    """Area (px) and centre x, y of a polygon, box or circle.
+
+    Raises InputError for fewer than three points, an empty box or a radius that is not positive.
+    """
+    if geom == "circle":
+        cx, cy, r = (float(shape[k]) for k in ("cx", "cy", "r"))
+        if not (np.isfinite([cx, cy, r]).all() and r > 0):
+            raise InputError(f"circle cx={cx:g} cy={cy:g} r={r:g}", "", "Give three numbers, r > 0")
+        return float(np.pi * r * r), cx, cy
+    if geom == "box":
+        x0, y0, x1, y1 = (float(shape[k]) for k in ("x0", "y0", "x1", "y1"))
+        if not (x1 > x0 and y1 > y0):
+            raise InputError(
+                f"empty box x {x0:g}..{x1:g}, y {y0:g}..{y1:g}", "", "Give x0 < x1 and y0 < y1"
+            )
+        return (x1 - x0) * (y1 - y0), (x0 + x1) / 2, (y0 + y1) / 2
+    try:
+        points = parse_polygon(shape["polygon"])
+    except ValueError as error:
+        raise InputError(f"polygon not readable: {error}", "", "Write 'x y;x y;x y'") from None
+    if len(points) < 3:
+        raise InputError(f"polygon of {len(points)} points", "", "Give three points or more")
+    x, y = points.T
+    area = 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
+    return area, float((x.min() + x.max()) / 2), float((y.min() + y.max()) / 2)
+
+
+def check_extent(area: float, x: float, y: float, rows: int, cols: int, where: str) -> None:
+    """InputError for an outline of less than 4 px, of over half the image, or centred off it.
+
+    area : px; x, y : centre; rows, cols : of the image, 0 where not stated.
+    """
+    size = f"image {rows} rows x {cols} cols"
+    if area < MIN_AREA_PX:
+        raise InputError(
+            f"outline of {area:.1f} px, least {MIN_AREA_PX}", where, "Check the outline's scale"
+        )
+    if rows and cols and area > MAX_AREA_SHARE * rows * cols:
+        raise InputError(
+            f"outline of {area:.0f} px covers {area / (rows * cols):.0%} of the image ({size}), "
+            f"at most {MAX_AREA_SHARE:.0%}",
+            where, "Check the outline's scale or its mask",
+        )
+    if rows and cols and not (0 <= x < cols and 0 <= y < rows):
+        raise InputError(
+            f"outline centred at x {x:.1f}, y {y:.1f}, outside its image ({size})",
+            where, "Give pixels of the uncropped image, origin top left",
+        )
+
+
+def rasterise(geom: str, shape: dict, size: tuple[int, int]) -> Outline:
+    """A polygon, box or circle as pixels of an image of `size` (rows, cols), cut at its edges.
+
+    A shape so thin that it holds no pixel centre gives an empty outline.
+    Raises InputError as :func:`shape_facts`.
+    """
+    shape_facts(geom, shape)
+    if geom == "circle":
+        return _circle(float(shape["cx"]), float(shape["cy"]), float(shape["r"]), size)
+    if geom == "box":
+        x0, y0, x1, y1 = (float(shape[k]) for k in ("x0", "y0", "x1", "y1"))
+        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+        return _polygon(corners, size)
+    return _polygon(parse_polygon(shape["polygon"]), size)
+
+
+def _window(low: float, high: float, length: int) -> tuple[int, int]:
+    """First and last + 1 pixel whose centre can lie in [low, high]."""
+    first = int(np.clip(np.floor(low), 0, length))
+    return first, int(np.clip(np.ceil(high) + 1, first, length))
+
+
+def _circle(cx: float, cy: float, r: float, size: tuple[int, int]) -> Outline:
+    r0, r1 = _window(cy - r, cy + r, size[0])
+    c0, c1 = _window(cx - r, cx + r, size[1])
+    y = np.arange(r0, r1)[:, None] + 0.5 - cy
+    x = np.arange(c0, c1)[None, :] + 0.5 - cx
+    return tight(y * y + x * x <= r * r, r0, c0)
+
+
+def _polygon(points: np.ndarray, size: tuple[int, int]) -> Outline:
+    """Even-odd filling: a centre is inside if a ray to its left crosses the border an odd number."""
+    r0, r1 = _window(points[:, 1].min(), points[:, 1].max(), size[0])
+    c0, c1 = _window(points[:, 0].min(), points[:, 0].max(), size[1])
+    centres = np.arange(c0, c1) + 0.5
+    mask = np.zeros((r1 - r0, c1 - c0), bool)
+    x0, y0 = points.T
+    x1, y1 = np.roll(points, -1, axis=0).T
+    for i, y in enumerate(np.arange(r0, r1) + 0.5):
+        crossed = (y0 <= y) != (y1 <= y)
+        a, b = x0[crossed], x1[crossed]
+        at = a + (y - y0[crossed]) * (b - a) / (y1[crossed] - y0[crossed])
+        mask[i] = (at[:, None] <= centres[None, :]).sum(axis=0) % 2 == 1
+    return tight(mask, r0, c0)

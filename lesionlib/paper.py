@@ -1,0 +1,59 @@
+"""What Wu et al. 2020 printed, as data: values of the private NYU set, to set ours beside.
+
+Nothing here is a result of this compendium.  Each row names where the value stands; in tables and
+figures these values carry the label :data:`LABEL`.  "spread" is the paper's "+-", which it does not
+define; the negative lower bound in table 2 tells that its intervals are mean +- 1.96 SD over
+repeated runs.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import pandas as pd
+
+from lesionlib.errors import InputError, nearest
+
+LABEL = "paper (private NYU set)"
+
+
+@cache
+def _read(name: str) -> pd.DataFrame:
+    with (files("lesionlib") / "data" / f"{name}.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file)
+
+
+def table_1() -> pd.DataFrame:
+    """Images and lesions by split.  Index split; columns as in ``tables.table_1``, and `where`."""
+    return _read("paper_table_1").set_index("split")
+
+
+def table_2() -> pd.DataFrame:
+    """TNR of E+S at five FNR: model, fnr, tnr, low, high (over runs), where."""
+    return _read("paper_table_2").copy()
+
+
+def table_3() -> pd.DataFrame:
+    """AUC of the seven combinations: model, auc, spread, where."""
+    return _read("paper_table_3").copy()
+
+
+def figure_6() -> pd.DataFrame:
+    """The three AUCs of figure 6 that the text names: backbone, initialisation, auc, spread, ..."""
+    return _read("paper_figure_6").copy()
+
+
+def text() -> pd.DataFrame:
+    """Every other number used here.  Index key; columns value, unit, where."""
+    return _read("paper_text").set_index("key")
+
+
+def value(key: str) -> float:
+    """One number of :func:`text`.  Raises InputError for an unknown key."""
+    table = text()
+    if key not in table.index:
+        raise InputError(
+            f"the paper's '{key}' is not listed", "paper_text.csv", nearest(key, table.index)
+        )
+    return float(table.at[key, "value"])

@@ -1,0 +1,463 @@
+"""The way of the data: each step of the paper as a stage that reads what earlier stages wrote.
+
+files -> manifest -> store -> windows -> f_loc -> features \
+                         \\-> GMIC -> saliency maps ---------> X -> f_agg -> lesion scores
+
+Every function takes a :class:`~lesionlib.lab.Lab`, makes what it needs first, and gives back plain
+things: a manifest, a store, a data frame, an array.  So any notebook can be run alone, in any
+order, and a second run reuses what is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lesionlib import provenance
+from lesionlib.errors import InputError
+from lesionlib.experiment import derive_seed
+from lesionlib.lab import Lab
+from lesionlib.stages import key_of, stage
+
+SCORED = ("validation", "test")
+
+
+# ------------------------------------------------------------------ data
+def data_folder(lab: Lab) -> Path | None:
+    """The user's data: LESIONLIB_DATA (DATA= of make), else the last one used, else the settings'.
+
+    Raises InputError where a real set has no folder.
+    """
+    if lab.is_phantom:
+        return lab.runs / "phantom"
+    remembered = lab.runs / "data_folder.txt"
+    given = os.environ.get("LESIONLIB_DATA") or (
+        remembered.read_text().strip() if remembered.is_file() else lab.settings.data.folder
+    )
+    remedy = f"Give it: make run EXPERIMENT={lab.name} DATA=<folder>"
+    if not given:
+        raise InputError("no data folder was given", f"experiment {lab.name}", remedy)
+    if not Path(given).is_dir():
+        raise InputError("the data folder does not exist", given, remedy)
+    provenance.write_text(remembered, str(Path(given).resolve()) + "\n")
+    return Path(given)
+
+
+def manifest(lab: Lab):
+    """The validated :class:`~lesionlib.manifest.Manifest` with patient-disjoint splits."""
+    from lesionlib.manifest import Manifest
+
+    folder, s = data_folder(lab), lab.settings
+    inputs = {"data": s.data.model_dump(exclude={"folder"}), "seed": s.seed}
+    inputs |= {"phantom": s.phantom} if lab.is_phantom else {"files": _fingerprint(folder)}
+    inputs = {k: v.model_dump() if hasattr(v, "model_dump") else v for k, v in inputs.items()}
+
+    def compute(place: Path) -> str:
+        found = _read_data(lab, folder)
+        found = found.with_splits(s.data.validation_share, s.data.test_share, s.seed)
+        found.validate()
+        found.write(place)
+        return _digest_of_files(place)
+
+    place = stage(lab, "manifest", inputs, ("datasets", "manifest"), compute)
+    return Manifest.read(place)
+
+
+def _read_data(lab: Lab, folder: Path):
+    from lesionlib import datasets
+
+    s = lab.settings
+    if lab.is_phantom:
+        from lesionlib.datasets import phantom
+
+        return phantom.read(
+            folder, s.phantom, seed=s.seed, workers=s.compute.workers, progress=lab.progress
+        )
+    return datasets.read(s.data.dataset, folder, **s.data.options)
+
+
+def _fingerprint(folder: Path) -> str:
+    """Names, sizes and times of the tables at the top of a data folder (pixels are checked later)."""
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    rows = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
+
+
+def _digest_of_files(place: Path) -> str:
+    total = hashlib.sha256()
+    for file in sorted(p for p in place.iterdir() if p.suffix == ".csv"):
+        total.update(file.name.encode() + file.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def store(lab: Lab):
+    """The memory-mapped :class:`~lesionlib.images.store.ImageStore` of all canvases."""
+    from lesionlib.images.store import ImageStore, build_store
+
+    found, s = manifest(lab), lab.settings
+    inputs = {"canvas": s.canvas.model_dump(), "manifest": key_of(lab.runs / "manifest")}
+
+    def compute(place: Path) -> None:
+        build_store(
+            found, place / "canvases", s.canvas, workers=s.compute.workers, progress=lab.progress
+        )
+
+    place = stage(lab, "store", inputs, ("images", "outlines", "manifest"), compute, resumes=True)
+    return ImageStore.open(place / "canvases")
+
+
+def evaluation_windows(lab: Lab) -> pd.DataFrame:
+    """The windows by which each validation and test lesion is judged, drawn once for all models."""
+    from lesionlib.sampling import sample_lesion_windows
+
+    images, s = store(lab), lab.settings
+    inputs = {"windows": s.windows.model_dump(), "each": s.evaluation.windows_per_lesion}
+    inputs |= {"seed": s.seed, "store": key_of(lab.runs / "store")}
+
+    def compute(place: Path) -> None:
+        lesions = scored_lesions(images)
+        drawn = sample_lesion_windows(
+            images, lesions, s.evaluation.windows_per_lesion, s.windows,
+            seed=derive_seed(s.seed, "evaluation windows"), rotate=False,
+        )  # fmt: skip
+        drawn.to_parquet(place / "windows.parquet")
+
+    place = stage(lab, "windows", inputs, ("windows", "sampling"), compute)
+    return pd.read_parquet(place / "windows.parquet")
+
+
+def scored_lesions(images) -> np.ndarray:
+    """Rows of the validation and test lesions whose truth is known, in the store's order."""
+    rows = [
+        images.lesion_rows(split=split, pathology=pathology)
+        for split in SCORED
+        for pathology in ("malignant", "benign")
+    ]
+    return np.sort(np.concatenate(rows))
+
+
+def followed_lesion(lab: Lab) -> int:
+    """The row of the lesion that the notebooks follow from its outline to its place on the ROC curve.
+
+    A rule and not a choice: of the malignant test lesions that are alone on their image, the one
+    whose outline has the median area.
+    """
+    table = store(lab).lesions
+    alone = table.groupby("image")["lesion_id"].transform("size") == 1
+    found = table[alone & (table["split"] == "test") & (table["pathology"] == "malignant")]
+    return int(found["area_px"].sort_values(kind="stable").index[len(found) // 2])
+
+
+# ------------------------------------------------------------------ f_loc
+def floc(lab: Lab, run: int = 0) -> Path:
+    """The folder of one trained f_loc: weights, history, scores of its evaluation windows."""
+    s = lab.settings
+    settings = s.floc.model_copy(update={"learning_rate": learning_rate(lab, "floc")})
+    return _trained_floc(lab, f"floc/run{run}", settings, derive_seed(s.seed, "floc", run), run)
+
+
+def _trained_floc(lab: Lab, name: str, settings, seed: int, run: int) -> Path:
+    windows, s = evaluation_windows(lab), lab.settings
+    inputs = {"floc": settings.model_dump(exclude={"runs"}), "windows": s.windows.model_dump(), "seed": seed}
+    inputs |= {"store": key_of(lab.runs / "store"), "drawn": key_of(lab.runs / "windows")}
+
+    def compute(place: Path) -> None:
+        from lesionlib.scoring import lesion_predictions, window_scores
+        from lesionlib.tasks import FLocTask
+        from lesionlib.training import fit
+
+        images = store(lab)
+        torch_ready(lab)
+        task = FLocTask(
+            images, settings, s.windows, seed=seed, validation_seed=s.seed, workers=s.compute.workers
+        )
+        fit(task, place, settings, seed=seed, compute=s.compute, progress=_named(lab, name))
+        h, logits = outputs(lab, place, settings, windows)
+        np.savez(place / "evaluation.npz", h=h, logits=logits)
+        scored = lesion_predictions(
+            images, windows, window_scores(logits), model="f_loc", run=run
+        )
+        scored.to_csv(place / "predictions.csv", index=False)
+
+    return stage(lab, name, inputs, FLOC_CODE, compute, resumes=True)
+
+
+FLOC_CODE = ("models/backbones", "models/floc", "models/weights", "training", "tasks", "scoring")
+FLOC_CODE += ("patches", "sampling", "windows")
+
+
+def outputs(lab: Lab, run_folder: Path, settings, windows: pd.DataFrame):
+    """h (n, 32) and logits (n, 4) of a trained f_loc for a table of windows, float32."""
+    import torch
+
+    from lesionlib.models.floc import FLoc
+    from lesionlib.models.weights import load_checkpoint
+    from lesionlib.patches import extract_patches
+
+    images, s = store(lab), lab.settings
+    net = FLoc(settings.backbone, h_activation=settings.h_activation)
+    load_checkpoint(run_folder / "best.safetensors", net)
+    net = net.to(s.compute.device).eval()
+    h, logits = np.empty((len(windows), 32), np.float32), np.empty((len(windows), 4), np.float32)
+    with torch.no_grad():
+        for start in range(0, len(windows), 250):
+            part = slice(start, start + 250)
+            patches = extract_patches(images, windows.iloc[part], s.windows.patch)
+            out = net(torch.from_numpy(patches).to(s.compute.device))
+            logits[part], h[part] = (t.float().cpu().numpy() for t in out)
+    return h, logits
+
+
+def best_floc(lab: Lab) -> tuple[int, Path]:
+    """The run of f_loc whose validation AUC is highest; its h feeds every f_agg."""
+    from lesionlib.training import read_result
+
+    runs = [floc(lab, run) for run in range(lab.settings.floc.runs)]
+    scores = [read_result(folder).best_score for folder in runs]
+    return int(np.argmax(scores)), runs[int(np.argmax(scores))]
+
+
+# ------------------------------------------------------------------ GMIC
+def gmic(lab: Lab) -> Path:
+    """The folder of the trained context network."""
+    images, s = store(lab), lab.settings
+    seed = derive_seed(s.seed, "gmic")
+    inputs = {"gmic": s.gmic.model_dump(), "seed": seed, "store": key_of(lab.runs / "store")}
+
+    def compute(place: Path) -> None:
+        from lesionlib.tasks import GMICTask
+        from lesionlib.training import fit
+
+        torch_ready(lab)
+        task = GMICTask(images, s.gmic, seed=seed, workers=s.compute.workers)
+        fit(task, place, s.gmic, seed=seed, compute=s.compute, progress=_named(lab, "gmic"))
+
+    modules = ("models/gmic", "training", "tasks", "models/weights")
+    return stage(lab, "gmic", inputs, modules, compute, resumes=True)
+
+
+def load_gmic(lab: Lab):
+    """The trained GMIC in evaluation mode."""
+    from lesionlib.models.gmic import gmic_from_settings
+    from lesionlib.models.weights import load_checkpoint
+
+    net = gmic_from_settings(lab.settings.gmic)
+    load_checkpoint(gmic(lab) / "best.safetensors", net)
+    return net.to(lab.settings.compute.device).eval()
+
+
+def saliency(lab: Lab) -> np.ndarray:
+    """Saliency maps of every image of the store, float32 (n, 2, h, w); S_m first, then S_b."""
+    folder, images, s = gmic(lab), store(lab), lab.settings
+
+    def compute(place: Path) -> None:
+        import torch
+
+        from lesionlib.models.gmic import malignant_first
+
+        torch_ready(lab)
+        net, maps = load_gmic(lab), np.empty((len(images.images), 2, *s.canvas.map_shape), "f4")
+        with torch.no_grad():
+            for start in range(0, len(maps), 8):
+                rows = range(start, min(start + 8, len(maps)))
+                batch = np.stack([images.standardised(i) for i in rows])[:, None]
+                found = net.saliency(torch.from_numpy(batch).to(s.compute.device))
+                maps[rows.start : rows.stop] = malignant_first(found).float().cpu().numpy()
+        np.save(place / "maps.npy", maps)
+
+    place = stage(lab, "saliency", {"gmic": key_of(folder)}, ("models/gmic",), compute)
+    return np.load(place / "maps.npy", mmap_mode="r")
+
+
+# ------------------------------------------------------------------ features and f_agg
+def features(lab: Lab) -> dict[str, dict]:
+    """What f_agg reads: for each split the stored windows with h, logits and location maps.
+
+    Keys of a split: ``windows`` (data frame), ``h`` (n, 32), ``logits`` (n, 4), ``location``
+    (n, h, w).  Training windows are a pool drawn once; validation and test are the evaluation
+    windows.
+    """
+    run, folder = best_floc(lab)
+    windows, s = evaluation_windows(lab), lab.settings
+    inputs = {"floc": key_of(folder), "fagg": s.fagg.model_dump(include=_POOL), "seed": s.seed}
+
+    def compute(place: Path) -> None:
+        torch_ready(lab)
+        known = np.load(folder / "evaluation.npz")
+        split = store(lab).lesions["split"].to_numpy()[windows["lesion"]]
+        for name in SCORED:
+            rows = np.flatnonzero(split == name)
+            _write_features(lab, place / name, windows.iloc[rows].reset_index(drop=True),
+                            known["h"][rows], known["logits"][rows])  # fmt: skip
+        pool = training_pool(lab)
+        h, logits = outputs(lab, folder, s.floc, pool)
+        _write_features(lab, place / "training", pool, h, logits)
+
+    modules = ("windows", "sampling", "patches", "models/floc", "models/backbones")
+    place = stage(lab, "features", inputs, modules, compute)
+    return {name: _read_features(place / name) for name in ("training", *SCORED)}
+
+
+_POOL_ONLY = {"pool_windows", "pool_epochs"}
+_POOL = {"epoch"} | _POOL_ONLY
+
+
+def training_pool(lab: Lab) -> pd.DataFrame:
+    """Windows stored for f_agg's training: of every training lesion, and outside and negative."""
+    from lesionlib.sampling import sample_epoch, sample_lesion_windows
+
+    images, s = store(lab), lab.settings
+    known = [images.lesion_rows(split="training", pathology=p) for p in ("malignant", "benign")]
+    lesions = np.sort(np.concatenate(known))
+    seed = derive_seed(s.seed, "training pool")
+    near = sample_lesion_windows(
+        images, lesions, s.fagg.pool_windows, s.windows, seed=seed, rotate=True, keep_impure=False
+    )
+    _, _, outside, negative = s.fagg.epoch
+    counts = (0, 0, s.fagg.pool_epochs * outside, s.fagg.pool_epochs * negative)
+    far = sample_epoch(images, counts, s.windows, seed=seed)
+    return pd.concat([near, far], ignore_index=True)
+
+
+def _write_features(lab: Lab, place: Path, windows: pd.DataFrame, h, logits) -> None:
+    from lesionlib.windows import location_maps
+
+    place.mkdir(exist_ok=True)
+    canvas = lab.settings.canvas
+    windows.to_parquet(place / "windows.parquet")
+    np.save(place / "h.npy", h)
+    np.save(place / "logits.npy", logits)
+    np.save(place / "location.npy", location_maps(windows, canvas.map_shape, canvas.cell))
+
+
+def _read_features(place: Path) -> dict:
+    arrays = {n: np.load(place / f"{n}.npy", mmap_mode="r") for n in ("h", "logits", "location")}
+    return {"windows": pd.read_parquet(place / "windows.parquet"), **arrays}
+
+
+def fagg(lab: Lab, combination: str, run: int = 0) -> Path:
+    """The folder of one trained f_agg: weights, history and lesion scores."""
+    s = lab.settings
+    settings = s.fagg.model_copy(update={"learning_rate": learning_rate(lab, "fagg")})
+    name = f"fagg/{combination}/run{run}"
+    return _trained_fagg(lab, name, settings, combination, run)
+
+
+def _trained_fagg(lab: Lab, name: str, settings, combination: str, run: int) -> Path:
+    read, maps, s = features(lab), saliency(lab), lab.settings
+    seed = derive_seed(s.seed, "fagg", combination, run)
+    inputs = {"fagg": settings.model_dump(exclude={"runs"} | _POOL_ONLY), "combination": combination, "seed": seed}
+    inputs |= {"features": key_of(lab.runs / "features"), "saliency": key_of(lab.runs / "saliency")}
+
+    def compute(place: Path) -> None:
+        from lesionlib.scoring import lesion_predictions, window_scores
+        from lesionlib.tasks import FAggTask
+        from lesionlib.training import fit
+
+        torch_ready(lab)
+        task = FAggTask(read, maps, combination, settings, seed=seed)
+        fit(task, place, settings, seed=seed, compute=s.compute, progress=_named(lab, name))
+        scored = [
+            lesion_predictions(
+                store(lab), read[split]["windows"], window_scores(task.logits(split)),
+                model=combination, run=run,
+            )
+            for split in SCORED
+        ]  # fmt: skip
+        pd.concat(scored).to_csv(place / "predictions.csv", index=False)
+
+    modules = ("models/fagg", "maps", "training", "tasks", "scoring")
+    return stage(lab, name, inputs, modules, compute, resumes=True)
+
+
+# ------------------------------------------------------------------ what is compared
+def architectures(lab: Lab, arm: str | None = None) -> pd.DataFrame:
+    """Every arm of figure 6, trained with one budget; a row a run with its validation and test AUC.
+
+    arm : name of the only arm to run, for work done side by side.
+    """
+    from lesionlib.metrics.roc import auc
+    from lesionlib.training import read_result
+
+    s, rows = lab.settings, []
+    for which in s.architectures.arms:
+        for run in range(s.architectures.runs if arm in (None, which.name) else 0):
+            changed = which.model_dump() | {"epochs": s.architectures.epochs}
+            settings = s.floc.model_copy(update=changed)
+            name = f"architectures/{which.name}/run{run}"
+            seed = derive_seed(s.seed, "architectures", which.name, run)
+            folder = _trained_floc(lab, name, settings, seed, run)
+            test = pd.read_csv(folder / "predictions.csv").query("split == 'test'")
+            rows.append(
+                {"backbone": which.backbone, "initialisation": which.initialisation, "run": run,
+                 "validation_auc": read_result(folder).best_score,
+                 "test_auc": auc(test["y_true"].to_numpy(), test["y_score"].to_numpy())}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def search(lab: Lab, network: str = "floc") -> pd.DataFrame:
+    """Random search over a network's learning rate: a row a trial, best by validation AUC first."""
+    from lesionlib.search import draw_trial
+    from lesionlib.training import Diverged, read_result
+
+    s, rows = lab.settings, []
+    low, high = getattr(s.search, network)
+    for trial in range(s.search.trials):
+        rate = draw_trial(derive_seed(s.seed, "search", network), trial, low, high)
+        changed = {"learning_rate": rate, "epochs": s.search.epochs}
+        settings = getattr(s, network).model_copy(update=changed)
+        name = f"search/{network}/trial{trial}"
+        try:
+            if network == "floc":
+                folder = _trained_floc(lab, name, settings, derive_seed(s.seed, name), trial)
+            else:
+                folder = _trained_fagg(lab, name, settings, "E+S", trial)
+            found = read_result(folder)
+            rows.append((trial, rate, found.best_score, found.best_epoch))
+        except Diverged as fault:
+            lab.progress(f"{name}: no score, {fault}")
+            rows.append((trial, rate, np.nan, 0))
+    return pd.DataFrame(rows, columns=["trial", "learning_rate", "validation_auc", "best_epoch"])
+
+
+def learning_rate(lab: Lab, network: str) -> float:
+    """The set learning rate; with the setting `search`, the best trial's by validation AUC."""
+    rate = getattr(lab.settings, network).learning_rate
+    if rate != "search":
+        return rate
+    trials = search(lab, network)
+    return float(trials.loc[trials["validation_auc"].idxmax(), "learning_rate"])
+
+
+# ------------------------------------------------------------------ results
+def predictions(lab: Lab) -> pd.DataFrame:
+    """Lesion scores of every model and run, validation and test; ``figures/../predictions.csv``."""
+    from lesionlib.maps import COMBINATIONS
+
+    s = lab.settings
+    folders = [floc(lab, run) for run in range(s.floc.runs)]
+    folders += [fagg(lab, c, run) for c in COMBINATIONS for run in range(s.fagg.runs)]
+    parts = [pd.read_csv(folder / "predictions.csv") for folder in folders]
+    table = pd.concat(parts, ignore_index=True)
+    text = table.to_csv(index=False, float_format="%.6f")
+    target = lab.figures / "predictions.csv"
+    if not target.is_file() or target.read_text(encoding="utf-8") != text:
+        provenance.write_text(target, text)
+    return pd.read_csv(target)
+
+
+# ------------------------------------------------------------------ small helpers
+def torch_ready(lab: Lab) -> None:
+    """One number of threads for every sum, so that a run repeats to the bit on one machine."""
+    import torch
+
+    torch.set_num_threads(lab.settings.compute.threads)
+
+
+def _named(lab: Lab, name: str):
+    return lambda message: lab.progress(f"{name}: {message}")

@@ -1,0 +1,56 @@
+"""The paper's figures, and the others that a notebook needs, from arrays and data frames.
+
+Every function gives back matplotlib objects: an Axes where it draws one panel (take `ax.figure` to
+save it), a Figure where it draws several.  Nothing is shown or saved here and no metric is computed.
+`phantom=True` writes *phantom* into a corner of a picture of made-up images.
+
+| module | draws |
+|---|---|
+| mammograms | figure_1, mammogram, windows_on_image; Mammogram, from_store |
+| patch_grids | figure_3, patches |
+| map_panels | figure_2, figure_4, maps |
+| score_plots | figure_5, scores; LesionCase |
+| curves | roc, figure_7, history |
+| comparisons | figure_6, forest, search, sizes |
+| exclusions | flow |
+"""
+
+from lesionlib.plots import style
+from lesionlib.plots.comparisons import figure_6, forest, search, sizes
+from lesionlib.plots.curves import figure_7, history, roc
+from lesionlib.plots.exclusions import flow
+from lesionlib.plots.mammograms import (
+    Mammogram,
+    figure_1,
+    from_store,
+    mammogram,
+    windows_on_image,
+)
+from lesionlib.plots.map_panels import figure_2, figure_4, maps
+from lesionlib.plots.patch_grids import figure_3, patches
+from lesionlib.plots.score_plots import LesionCase, figure_5, scores
+
+__all__ = [
+    "LesionCase",
+    "Mammogram",
+    "figure_1",
+    "figure_2",
+    "figure_3",
+    "figure_4",
+    "figure_5",
+    "figure_6",
+    "figure_7",
+    "flow",
+    "forest",
+    "from_store",
+    "history",
+    "mammogram",
+    "maps",
+    "patches",
+    "roc",
+    "scores",
+    "search",
+    "sizes",
+    "style",
+    "windows_on_image",
+]

@@ -1,0 +1,98 @@
+"""Splits: which patient is for training, validation or test.
+
+The unit is the patient, never the image or the lesion.  Splits that a data set brings are kept; the
+rest is drawn, stratified by what the patient has.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lesionlib.errors import InputError
+from lesionlib.experiment import rng
+
+if TYPE_CHECKING:
+    from lesionlib.manifest import Manifest
+
+STRATA = ("malignant", "benign", "negative")
+
+
+def strata(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.Series:
+    """Patient -> "malignant" (any malignant lesion), "benign" (else any lesion), "negative"."""
+    patient = images.set_index("image_id")["patient_id"]
+    owner = lesions["image_id"].map(patient)
+    kind = pd.Series("negative", index=pd.Index(sorted(images["patient_id"].unique())))
+    kind[kind.index.isin(owner)] = "benign"
+    kind[kind.index.isin(owner[lesions["pathology"] == "malignant"])] = "malignant"
+    return kind
+
+
+def draw_splits(
+    manifest: Manifest, validation_share: float, test_share: float, seed: int
+) -> pd.Series:
+    """The split of every image, one value a patient.
+
+    A patient who has a split on any image keeps it.  The others are drawn stratum by stratum: of
+    each stratum's patients, `test_share` go to test and `validation_share` to validation, at least
+    one each where the stratum has three or more.  A split that the data set brings itself is not
+    added to, so an official test set stays as it is.
+
+    Raises InputError if the shares leave no training patients, or a patient has two splits.
+    """
+    if validation_share < 0 or test_share < 0 or validation_share + test_share >= 1:
+        raise InputError(
+            f"validation_share {validation_share:g} and test_share {test_share:g} leave no training",
+            "data", "Choose shares that add up to less than 1",
+        )
+    images = manifest.images
+    given = _given(images)
+    brought = set(given)
+    shares = {"test": test_share, "validation": validation_share}
+    shares = {name: share for name, share in shares.items() if name not in brought}
+    kind = strata(images, manifest.lesions)
+    free = kind[~kind.index.isin(given.index)]
+    drawn = dict(given)
+    for stratum in STRATA:
+        patients = free.index[free == stratum].to_numpy()
+        order = rng(seed, "splits", stratum).permutation(len(patients))
+        drawn |= dict(zip(patients[order], _parts(len(patients), shares), strict=True))
+    return images["patient_id"].map(drawn)
+
+
+def _given(images: pd.DataFrame) -> pd.Series:
+    known = images[images["split"] != ""].drop_duplicates(["patient_id", "split"])
+    twice = known["patient_id"][known["patient_id"].duplicated()]
+    if len(twice):
+        raise InputError(f"patient {twice.iloc[0]} is in two splits", "images", "Keep one split")
+    return known.set_index("patient_id")["split"]
+
+
+def _parts(n: int, shares: dict[str, float]) -> list[str]:
+    """n split names; each share is rounded, and at least one where n allows it."""
+    parts: list[str] = []
+    for name, share in shares.items():
+        least = 1 if share > 0 and n >= 3 else 0
+        parts += [name] * max(least, int(np.floor(share * n + 0.5)))
+    return (parts + ["training"] * n)[:n]
+
+
+def count_by_split(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
+    """Patients, images and lesions of each split and of all; see :meth:`Manifest.counts`."""
+    from lesionlib.manifest import SPLITS
+
+    split_of = images.set_index("image_id")["split"]
+    lesion_split = lesions["image_id"].map(split_of)
+    rows = {}
+    for name in (*SPLITS, "all"):
+        part = images if name == "all" else images[images["split"] == name]
+        found = lesions if name == "all" else lesions[lesion_split == name]
+        kinds = {k: found[found["pathology"] == k] for k in ("benign", "malignant", "unknown")}
+        row = {"patients": part["patient_id"].nunique(), "images": len(part)}
+        row["images_negative"] = int(part["negative"].fillna(False).astype(bool).sum())
+        row |= {f"images_{k}": kinds[k]["image_id"].nunique() for k in ("benign", "malignant")}
+        row |= {f"lesions_{k}": len(table) for k, table in kinds.items()}
+        rows[name] = row
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("split")

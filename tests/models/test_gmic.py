@@ -1,0 +1,284 @@
+"""GMIC: parts, outputs, loss; what must hold on every canvas."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from gmic_stand_in import GOLDEN, RECORDED, SIZES, stand_in_gmic, stand_in_images
+
+from lesionlib.errors import InputError
+from lesionlib.models import GMIC, GMICOutput, gmic_loss, malignant_first
+from lesionlib.models.gmic import gmic_from_settings, gmic_loss_terms, mean_of_top, top_t_count
+
+
+def small(**changes):
+    return GMIC(**{"width": 2, "local_width": 2, "crops": 3, "crop": 32, "attention": 4} | changes)
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+# ------------------------------------------------------------------ golden file
+@pytest.mark.parametrize("case", SIZES)
+def test_golden(case):
+    """A narrow GMIC gives what the code gave when it agreed with the published network."""
+    with np.load(GOLDEN) as golden, torch.no_grad():
+        output = stand_in_gmic()(stand_in_images(case))
+        for name in RECORDED:
+            found, expected = getattr(output, name).numpy(), golden[f"{case}/{name}"]
+            exact = name.endswith("positions")
+            np.testing.assert_allclose(found, expected, atol=0 if exact else 2e-5, err_msg=name)
+
+
+def test_golden_covers_the_borders():
+    with np.load(GOLDEN) as golden:
+        rows, cols = golden["halves/crop_positions"].max(axis=(0, 1)) + 150
+        assert rows > 640 and cols > 576
+        # the fifth row of 62.5 px: 312.5 goes to 312
+        assert 312 in golden["edges/crop_positions"][..., 0]
+
+
+# ------------------------------------------------------------------ structure
+def test_parameters_of_the_published_network():
+    model = GMIC()
+    assert parameters(model) == 14_110_322
+    assert parameters(model.global_network) == 2_799_536
+    assert parameters(model.saliency_head) == 512
+    assert parameters(model.local_network) == 11_176_512
+    assert parameters(model.fusion_head) == 1_538
+    assert len(model.state_dict()) == 258
+
+
+def test_full_size_image_gives_46_by_30():
+    model, sizes = GMIC().eval(), []
+    for part in (
+        model.global_network.stem,
+        model.global_network.pool,
+        *model.global_network.stages,
+    ):
+        part.register_forward_hook(lambda *call: sizes.append(tuple(call[2].shape[1:])))
+    with torch.no_grad():
+        assert model.saliency(torch.zeros(1, 1, 2944, 1920)).shape == (1, 2, 46, 30)
+    assert sizes == [
+        (16, 1472, 960),
+        (16, 735, 479),
+        (16, 735, 479),
+        (32, 368, 240),
+        (64, 184, 120),
+        (128, 92, 60),
+        (256, 46, 30),
+    ]
+
+
+def test_local_network_equals_torchvision():
+    from torchvision.models import resnet18
+
+    theirs, ours = resnet18(weights=None).eval(), GMIC().local_network.eval()
+    state = {k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")}
+    ours.load_state_dict(state)
+    crops = torch.randn(2, 1, 64, 64)
+    with torch.no_grad():
+        expected = theirs(crops.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(theirs.fc(ours(crops)), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(5, 5), (64, 48), (100, 75), (127, 130), (320, 192)])
+def test_map_size(size):
+    model = small().eval()
+    with torch.no_grad():
+        maps = model.saliency(torch.randn(1, 1, *size))
+    assert tuple(maps.shape[2:]) == model.map_size(*size)
+
+
+def test_canvases_of_whole_cells_give_one_cell_per_64_px():
+    model = small()
+    assert [model.map_size(64 * n, 64)[0] for n in range(1, 60)] == list(range(1, 60))
+
+
+def test_settings():
+    class Settings:
+        width, local_width, crops, crop = 3, 4, 2, 40
+        top_t, attention, saliency_bias = 0.1, 5, -2.0
+
+    model = gmic_from_settings(Settings)
+    assert model.saliency_head.bias.tolist() == [-2, -2]
+    assert model.attention_gate.weight.shape == (5, 32)
+    assert (model.crops, model.crop, model.top_t) == (2, 40, 0.1)
+
+
+def test_no_saliency_bias_as_published():
+    assert small().saliency_head.bias is None
+
+
+# ------------------------------------------------------------------ outputs
+def test_outputs_hang_together():
+    model, images = small(top_t=0.2).eval(), torch.randn(2, 1, 320, 192)
+    with torch.no_grad():
+        out = model(images)
+        assert torch.equal(model.saliency(images), out.saliency)
+    assert out.saliency.shape == (2, 2, 5, 3) and out.crops.shape == (2, 3, 32, 32)
+    assert out.cam_positions.shape == out.crop_positions.shape == (2, 3, 2)
+    torch.testing.assert_close(out.attention.sum(dim=1), torch.ones(2))
+    torch.testing.assert_close(out.y_local, out.local_logits.sigmoid())
+    torch.testing.assert_close(out.y_fusion, out.fusion_logits.sigmoid())
+    top = out.saliency.flatten(2).sort(dim=2, descending=True).values[..., :3].mean(dim=2)
+    torch.testing.assert_close(out.y_global, top)
+    z = torch.einsum("nk,nkf->nf", out.attention, out.crop_features)
+    torch.testing.assert_close(out.z, z)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        out.z = z
+
+
+def test_global_vector_comes_first_in_the_fusion():
+    model = small().eval()
+    model.fusion_head.weight.data.zero_()
+    model.fusion_head.weight.data[0, 0] = 1.0
+    model.fusion_head.bias.data.zero_()
+    with torch.no_grad():
+        out = model(torch.randn(1, 1, 128, 128))
+    torch.testing.assert_close(out.fusion_logits[:, 0], out.global_vector[:, 0])
+
+
+def test_tanh_belongs_to_the_content_and_sigmoid_to_the_gate():
+    model = small().eval()
+    for layer, value in ((model.attention_content, -3.0), (model.attention_gate, 2.0)):
+        layer.weight.data.zero_()
+        layer.weight.data[0, 0] = value
+    model.attention_score.weight.data.fill_(1.0)
+    features = torch.zeros(1, 2, 16)
+    features[0, 1, 0] = 1.0
+    attention, _ = model._attend(features)
+    score = math.tanh(-3) / (1 + math.exp(-2))
+    expected = torch.tensor([[1.0, math.exp(score)]]) / (1 + math.exp(score))
+    torch.testing.assert_close(attention, expected)
+
+
+def test_evaluation_does_not_depend_on_the_batch():
+    model, images = stand_in_gmic(), stand_in_images("halves")
+    with torch.no_grad():
+        together = model(images)
+        alone = [model(image[None]) for image in images]
+    for name in RECORDED:
+        apart = torch.cat([getattr(one, name) for one in alone])
+        torch.testing.assert_close(apart, getattr(together, name), atol=2e-6, rtol=1e-5)
+
+
+def test_no_gradient_through_positions_but_to_every_weight():
+    model = small(saliency_bias=0.0)
+    out = model(torch.randn(2, 1, 160, 128))
+    assert not out.cam_positions.requires_grad and not out.crop_positions.requires_grad
+    labels = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    gmic_loss(out, labels, beta=0.01, sparsity=1.5).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+IMAGES = {
+    "no breast": torch.zeros(2, 1, 128, 96),
+    "constant": torch.full((2, 1, 128, 96), 7.0),
+    "smallest": torch.arange(50.0).reshape(2, 1, 5, 5),
+    "smaller than a crop": torch.arange(2 * 20 * 300.0).reshape(2, 1, 20, 300) / 1e3,
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", IMAGES)
+def test_no_nan(name, training):
+    model = small().train(training)
+    out = model(IMAGES[name])
+    for field in dataclasses.fields(GMICOutput):
+        assert getattr(out, field.name).isfinite().all(), field.name
+    loss = gmic_loss(out, torch.ones(2, 2), beta=1e-3, sparsity=1.0)
+    loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_constant_map_gives_the_crop_at_the_corner():
+    model = small().eval()
+    model.saliency_head.weight.data.zero_()
+    with torch.no_grad():
+        out = model(torch.randn(1, 1, 128, 128))
+    assert out.saliency.unique().tolist() == [0.5]
+    assert out.cam_positions.unique().tolist() == [0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 4, 64), (1, 3, 64, 64), (64, 64)])
+def test_refused_shapes(shape):
+    with pytest.raises(InputError, match="at least 5 px"):
+        small()(torch.zeros(*shape))
+
+
+# ------------------------------------------------------------------ top cells, order, loss
+@pytest.mark.parametrize(
+    ("rows", "cols", "top_t", "cells"),
+    [
+        (46, 30, 0.02, 28),
+        (46, 30, 0.03, 41),
+        (46, 30, 0.05, 69),
+        (46, 30, 0.1, 138),
+        (10, 9, 0.05, 4),  # 4.5: half to even
+        (5, 10, 0.05, 2),  # 2.5
+        (3, 2, 0.02, 1),  # 0.12: never none
+    ],
+)
+def test_top_t_count(rows, cols, top_t, cells):
+    assert top_t_count(rows, cols, top_t) == cells
+
+
+def test_mean_of_top_by_hand():
+    maps = torch.tensor([[[[0.1, 0.9], [0.5, 0.3]], [[0.2, 0.2], [0.2, 0.6]]]])
+    torch.testing.assert_close(mean_of_top(maps, 0.5), torch.tensor([[0.7, 0.4]]))
+
+
+def test_malignant_first():
+    maps = torch.rand(2, 2, 3, 4)
+    turned = malignant_first(maps)
+    assert torch.equal(turned[:, 0], maps[:, 1]) and torch.equal(turned[:, 1], maps[:, 0])
+    assert malignant_first(torch.tensor([[1.0, 2.0]])).tolist() == [[2, 1]]
+    with pytest.raises(InputError, match="two classes"):
+        malignant_first(torch.zeros(2, 4))
+
+
+def output_of(saliency, y_global, local_logits, fusion_logits):
+    fields = dict.fromkeys((f.name for f in dataclasses.fields(GMICOutput)), None)
+    given = {"saliency": saliency, "y_global": y_global}
+    given |= {"local_logits": local_logits, "fusion_logits": fusion_logits}
+    return GMICOutput(**fields | given)
+
+
+def test_loss_by_hand():
+    saliency = torch.zeros(2, 2, 1, 2)
+    saliency[0, 0] = 0.5  # two cells of the benign map of the first image
+    out = output_of(
+        saliency,
+        torch.tensor([[0.5, 0.5], [0.25, 0.5]]),
+        torch.zeros(2, 2),
+        torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]]),  # .75
+    )
+    labels = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    terms = gmic_loss_terms(out, labels, beta=0.1, sparsity=2.0)
+    ln2, ln4 = math.log(2), math.log(4)
+    assert terms["global"].item() == pytest.approx((3 * ln2 + ln4) / 2)
+    assert terms["local"].item() == pytest.approx(2 * ln2)
+    assert terms["fusion"].item() == pytest.approx((3 * ln2 + math.log(4 / 3)) / 2)
+    assert terms["sparsity"].item() == pytest.approx(0.1 * (2 * 0.25) / 2)
+    total = gmic_loss(out, labels, beta=0.1, sparsity=2.0)
+    assert total.item() == pytest.approx(sum(term.item() for term in terms.values()))
+    mean = gmic_loss_terms(out, labels, beta=0.1, sparsity=2.0, reduction="mean")["sparsity"]
+    assert mean.item() == pytest.approx(0.1 * 0.25 / 2)
+
+
+def test_loss_is_stable_far_out():
+    far = torch.tensor([[1e4, -1e4]], requires_grad=True)
+    out = output_of(torch.ones(1, 2, 1, 1), torch.tensor([[1.0, 0.0]]), far, far)
+    loss = gmic_loss(out, torch.tensor([[0.0, 1.0]]), beta=0.0, sparsity=1.0)
+    loss.backward()
+    assert loss.isfinite() and far.grad.abs().min() > 0
+
+
+def test_unknown_reduction():
+    out = output_of(torch.ones(1, 2, 1, 1), torch.ones(1, 2), torch.ones(1, 2), torch.ones(1, 2))
+    with pytest.raises(InputError, match="sum or mean"):
+        gmic_loss(out, torch.ones(1, 2), beta=1.0, sparsity=1.0, reduction="max")

@@ -1,0 +1,281 @@
+"""Initialisation and checkpoints: what comes back, what is refused."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lesionlib.errors import InputError
+from lesionlib.models import GMIC, FAgg, FLoc, backbones, weights
+from lesionlib.models.weights import (
+    initialise,
+    load_checkpoint,
+    load_gmic_checkpoint,
+    published_name,
+    read_state,
+    save_checkpoint,
+)
+
+
+def same(first, second):
+    first, second = first.state_dict(), second.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def refused(call, *args):
+    with pytest.raises(InputError) as caught:
+        call(*args)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def small_gmic():
+    return GMIC(width=2, local_width=2, attention=4)
+
+
+# ------------------------------------------------------------------ checkpoints
+@pytest.mark.parametrize("build", [lambda: FLoc("densenet_mini"), lambda: FAgg(34), small_gmic])
+def test_round_trip(build, tmp_path):
+    model, other = build(), build()
+    for buffer in model.buffers():
+        buffer.add_(1)
+    assert not same(model, other)
+    path, settings = tmp_path / "deep" / "best.safetensors", {"backbone": "x", "epochs": 3}
+    save_checkpoint(path, model, settings)
+    assert load_checkpoint(path, other) == settings
+    assert same(model, other)
+    assert json.loads(path.with_suffix(".json").read_text()) == settings
+    assert sorted(p.name for p in path.parent.iterdir()) == ["best.json", "best.safetensors"]
+
+
+def test_same_model_gives_same_bytes(tmp_path):
+    model = FAgg(3)
+    files = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for file in files:
+        save_checkpoint(file, model, {"b": 1, "a": 2})
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
+    path, old = tmp_path / "last.safetensors", FAgg(3)
+    save_checkpoint(path, old, {})
+
+    def full_disk(*_args, **_kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(weights, "save_file", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(path, FAgg(3), {})
+    fresh = FAgg(3)
+    load_checkpoint(path, fresh)
+    assert same(fresh, old)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.json", "last.safetensors"]
+
+
+def test_torch_file_is_taken(tmp_path):
+    model, other = FAgg(3), FAgg(3)
+    for content in (model.state_dict(), {"state_dict": model.state_dict()}):
+        torch.save(content, tmp_path / "weights.pt")
+        assert load_checkpoint(tmp_path / "weights.pt", other) == {}
+        assert same(model, other)
+
+
+def test_misfits_are_named(tmp_path):
+    path, model = tmp_path / "weights.safetensors", FAgg(3)
+    state = model.state_dict()
+    state["classifier.weight"] = torch.zeros(5, 32)
+    state["surplus"] = state.pop("classifier.bias")
+    save_file(state, path)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    message = refused(load_checkpoint, path, model)
+    assert "1 missing: classifier.bias" in message
+    assert "1 left over: surplus" in message
+    assert "classifier.weight is (5, 32), not (4, 32)" in message
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_other_backbone_is_refused(tmp_path):
+    save_checkpoint(tmp_path / "w.safetensors", FLoc("resnetv2_mini"), {})
+    message = refused(load_checkpoint, tmp_path / "w.safetensors", FLoc("densenet_mini"))
+    assert "missing" in message and "left over" in message and len(message) < 700
+
+
+class Surprise:
+    def __reduce__(self):
+        return print, ("code from a weights file was run",)
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_pickles_with_more_than_tensors_are_refused(legacy, tmp_path, capsys):
+    path = tmp_path / "weights.pt"
+    content = FAgg(3).state_dict() | {"surprise": Surprise()}
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    assert "more than tensors" in refused(load_checkpoint, path, FAgg(3))
+    assert capsys.readouterr().out == ""
+
+
+def test_table_with_a_number_is_refused(tmp_path):
+    torch.save({"epoch": 3}, tmp_path / "weights.pt")
+    assert "no table of tensors" in refused(read_state, tmp_path / "weights.pt")
+
+
+def test_broken_files_are_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    assert "missing" in refused(read_state, path)
+    save_checkpoint(path, FAgg(3), {})
+    whole = path.read_bytes()
+    torch.save(FAgg(3).state_dict(), tmp_path / "weights.pt")
+    zipped = (tmp_path / "weights.pt").read_bytes()
+    for content in (whole[:-10], whole[:20], zipped[:-500], b"", b"no weights at all"):
+        path.write_bytes(content)
+        assert str(path) in refused(read_state, path)
+
+
+# ------------------------------------------------------------------ initialisation
+def test_he_changes_nothing():
+    model, other = FLoc("densenet_mini"), FLoc("densenet_mini")
+    other.load_state_dict(model.state_dict())
+    record = initialise(model, "he")
+    assert same(model, other)
+    assert record == {"initialisation": "he", "source": "random", "sha256": "", "tensors": 0}
+
+
+def test_whole_network_from_file(tmp_path):
+    model, other = FLoc("densenet_mini"), FLoc("densenet_mini")
+    save_checkpoint(tmp_path / "w.safetensors", model, {})
+    record = initialise(other, "file", tmp_path / "w.safetensors")
+    assert same(model, other)
+    assert record["source"].endswith("w.safetensors")
+    assert record["tensors"] == len(model.state_dict())
+    assert record["sha256"] == hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
+
+
+def test_trunk_alone_from_file(tmp_path):
+    model, other = FLoc("resnetv2_mini"), FLoc("resnetv2_mini")
+    head = other.hidden.weight.clone()
+    save_file(model.trunk.state_dict(), tmp_path / "trunk.safetensors")
+    initialise(other, "file", tmp_path / "trunk.safetensors")
+    assert same(model.trunk, other.trunk)
+    assert torch.equal(other.hidden.weight, head)
+
+
+def test_gmic_from_own_and_published_names(tmp_path):
+    model, path = small_gmic(), tmp_path / "weights.pt"
+    for rename in (str, published_name):
+        torch.save({rename(key): value for key, value in model.state_dict().items()}, path)
+        other = small_gmic()
+        initialise(other, "file", path)
+        assert same(model, other)
+
+
+def test_refusals(tmp_path):
+    assert "no file is named" in refused(initialise, FAgg(1), "file")
+    assert "imagenet, he or file" in refused(initialise, FAgg(1), "zeros")
+    assert "missing" in refused(initialise, FAgg(1), "file", tmp_path / "nothing.pt")
+
+
+@pytest.mark.parametrize(
+    ("build", "remedy"),
+    [
+        (lambda: FLoc("resnetv2_mini"), "floc.weights_file"),
+        (small_gmic, "gmic.weights_file"),
+        (lambda: FAgg(3), "he"),
+    ],
+)
+def test_no_imagenet_weights_exist(build, remedy):
+    message = refused(initialise, build(), "imagenet")
+    assert "no published ImageNet weights" in message and remedy in message
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty hub cache, no network, and ImageNet weights that suit the small DenseNet."""
+    entry = backbones.BACKBONES["densenet_mini"]
+    named = backbones.Backbone(entry.build, entry.channels, "Mini_Weights")
+    monkeypatch.setitem(backbones.BACKBONES, "densenet_mini", named)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(weights, "_reachable", lambda url: False)
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def put(hub, monkeypatch, state):
+    """Writes a file under the name that its content asks for; returns its path."""
+    torch.save(state, hub / "new.pth")
+    digest = hashlib.sha256((hub / "new.pth").read_bytes()).hexdigest()
+    path = (hub / "new.pth").rename(hub / f"mini-{digest[:8]}.pth")
+    monkeypatch.setattr(weights, "_imagenet_url", lambda name: f"https://example.org/{path.name}")
+    return path
+
+
+def old_names(model):
+    """As torchvision's published DenseNets: names of 2017, no counters, a thousand classes."""
+    state = {
+        key.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): value
+        for key, value in model.trunk.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    return state | {
+        "classifier.weight": torch.zeros(1000, 74),
+        "classifier.bias": torch.zeros(1000),
+    }
+
+
+def test_imagenet_from_the_cache(hub, monkeypatch):
+    model, other = FLoc("densenet_mini"), FLoc("densenet_mini")
+    path = put(hub, monkeypatch, old_names(model))
+    head = other.hidden.weight.clone()
+    record = initialise(other, "imagenet")
+    assert same(model.trunk, other.trunk)
+    assert torch.equal(other.hidden.weight, head)  # all but the last two layers
+    assert record["source"] == path.name and record["initialisation"] == "imagenet"
+
+
+def test_imagenet_offline_names_the_option(hub, monkeypatch):
+    monkeypatch.setattr(weights, "_imagenet_url", lambda name: "https://example.org/a-12345678.pth")
+    message = refused(initialise, FLoc("densenet_mini"), "imagenet")
+    assert "floc.weights_file" in message and "a-12345678.pth" in message
+
+
+def test_damaged_cache_is_noticed(hub, monkeypatch):
+    path = put(hub, monkeypatch, old_names(FLoc("densenet_mini")))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "damaged" in refused(initialise, FLoc("densenet_mini"), "imagenet")
+
+
+def test_urls_of_torchvision():
+    for entry in backbones.BACKBONES.values():
+        if entry.imagenet:
+            name = weights._imagenet_url(entry.imagenet).rsplit("/", 1)[1]
+            assert name.startswith(entry.imagenet.split("_")[0].lower())
+
+
+# ------------------------------------------------------------------ published GMIC
+@pytest.fixture
+def published():
+    return {published_name(key): value for key, value in GMIC().state_dict().items()}
+
+
+def test_published_file(published, tmp_path):
+    """The old torch format, with the one key that the network does not use."""
+    path = tmp_path / "sample_model_3.p"
+    extra = {"shared_rep_filter.weight": torch.zeros(256, 256, 4, 4)}
+    torch.save(published | extra, path, _use_new_zipfile_serialization=False)
+    model = load_gmic_checkpoint(path, top_t=0.03)
+    assert model.top_t == 0.03 and not model.training
+    weight = published["ds_net.layer_list.2.0.downsample.0.weight"]
+    assert torch.equal(model.global_network.stages[2][0].shortcut.weight, weight)
+    assert torch.equal(model.attention_content.weight, published["mil_attn_V.weight"])
+    assert torch.equal(model.attention_gate.weight, published["mil_attn_U.weight"])
+
+
+def test_published_file_is_read_strictly(published, tmp_path):
+    path = tmp_path / "sample_model_1.p"
+    published["another.weight"] = published.pop("ds_net.final_bn.bias")
+    torch.save(published, path)
+    message = refused(load_gmic_checkpoint, path)
+    assert "1 missing: ds_net.final_bn.bias" in message
+    assert "1 left over: another.weight" in message

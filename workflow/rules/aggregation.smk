@@ -1,0 +1,56 @@
+# 08 stacks the maps, 09 trains f_agg; its combinations of maps side by side
+from lesionlib.maps import COMBINATIONS
+
+FAGG_CODE = ("models/fagg", "maps", "training", "tasks", "scoring")
+
+
+rule maps:
+    input:
+        source("08"),
+        done("04", "07"),
+    output:
+        done("08"),
+    log:
+        executed("08"),
+    params:
+        depends("maps", "windows", "sampling", "patches", "models", notebook="08"),
+    priority: 90
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        "python -m lesionlib notebook 08 --experiment {EXPERIMENT}"
+
+
+rule fagg_combination:
+    input:
+        done("08"),
+        searched("fagg"),
+    output:
+        f"{RUNS}/done/fagg.{{combination}}.json",
+    params:
+        depends(*FAGG_CODE),
+    priority: 80
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        "python -m lesionlib stage fagg --experiment {EXPERIMENT}"
+        " --combination {wildcards.combination}"
+
+
+rule fagg:
+    input:
+        source("09"),
+        done("08", "fagg.E+S"),
+    output:
+        done("09"),
+    log:
+        executed("09"),
+    params:
+        depends(*FAGG_CODE, notebook="09"),
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        "python -m lesionlib notebook 09 --experiment {EXPERIMENT}"

@@ -1,0 +1,61 @@
+# 00 tells what is there, 01 reads the data set, 02 stores its canvases, 03 draws windows
+
+
+rule start_here:
+    input:
+        source("00"),
+    output:
+        done("00"),
+    log:
+        executed("00"),
+    params:
+        depends(notebook="00"),
+    threads: THREADS
+    shell:
+        "python -m lesionlib notebook 00 --experiment {EXPERIMENT}"
+
+
+rule data:
+    input:
+        source("01"),
+    output:
+        done("01"),
+    log:
+        executed("01"),
+    params:
+        depends("datasets", "manifest", notebook="01"),
+    priority: 90
+    threads: THREADS
+    shell:
+        "python -m lesionlib notebook 01 --experiment {EXPERIMENT}"
+
+
+rule store:
+    input:
+        source("02"),
+        done("01"),
+    output:
+        done("02"),
+    log:
+        executed("02"),
+    params:
+        depends("images", notebook="02"),
+    priority: 90
+    threads: THREADS
+    shell:
+        "python -m lesionlib notebook 02 --experiment {EXPERIMENT}"
+
+
+rule windows:
+    input:
+        source("03"),
+        done("02"),
+    output:
+        done("03"),
+    log:
+        executed("03"),
+    params:
+        depends("windows", "sampling", "patches", notebook="03"),
+    threads: THREADS
+    shell:
+        "python -m lesionlib notebook 03 --experiment {EXPERIMENT}"

@@ -1,0 +1,86 @@
+# 04 trains f_loc, 05 compares backbones and learning rates; runs, arms and trials side by side
+
+# a single run is trained by its notebook
+FLOC_RUNS = range(SETTINGS.floc.runs if SETTINGS.floc.runs > 1 else 0)
+FLOC_CODE = ("models", "training", "tasks", "scoring", "windows", "sampling", "patches")
+ARMS = [arm.name for arm in SETTINGS.architectures.arms]
+
+
+rule floc_run:
+    input:
+        done("02"),
+        searched("floc"),
+    output:
+        f"{RUNS}/done/floc.{{run}}.json",
+    params:
+        depends(*FLOC_CODE),
+    priority: 60
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        "python -m lesionlib stage floc --experiment {EXPERIMENT} --run {wildcards.run}"
+
+
+rule floc:
+    input:
+        source("04"),
+        done("02", *(f"floc.{run}" for run in FLOC_RUNS)),
+        searched("floc"),
+    output:
+        done("04"),
+    log:
+        executed("04"),
+    params:
+        depends(*FLOC_CODE, notebook="04"),
+    priority: 60
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        "python -m lesionlib notebook 04 --experiment {EXPERIMENT}"
+
+
+rule architecture:
+    input:
+        done("02"),
+    output:
+        f"{RUNS}/done/architectures.{{arm}}.json",
+    params:
+        depends(*FLOC_CODE, "metrics"),
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        "python -m lesionlib stage architectures --experiment {EXPERIMENT} --arm {wildcards.arm}"
+
+
+rule search:
+    input:
+        lambda wildcards: done("02" if wildcards.network == "floc" else "08"),
+    output:
+        f"{RUNS}/done/search.{{network}}.json",
+    params:
+        depends(*FLOC_CODE, "search", "maps"),
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        "python -m lesionlib stage search --experiment {EXPERIMENT} --network {wildcards.network}"
+
+
+rule architectures:
+    input:
+        source("05"),
+        done("04", "search.floc", *(f"architectures.{arm}" for arm in ARMS)),
+    output:
+        done("05"),
+    log:
+        executed("05"),
+    params:
+        depends(*FLOC_CODE, "metrics", "search", notebook="05"),
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        "python -m lesionlib notebook 05 --experiment {EXPERIMENT}"
