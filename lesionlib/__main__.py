@@ -41,7 +41,7 @@ def parser() -> Parser:
     check = commands.add_parser("check", help="check an experiment's settings and data folder")
     check.add_argument("experiment")
     check.add_argument("--data", help="folder of the data set")
-    check.add_argument("--complete", action="store_true", help="fail unless all notebooks were run")
+    check.add_argument("--complete", action="store_true", help="fail unless all is up to date")
 
     commands.add_parser("refresh", help="bring the outputs of the demo into notebooks/")
     return top
@@ -88,11 +88,11 @@ def _check(args) -> None:
     from lesionlib.workflow import check, unfinished
 
     check(args.experiment, args.data)
-    missing = unfinished(args.experiment) if args.complete else []
-    if missing:
-        what = f"{len(missing)} notebooks are still to be run: {', '.join(missing)}"
+    jobs = unfinished(args.experiment) if args.complete else 0
+    if jobs:
+        remedy = f"Run make run EXPERIMENT={args.experiment}"
         raise InputError(
-            what, f"experiment {args.experiment}", f"make run EXPERIMENT={args.experiment}"
+            f"{jobs} jobs are still to be run", f"experiment {args.experiment}", remedy
         )
     state = "complete" if args.complete else "settings and data folder are fine"
     print(f"experiment {args.experiment}: {state}")

@@ -204,6 +204,21 @@ class Experiment(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _phantom_hides_its_context(self):
+        """A window larger than the phantom was drawn for would see context beside the lesion."""
+        w, c, p = self.windows, self.canvas, self.phantom
+        if self.is_phantom and w.side_max > p.side_max:
+            raise ValueError(
+                f"windows.side_max {w.side_max:g} px exceeds phantom.side_max {p.side_max:g} px, "
+                "so a window would see the context; set both alike"
+            )
+        if self.is_phantom and (c.rows, c.cols) != (p.rows, p.cols):
+            raise ValueError(
+                f"the canvas of {c.rows} x {c.cols} px is not the phantom's {p.rows} x {p.cols} px"
+            )
+        return self
+
 
 # ------------------------------------------------------------------ where things lie
 @cache

@@ -16,10 +16,17 @@ from pathlib import Path
 
 import matplotlib
 import pandas as pd
+from matplotlib.text import Text
 
 from lesionlib import parameters, provenance
-from lesionlib.experiment import Experiment, digest, figures_folder, load_experiment
-from lesionlib.experiment import project_root, runs_folder
+from lesionlib.experiment import (
+    Experiment,
+    digest,
+    figures_folder,
+    load_experiment,
+    project_root,
+    runs_folder,
+)
 
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
 SAVED_DPI = 300
@@ -63,13 +70,14 @@ class Lab:
         picture : True for mammograms, shown as JPEG of at most 1,000 px; else PNG of few colours.
         """
         from IPython.display import display
+        from matplotlib import pyplot
 
         figure = getattr(figure, "figure", figure)
         self._mark(figure)
         kind = "image/jpeg" if picture else "image/png"
         data = _shown_bytes(figure, picture)
         display({kind: data}, metadata={kind: {"alt": alt}}, raw=True)
-        matplotlib.pyplot.close(figure)
+        pyplot.close(figure)
 
     def figure(self, name: str, figure, *, data: pd.DataFrame, alt: str, picture: bool = False):
         """Write a figure of the paper as PNG and PDF, its numbers as CSV, and show it.
@@ -87,7 +95,7 @@ class Lab:
 
     def _mark(self, figure) -> None:
         """Every picture of a made-up image says so, whoever drew it."""
-        texts = [t.get_text() for t in figure.findobj(matplotlib.text.Text)]
+        texts = [t.get_text() for t in figure.findobj(Text)]
         if self.is_phantom and not any("phantom" in t for t in texts):
             figure.text(0.995, 0.005, "phantom", ha="right", va="bottom", fontsize=7, color="0.4")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from operator import attrgetter
 
 import pandas as pd
 
@@ -47,6 +48,19 @@ def figure_6() -> pd.DataFrame:
 def text() -> pd.DataFrame:
     """Every other number used here.  Index key; columns value, unit, where."""
     return _read("paper_text").set_index("key")
+
+
+def silent(settings) -> pd.DataFrame:
+    """What the paper leaves open, our choice with its reason, and what holds it.
+
+    settings : of an experiment.  Columns: subject, choice, reason, parameter (a setting, or the
+    module that fixes it in code), here (the setting's present value; empty for what is fixed).
+    """
+    table = _read("paper_silent").fillna("")
+    named = table["parameter"] != ""
+    values = [str(attrgetter(p)(settings)) if p else "" for p in table["parameter"]]
+    fixed = "fixed in " + table.pop("fixed_in")
+    return table.assign(parameter=table["parameter"].where(named, fixed), here=values)
 
 
 def value(key: str) -> float:

@@ -143,12 +143,13 @@ def scored_lesions(images) -> np.ndarray:
 def followed_lesion(lab: Lab) -> int:
     """The row of the lesion that the notebooks follow from its outline to its place on the ROC curve.
 
-    A rule and not a choice: of the malignant test lesions that are alone on their image, the one
-    whose outline has the median area.
+    A rule and not a choice: of the malignant test lesions that are alone on their image (of all
+    where none is), the one whose outline has the median area.
     """
     table = store(lab).lesions
     alone = table.groupby("image")["lesion_id"].transform("size") == 1
-    found = table[alone & (table["split"] == "test") & (table["pathology"] == "malignant")]
+    found = table[(table["split"] == "test") & (table["pathology"] == "malignant")]
+    found = found[alone[found.index]] if alone[found.index].any() else found
     return int(found["area_px"].sort_values(kind="stable").index[len(found) // 2])
 
 
@@ -401,28 +402,25 @@ def architectures(lab: Lab, arm: str | None = None) -> pd.DataFrame:
 
 
 def search(lab: Lab, network: str = "floc") -> pd.DataFrame:
-    """Random search over a network's learning rate: a row a trial, best by validation AUC first."""
-    from lesionlib.search import draw_trial
-    from lesionlib.training import Diverged, read_result
+    """Random search over the learning rate of `floc` or `fagg`; see `lesionlib.search`."""
+    from lesionlib.search import run_search
+    from lesionlib.training import read_result
 
-    s, rows = lab.settings, []
+    s = lab.settings
     low, high = getattr(s.search, network)
-    for trial in range(s.search.trials):
-        rate = draw_trial(derive_seed(s.seed, "search", network), trial, low, high)
+
+    def train(trial: int, rate: float):
         changed = {"learning_rate": rate, "epochs": s.search.epochs}
         settings = getattr(s, network).model_copy(update=changed)
         name = f"search/{network}/trial{trial}"
-        try:
-            if network == "floc":
-                folder = _trained_floc(lab, name, settings, derive_seed(s.seed, name), trial)
-            else:
-                folder = _trained_fagg(lab, name, settings, "E+S", trial)
-            found = read_result(folder)
-            rows.append((trial, rate, found.best_score, found.best_epoch))
-        except Diverged as fault:
-            lab.progress(f"{name}: no score, {fault}")
-            rows.append((trial, rate, np.nan, 0))
-    return pd.DataFrame(rows, columns=["trial", "learning_rate", "validation_auc", "best_epoch"])
+        if network == "floc":
+            return read_result(_trained_floc(lab, name, settings, derive_seed(s.seed, name), trial))
+        return read_result(_trained_fagg(lab, name, settings, "E+S", trial))
+
+    seed = derive_seed(s.seed, "search", network)
+    return run_search(
+        train, s.search.trials, low=low, high=high, seed=seed, progress=lab.progress
+    )
 
 
 def learning_rate(lab: Lab, network: str) -> float:
@@ -430,8 +428,9 @@ def learning_rate(lab: Lab, network: str) -> float:
     rate = getattr(lab.settings, network).learning_rate
     if rate != "search":
         return rate
-    trials = search(lab, network)
-    return float(trials.loc[trials["validation_auc"].idxmax(), "learning_rate"])
+    from lesionlib.search import best_trial
+
+    return float(best_trial(search(lab, network))["learning_rate"])
 
 
 # ------------------------------------------------------------------ results
@@ -449,6 +448,13 @@ def predictions(lab: Lab) -> pd.DataFrame:
     if not target.is_file() or target.read_text(encoding="utf-8") != text:
         provenance.write_text(target, text)
     return pd.read_csv(target)
+
+
+def results(lab: Lab) -> dict:
+    """Every number of this experiment, ``figures/../results.json``; see `lesionlib.results`."""
+    from lesionlib.results import assemble
+
+    return assemble(lab)
 
 
 # ------------------------------------------------------------------ small helpers

@@ -97,7 +97,9 @@ def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook without the traces of one run; outputs and their numbers stay."""
     from nbstripout import strip_output
 
-    return strip_output(notebook, keep_output=True, keep_count=True, extra_keys=list(NOISE))
+    return strip_output(
+        notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=list(NOISE)
+    )
 
 
 def _check_parameters(source: Path, copy) -> None:

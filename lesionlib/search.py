@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 
-from lesionlib import provenance
 from lesionlib.errors import InputError
-from lesionlib.experiment import derive_seed, rng
-from lesionlib.training import Diverged, Progress, Task, fit
+from lesionlib.experiment import rng
+from lesionlib.training import Diverged, Progress, TrainingResult
 
-COLUMNS = ("trial", "learning_rate", "score", "best_epoch")
+COLUMNS = ("trial", "learning_rate", "validation_auc", "best_epoch")
 
 
 def draw_trial(seed: int, k: int, low: float, high: float) -> float:
@@ -36,53 +34,41 @@ def draw_trial(seed: int, k: int, low: float, high: float) -> float:
 
 
 def run_search(
-    make_task: Callable[..., Task],
-    folder: Path | str,
-    settings,
+    train: Callable[[int, float], TrainingResult],
     trials: int,
     *,
     low: float,
     high: float,
-    epochs: int,
     seed: int,
-    compute,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Train `trials` networks that differ by learning rate and seed; a row a trial.
+    """Train one network a trial, at that trial's learning rate; a row a trial.
 
-    make_task : called as ``make_task(settings, seed)`` with the trial's own settings and seed.
-    folder : gets ``trial-00/`` ... (see `training.fit`; finished ones are not repeated) and
-        ``search.csv``, written after each trial.
-    settings : of the network, with learning rate and epochs replaced.
+    train : called as ``train(k, learning_rate)``; keeps and reuses what it trained by itself.
 
-    Columns: trial, learning_rate, score (best validation AUC) and best_epoch; a trial whose loss is
-    no number has an empty score and best_epoch 0.
+    Columns: trial, learning_rate, validation_auc (of the best epoch) and best_epoch; a trial whose
+    loss is no number has an empty AUC and best_epoch 0.
     """
-    folder, rows = Path(folder), []
+    rows = []
     for k in range(trials):
         rate = draw_trial(seed, k, low, high)
-        own = settings.model_copy(update={"learning_rate": rate, "epochs": epochs})
-        own_seed, place = derive_seed(seed, "trial", k), folder / f"trial-{k:02d}"
         try:
-            task = make_task(own, own_seed)
-            run = fit(task, place, own, seed=own_seed, compute=compute, progress=progress)
+            run = train(k, rate)
             rows.append((k, rate, run.best_score, run.best_epoch))
         except Diverged as fault:
             if progress:
                 progress(f"trial {k} has no score: {fault}")
             rows.append((k, rate, math.nan, 0))
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
-        provenance.write_text(folder / "search.csv", table.to_csv(index=False))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def best_trial(table: pd.DataFrame) -> pd.Series:
-    """The trial with the highest validation score; of equal ones the first.
+    """The trial with the highest validation AUC; of equal ones the first.
 
     Raises InputError where no trial has a score.
     """
-    if table["score"].notna().sum() == 0:
+    if table["validation_auc"].notna().sum() == 0:
         raise InputError(
             f"none of {len(table)} trials has a score", "search", "Lower the range's upper end"
         )
-    return table.loc[table["score"].idxmax()]
+    return table.loc[table["validation_auc"].idxmax()]

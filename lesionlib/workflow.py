@@ -16,9 +16,9 @@ import sys
 import time
 from pathlib import Path
 
-from lesionlib import jobs, provenance
+from lesionlib import jobs
 from lesionlib.errors import InputError
-from lesionlib.experiment import digest, load_experiment, project_root, runs_folder
+from lesionlib.experiment import load_experiment, project_root, runs_folder
 from lesionlib.jobs import JobError
 from lesionlib.parameters import INJECTED_TAG, read_notebook, tagged
 from lesionlib.runner import find_notebook, say
@@ -65,11 +65,16 @@ def check(experiment: str, data: str | None = None):
     return settings
 
 
-def unfinished(experiment: str) -> list[str]:
-    """Notebooks of an experiment that have not been run with its present settings."""
-    wanted, folder = digest(load_experiment(experiment)), runs_folder(experiment) / "done"
-    marks = {n: provenance.read_json(folder / f"{n}.json", {}) for n in NOTEBOOKS}
-    return [n for n, mark in marks.items() if mark.get("settings_digest") != wanted]
+def unfinished(experiment: str) -> int:
+    """Number of jobs that a run of an experiment would start now: 0 where all is up to date."""
+    words = [*_command(experiment, 1), "--dry-run", "--quiet", "rules"]
+    done = subprocess.run(
+        words, cwd=project_root(), env=_environment(), capture_output=True, text=True, check=False
+    )
+    if "Nothing to be done" in done.stdout + done.stderr:
+        return 0
+    total = re.search(r"^total\s+(\d+)", done.stdout + done.stderr, re.MULTILINE)
+    return int(total.group(1)) - 1 if total else len(NOTEBOOKS)
 
 
 # ------------------------------------------------------------------ the run
@@ -85,11 +90,11 @@ def run_experiment(experiment: str, data: str | None = None, cores: int | None =
         for file in (runs_folder(experiment) / "failed").glob("*"):
             file.unlink()
         print(f"experiment {experiment} on {cores} cores", flush=True)
-        code, steps = _snakemake(experiment, cores, owner)
+        code, finished = _snakemake(experiment, cores, owner)
     if code:
         raise _failure(experiment, code)
     root = project_root()
-    took = f"{steps} jobs in {time.monotonic() - start:.0f} s" if steps else "nothing to redo"
+    took = f"{finished} jobs in {time.monotonic() - start:.0f} s" if finished else "nothing to redo"
     print(
         f"experiment {experiment} is complete: {took}\n"
         f"  figures and tables  {_below(root, root / 'figures' / experiment)}\n"
@@ -99,24 +104,32 @@ def run_experiment(experiment: str, data: str | None = None, cores: int | None =
 
 def _snakemake(experiment: str, cores: int, owner: str) -> tuple[int, int]:
     """Exit code of Snakemake and the number of jobs it ran."""
-    command = [
-        sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile",
-        "--profile", "workflow/profiles/local", "--cores", str(cores),
-        "--config", f"experiment={experiment}",
-    ]  # fmt: skip
-    here = str(Path(sys.executable).parent)
-    path = os.pathsep.join([here, os.environ.get("PATH", "")])
-    environment = os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1", jobs.OWNER_VARIABLE: owner}
     process = subprocess.Popen(
-        command, cwd=project_root(), env=environment, stderr=subprocess.PIPE, text=True
+        _command(experiment, cores),
+        cwd=project_root(),
+        env=_environment() | {jobs.OWNER_VARIABLE: owner},
+        stderr=subprocess.PIPE,
+        text=True,
     )
     jobs.record(experiment, "snakemake", process.pid, owner)
     try:
-        steps = _follow(process.stderr, runs_folder(experiment) / "workflow.log")
-        return process.wait(), steps
+        finished = _follow(process.stderr, runs_folder(experiment) / "workflow.log")
+        return process.wait(), finished
     except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)
         raise
+
+
+def _command(experiment: str, cores: int) -> list[str]:
+    words = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile"]
+    words += ["--profile", "workflow/profiles/local", "--cores", str(cores)]
+    return [*words, "--config", f"experiment={experiment}"]
+
+
+def _environment() -> dict[str, str]:
+    """This process's variables, with this Python's commands first in the path."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _follow(lines, log: Path) -> int:

@@ -13,6 +13,7 @@ import torch
 from lesionlib.errors import InputError
 from lesionlib.experiment import Optimisation
 from lesionlib.search import best_trial, draw_trial, run_search
+from lesionlib.training import fit
 
 CPU = SimpleNamespace(device="cpu", precision="32-true", threads=1, channels_last=False)
 
@@ -38,9 +39,14 @@ class RateTask:
 
 def search(folder, trials, made=None, **changed):
     made = [] if made is None else made
-    values = dict(low=1e-4, high=0.1, epochs=2, seed=3, compute=CPU) | changed
-    own = Optimisation(learning_rate=1.0, epochs=50)
-    return run_search(lambda s, seed: RateTask(s, seed, made), folder, own, trials, **values)
+    values = dict(low=1e-4, high=0.1, seed=3) | changed
+
+    def train(k, rate):
+        own = Optimisation(learning_rate=rate, epochs=2)
+        task = RateTask(own, k, made)
+        return fit(task, folder / f"trial{k}", own, seed=k, compute=CPU)
+
+    return run_search(train, trials, **values)
 
 
 def test_a_trial_is_the_same_whatever_ran_before():
@@ -64,25 +70,22 @@ def test_an_empty_range_is_refused(low, high):
         draw_trial(1, 0, low, high)
 
 
-def test_search_trains_each_trial_with_its_own_rate_epochs_and_seed(tmp_path):
+def test_search_trains_each_trial_with_its_own_rate(tmp_path):
     made = []
     table = search(tmp_path, 4, made)
-    assert list(table) == ["trial", "learning_rate", "score", "best_epoch"]
+    assert list(table) == ["trial", "learning_rate", "validation_auc", "best_epoch"]
     assert table["learning_rate"].tolist() == [draw_trial(3, k, 1e-4, 0.1) for k in range(4)]
     assert [rate for rate, _, _ in made] == table["learning_rate"].tolist()
-    assert {epochs for _, epochs, _ in made} == {2} and len({seed for *_, seed in made}) == 4
     nearest = (np.log10(table["learning_rate"]) + 2).abs().idxmin()
     assert best_trial(table)["trial"] == nearest
-    stored = pd.read_csv(tmp_path / "search.csv", float_precision="round_trip")
-    pd.testing.assert_frame_equal(stored, table)
 
 
 def test_more_trials_change_no_earlier_one_and_repeat_none(tmp_path):
     first = search(tmp_path, 2)
-    stamp = (tmp_path / "trial-01" / "state.json").stat().st_mtime_ns
+    stamp = (tmp_path / "trial1" / "state.json").stat().st_mtime_ns
     more = search(tmp_path, 4)
     pd.testing.assert_frame_equal(more.iloc[:2], first)
-    assert (tmp_path / "trial-01" / "state.json").stat().st_mtime_ns == stamp
+    assert (tmp_path / "trial1" / "state.json").stat().st_mtime_ns == stamp
 
 
 def test_a_trial_that_diverges_has_no_score_and_the_search_goes_on(tmp_path):
@@ -90,11 +93,11 @@ def test_a_trial_that_diverges_has_no_score_and_the_search_goes_on(tmp_path):
     table = search(tmp_path, 6, low=0.05, high=0.2, progress=said.append)
     diverged = table["learning_rate"] > 0.1
     assert diverged.any() and not diverged.all(), "the range should hold both kinds"
-    assert table["score"].isna().equals(diverged)
+    assert table["validation_auc"].isna().equals(diverged)
     assert not diverged[best_trial(table).name]
     assert any("has no score" in message for message in said)
 
 
 def test_no_trial_with_a_score_is_refused():
     with pytest.raises(InputError, match="none of 1 trials"):
-        best_trial(pd.DataFrame({"trial": [0], "score": [math.nan]}))
+        best_trial(pd.DataFrame({"trial": [0], "validation_auc": [math.nan]}))

@@ -81,12 +81,12 @@ def _reduced(pixels: np.ndarray, step: int) -> np.ndarray:
     return cv2.resize(whole, (cols, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def _opened(mask: np.ndarray, radius: float) -> np.ndarray:
+def _opened(mask: np.ndarray, radius: float, edge: int) -> np.ndarray:
     """Largest part of the mask that a disc of `radius` px can reach, and a fifth beyond, so that
-    corners stay.  Left and right of the image the mask goes on as at its edge, for the chest wall
-    lies there; above and below it ends, which takes away the lines at the rim of scanned films."""
+    corners stay.  Above and below the image the mask ends; left and right, where the chest wall
+    lies, it goes on as at the edge or ends, as `edge` (a border type of OpenCV) says."""
     pad = int(radius) + 2
-    wide = cv2.copyMakeBorder(mask.astype(np.uint8), 0, 0, pad, pad, cv2.BORDER_REPLICATE)
+    wide = cv2.copyMakeBorder(mask.astype(np.uint8), 0, 0, pad, pad, edge, value=0)
     wide = cv2.copyMakeBorder(wide, 1, 1, 0, 0, cv2.BORDER_CONSTANT, value=0)
     core = cv2.distanceTransform(wide, cv2.DIST_L2, 5) > radius
     if not core.any():
@@ -110,14 +110,18 @@ def _filled(mask: np.ndarray) -> np.ndarray:
     return wide[1:-1, 1:-1] != 2
 
 
-def _digital(mask: np.ndarray) -> np.ndarray | None:
+def _largest_thick(mask: np.ndarray, edge: int) -> np.ndarray | None:
     radius = OPENING * max(mask.shape)
     while radius >= 1:  # a very small breast vanishes under the full radius
-        found = _opened(mask, radius)
+        found = _opened(mask, radius, edge)
         if found.any():
             return _filled(found)
         radius /= 2
     return None
+
+
+def _digital(mask: np.ndarray) -> np.ndarray | None:
+    return _largest_thick(mask, cv2.BORDER_REPLICATE)
 
 
 def _film(grey: np.ndarray) -> np.ndarray | None:
@@ -126,7 +130,8 @@ def _film(grey: np.ndarray) -> np.ndarray | None:
     The background's level is the most frequent one of the dark pixels, its spread that of the pixels
     below that level; the threshold lies four spreads above it, but not nearer than 6 % and not
     farther than 14 % of the way to the tissue.  Columns without tissue (the padding beside a film)
-    do not count.  Labels and tape that touch the breast by a narrow bridge go with the opening.
+    do not count.  The opening takes away labels and tape that touch the breast by a narrow bridge,
+    and the bright lines at a film's rim, for which the image's edges count as dark.
     """
     soft = cv2.GaussianBlur(cv2.medianBlur(grey, 5), (0, 0), 1.5)
     levels = cv2.normalize(soft, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
@@ -136,10 +141,11 @@ def _film(grey: np.ndarray) -> np.ndarray | None:
     if not bright.size:
         return None
     if not dark.size:  # tissue fills the film
-        return _digital(levels > otsu / 2)
+        return _largest_thick(levels > otsu / 2, cv2.BORDER_CONSTANT)
     counts = np.convolve(np.bincount(dark), np.ones(3), "same")
     base = int(counts.argmax())
     below = dark[dark <= base].astype(np.float64)
     spread = float(np.sqrt(np.mean((below - base) ** 2))) if below.size else 0.0
     contrast = float(np.median(bright)) - base
-    return _digital(levels > base + np.clip(4 * spread, 0.06 * contrast, 0.14 * contrast))
+    threshold = base + np.clip(4 * spread, 0.06 * contrast, 0.14 * contrast)
+    return _largest_thick(levels > threshold, cv2.BORDER_CONSTANT)

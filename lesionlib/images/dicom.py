@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from lesionlib.errors import InputError
 from lesionlib.images.read import DAMAGED, check_size
@@ -45,13 +46,20 @@ def decode(data: bytes, path: Path) -> dict:
         "bits": max(8, bits),
         "spacing_mm": _spacing(header),
         "laterality": _laterality(header),
+        "oriented": True,
         "view": "MLO" if view == "ML" else view if view in ("CC", "MLO") else "",
     }
 
 
 def _header(data: bytes, path: Path) -> Dataset:
     try:
-        return pydicom.dcmread(BytesIO(data), force=True)
+        header = pydicom.dcmread(BytesIO(data), force=True)
+        if "TransferSyntaxUID" not in header.file_meta:  # exported without its preamble
+            implicit, _ = header.original_encoding
+            header.file_meta.TransferSyntaxUID = (
+                ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+            )
+        return header
     except Exception as error:  # pydicom raises many kinds on damaged files
         raise InputError(f"DICOM not readable: {type(error).__name__}", path, DAMAGED) from None
 

@@ -6,7 +6,7 @@ arrays, and imports neither pandas nor torch, so that workers start quickly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -119,10 +119,9 @@ def _decoded(file: Path, row: dict, dtype: str) -> Image:
             row["file"], "Correct 'bits'",
         )
     pixels = image.pixels.astype(dtype, copy=False)
-    is_dicom = not np.isnan(image.spacing_mm) or bool(image.laterality or image.view)
-    if row["polarity"] == "MONOCHROME1" and not is_dicom:  # a DICOM header speaks for itself
+    if row["polarity"] == "MONOCHROME1" and not image.oriented:
         pixels = top - pixels
-    return Image(pixels, image.bits, image.spacing_mm, image.laterality, image.view)
+    return replace(image, pixels=pixels)
 
 
 def _place(task: Task, mask: np.ndarray, row: dict) -> Placement:
@@ -175,7 +174,7 @@ def _outlines(
     for row in task.lesions:
         try:
             source = _source_outline(task.root, row, image.pixels.shape, files)
-            placed = _placed(source, breast, placement, row)
+            placed = _placed(source, breast, placement)
         except InputError as error:
             out.exclusions.append(("lesion", row["lesion_id"], _reason(error, task.root)))
             continue
@@ -216,21 +215,20 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
     return outline
 
 
-def _placed(source: Outline, breast: np.ndarray, placement: Placement, row: dict) -> Outline:
+def _placed(source: Outline, breast: np.ndarray, placement: Placement) -> Outline:
     """The outline on the canvas; InputError where it lies wholly off the breast or the canvas."""
-    where = f"lesion {row['lesion_id']}"
     r0, c0, r1, c1 = source.box
     if _share_on(source, breast) == 0:
         raise InputError(
-            f"outline lies off the breast (rows {r0}..{r1}, cols {c0}..{c1} of the image)",
-            where, "Check its coordinates",
+            "outline lies off the breast",
+            f"rows {r0}..{r1}, cols {c0}..{c1} of the image", "Check its coordinates",
         )
     placed = placement.apply_outline(source)
     if not placed.area_px:
         raise InputError(
-            f"no pixel on the canvas (rows {r0}..{r1}, cols {c0}..{c1} of the image; "
-            f"canvas {placement.rows} x {placement.cols})",
-            where, "Check canvas.scale, canvas.rows and canvas.cols",
+            "no pixel on the canvas",
+            f"rows {r0}..{r1}, cols {c0}..{c1} of the image; canvas {placement.rows} rows x "
+            f"{placement.cols} cols", "Check canvas.scale, canvas.rows and canvas.cols",
         )
     return placed
 

@@ -36,6 +36,7 @@ class Image:
     bits : grey levels are 0 .. 2**bits - 1.
     spacing_mm : mm per px on the detector or film; nan where the file does not say.
     laterality, view : "L" or "R", "CC" or "MLO"; empty where the file does not say.
+    oriented : the file itself said which grey is bright, and has been obeyed (DICOM).
     """
 
     pixels: np.ndarray
@@ -43,6 +44,7 @@ class Image:
     spacing_mm: float = float("nan")
     laterality: str = ""
     view: str = ""
+    oriented: bool = False
 
     @property
     def sha256(self) -> str:

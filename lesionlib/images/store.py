@@ -177,8 +177,13 @@ class ImageStore:
         return np.flatnonzero(chosen)
 
     def lesions_of(self, i: int) -> np.ndarray:
-        """Rows of `lesions` that lie on canvas i."""
-        return np.flatnonzero(self.lesions["image"].to_numpy() == i)
+        """Rows of `lesions` (int64, ascending) that lie on canvas i."""
+        return self._of_image.get(int(i), np.zeros(0, np.int64))
+
+    @cached_property
+    def _of_image(self) -> dict[int, np.ndarray]:
+        groups = self.lesions.groupby("image").indices
+        return {int(image): rows.astype(np.int64) for image, rows in groups.items()}
 
     # -------------------------------------------------------------- geometry
     def placement(self, i: int) -> Placement:
@@ -276,12 +281,18 @@ def build_store(
         write_json(building / "store.json", facts)
         _install(building, folder)
     store = ImageStore(folder)
-    lost = store.exclusions["level"].value_counts()
-    say(
-        f"image store: {len(store)} images and {len(store.lesions)} lesions stored, "
-        f"{lost.get('image', 0)} images and {lost.get('lesion', 0)} lesions excluded"
-    )
+    say(_told(store))
     return store
+
+
+def _told(store: ImageStore) -> str:
+    own = store.exclusions[store.exclusions["stage"] == STAGE]
+    lost = own["level"].value_counts()
+    text = f"image store: {len(store)} images and {len(store.lesions)} lesions stored"
+    if own.empty:
+        return text
+    text += f"; {lost.get('image', 0)} images and {lost.get('lesion', 0)} lesions left out"
+    return f"{text}, first {own['level'].iloc[0]} {own['id'].iloc[0]}: {own['reason'].iloc[0]}"
 
 
 def _build(building: Path, digest: str, tasks: list, workers: int, say: Callable) -> list[dict]:

@@ -6,13 +6,15 @@ save it), a Figure where it draws several.  Nothing is shown or saved here and n
 
 | module | draws |
 |---|---|
-| mammograms | figure_1, mammogram, windows_on_image; Mammogram, from_store |
+| overview | method |
+| mammograms | figure_1, mammogram, windows_on_image, contact_sheet, breast_contour; Mammogram, from_store |
 | patch_grids | figure_3, patches |
 | map_panels | figure_2, figure_4, maps |
 | score_plots | figure_5, scores; LesionCase |
 | curves | roc, figure_7, history |
 | comparisons | figure_6, forest, search, sizes |
 | exclusions | flow |
+| phantom_panels | latents |
 """
 
 from lesionlib.plots import style
@@ -21,18 +23,24 @@ from lesionlib.plots.curves import figure_7, history, roc
 from lesionlib.plots.exclusions import flow
 from lesionlib.plots.mammograms import (
     Mammogram,
+    breast_contour,
+    contact_sheet,
     figure_1,
     from_store,
     mammogram,
     windows_on_image,
 )
 from lesionlib.plots.map_panels import figure_2, figure_4, maps
+from lesionlib.plots.overview import method
 from lesionlib.plots.patch_grids import figure_3, patches
+from lesionlib.plots.phantom_panels import latents
 from lesionlib.plots.score_plots import LesionCase, figure_5, scores
 
 __all__ = [
     "LesionCase",
     "Mammogram",
+    "breast_contour",
+    "contact_sheet",
     "figure_1",
     "figure_2",
     "figure_3",
@@ -44,8 +52,10 @@ __all__ = [
     "forest",
     "from_store",
     "history",
+    "latents",
     "mammogram",
     "maps",
+    "method",
     "patches",
     "roc",
     "scores",

@@ -22,7 +22,7 @@ def roc(curves: pd.DataFrame, *, ax: Axes | None = None, phantom: bool = False) 
     for model, part in curves.groupby("model", sort=False):
         look = style.line(model)
         label = f"{model} {part['auc'].iloc[0]:.3f}"
-        part = part.sort_values("fpr", kind="stable")
+        part = part.sort_values(["fpr", "tpr"])
         ax.plot(part["fpr"], part["tpr"], color=look.colour, linestyle=look.dash, label=label)
     first = curves.iloc[0]
     style.share_axis(

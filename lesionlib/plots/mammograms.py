@@ -20,6 +20,7 @@ from lesionlib.outlines import Outline
 from lesionlib.plots import style
 from lesionlib.windows import CLASSES
 
+Box = tuple[float, float, float, float]
 _MOST = 1000  # rows of a drawn mammogram; more would only swell the file
 
 
@@ -75,15 +76,23 @@ def mammogram(
     ax: Axes | None = None,
     outlines: bool = True,
     bar: bool = True,
+    part: Box | None = None,
     phantom: bool = False,
 ) -> Axes:
-    """Draw one mammogram with the outlines of its lesions and a scale bar."""
-    rows, cols = image.shape
-    ax = style.axes(ax, 2.6, 2.6 * rows / cols + 0.2)
-    small = _shrunk(image.pixels)
-    low, high = _grey_range(small)
-    ax.imshow(small, cmap="gray", vmin=low, vmax=high, extent=(0, cols, rows, 0), aspect="equal")
-    ax.set(xlim=(0, cols), ylim=(rows, 0), xticks=[], yticks=[], title=image.title or None)
+    """Draw one mammogram with the outlines of its lesions and a scale bar.
+
+    part : row0, col0, row1, col1 (px) of what is shown, at full resolution; off the image it is
+    light grey.  None shows all of it.
+    """
+    box = (0, 0, *image.shape) if part is None else part
+    ax = style.axes(ax, 2.6, 2.6 * (box[2] - box[0]) / (box[3] - box[1]) + 0.2)
+    (r0, c0), (r1, c1) = np.maximum(np.floor(box[:2]), 0), np.minimum(np.ceil(box[2:]), image.shape)
+    shown, (rows, cols) = _shrunk(image.pixels[int(r0) : int(r1), int(c0) : int(c1)])
+    low, high = _grey_range(image.pixels)
+    extent = (c0, c0 + cols, r0 + rows, r0)
+    ax.imshow(shown, cmap="gray", vmin=low, vmax=high, extent=extent, aspect="equal")
+    ax.set(xlim=box[1::2], ylim=box[2::-2], xticks=[], yticks=[], facecolor="0.8")
+    ax.set_title(image.title or None)
     for spine in ax.spines.values():
         spine.set_visible(False)
     if outlines:
@@ -106,15 +115,17 @@ def draw_outline(ax: Axes, outline: Outline, pathology: str) -> None:
     drawn.set_path_effects(style.halo(1.6))
 
 
-def _shrunk(pixels: np.ndarray) -> np.ndarray:
-    """Block means, so that no more than _MOST rows are drawn."""
-    step = max(1, -(-max(pixels.shape) // _MOST))
+def _shrunk(pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """Block means, so that no more than _MOST rows are drawn, and the px that they cover."""
+    step = max(1, min(-(-max(pixels.shape) // _MOST), *pixels.shape))
     rows, cols = (n // step * step for n in pixels.shape)
     blocks = np.asarray(pixels[:rows, :cols], np.float32)
-    return blocks.reshape(rows // step, step, cols // step, step).mean(axis=(1, 3))
+    blocks = blocks.reshape(rows // step, step, cols // step, step)
+    return blocks.mean(axis=(1, 3)), (rows, cols)
 
 
 def _grey_range(pixels: np.ndarray) -> tuple[float, float]:
+    pixels = _shrunk(pixels)[0]
     low = float(pixels.min())
     breast = pixels[pixels > low]
     high = float(np.percentile(breast, 99.7)) if breast.size else low
@@ -182,18 +193,47 @@ def _magnified(ax: Axes, image: Mammogram) -> None:
         ax.set_axis_off()
         return
     first = image.outlines[0]
-    half = 1.6 * max(first.mask.shape)
+    # a speck would fill the panel and lose its surroundings
+    half = max(1.6 * max(first.mask.shape), image.shape[1] / 20)
     middle = np.add((first.row0, first.col0), np.array(first.mask.shape) / 2)
-    mammogram(image, ax=ax, bar=False)
-    show_part(ax, middle, half, image)
+    mammogram(image, ax=ax, part=(*(middle - half), *(middle + half)))
     ax.set_title(f"its {image.pathologies[0]} lesion", fontsize=7)
 
 
-def show_part(ax: Axes, middle, half: float, image: Mammogram) -> None:
-    """Only the square of `half` px around `middle` (row, col); what is off the image turns grey."""
-    row, col = middle
-    ax.set(xlim=(col - half, col + half), ylim=(row + half, row - half), facecolor="0.8")
-    scale_bar(ax, image.px_mm)
+# ------------------------------------------------------------------ many at once
+def contact_sheet(
+    mammograms: Sequence[Mammogram],
+    breasts: Sequence[np.ndarray],
+    *,
+    columns: int = 8,
+    phantom: bool = False,
+) -> Figure:
+    """Small mammograms side by side, each with the contour of its breast.
+
+    breasts : one mask a mammogram, bool, of any whole fraction of its size (a store's are at
+    stride 4).
+    """
+    n, columns = len(mammograms), min(columns, len(mammograms))
+    rows = -(-n // columns)
+    side = style.PAGE / columns
+    height, width = mammograms[0].shape
+    figure = style.new_figure(style.PAGE, (0.92 * side * height / width + 0.2) * rows + 0.25)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax, image, breast in zip(grid, mammograms, breasts, strict=False):
+        mammogram(image, ax=ax, bar=False)
+        breast_contour(ax, breast, image.shape)
+        ax.set_title(image.title, fontsize=6, pad=2)
+    for ax in grid[n:]:
+        ax.set_axis_off()
+    return style.mark(figure, phantom)
+
+
+def breast_contour(ax: Axes, breast: np.ndarray, shape: tuple[int, int]) -> None:
+    """The edge of a breast mask on a drawn image of `shape` (rows, cols) px."""
+    step = shape[0] / breast.shape[0], shape[1] / breast.shape[1]
+    mask = np.pad(np.asarray(breast, float), 1)
+    rows, cols = ((np.arange(n) - 0.5) * s for n, s in zip(mask.shape, step, strict=True))
+    ax.contour(cols, rows, mask, [0.5], colors=["#F0E442"], linewidths=0.7)
 
 
 # ------------------------------------------------------------------ windows
@@ -206,7 +246,7 @@ def windows_on_image(
     numbers: bool = False,
     first: int = 1,
     legend: bool = True,
-    bar: bool = True,
+    part: Box | None = None,
     ax: Axes | None = None,
     phantom: bool = False,
 ) -> Axes:
@@ -217,9 +257,10 @@ def windows_on_image(
     corners : (n, 4, 2) points (row, col) in px, as ``windows.corners`` gives them.
     labels : (n,) class of each window, 0..3, which colours it (white without); or
     values : (n,) window scores in 0..1, which colour it, with a colour bar.
+    part : see :func:`mammogram`.
     numbers : write first, first + 1, ... at each window's upper left corner.
     """
-    ax = mammogram(image, ax=ax, bar=bar, phantom=phantom)
+    ax = mammogram(image, ax=ax, part=part, phantom=phantom)
     corners = np.asarray(corners, float).reshape(-1, 4, 2)
     names = [CLASSES[int(k)] for k in labels] if labels is not None else [""] * len(corners)
     shades = None if values is None else score_map()

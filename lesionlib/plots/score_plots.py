@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from lesionlib.errors import InputError
 from lesionlib.metrics.roc import checked
 from lesionlib.plots import style
-from lesionlib.plots.mammograms import Mammogram, score_map, show_part, windows_on_image
+from lesionlib.plots.mammograms import Mammogram, score_map, windows_on_image
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def figure_5(cases: Sequence[LesionCase], *, phantom: bool = False) -> Figure:
 
 
 def _windows(ax: Axes, case: LesionCase) -> None:
-    whole = case.zoom is None
-    windows_on_image(case.image, case.corners, values=case.scores, legend=False, bar=whole, ax=ax)
-    if not whole:
+    part = None
+    if case.zoom is not None:
         middle = np.asarray(case.corners, float).reshape(-1, 2).mean(axis=0)
-        show_part(ax, middle, case.zoom, case.image)
+        part = (*(middle - case.zoom), *(middle + case.zoom))
+    windows_on_image(case.image, case.corners, values=case.scores, legend=False, part=part, ax=ax)
 
 
 def _distribution(ax: Axes, case: LesionCase) -> None:

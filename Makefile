@@ -1,0 +1,68 @@
+# `make demo` and `make test` do everything on a fresh machine; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LESIONLIB := $(BIN)/python -m lesionlib
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+# where pip looks for torch beside the package index, as https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+EXPERIMENT ?= demo
+DATA ?=
+
+export PATH := $(BIN):$(PATH)
+# several processes of one thread each: faster here than few of many, and sums are the same everywhere
+export OMP_NUM_THREADS ?= 1
+
+NBVAL := $(BIN)/pytest -q -n $(CORES) --dist loadfile --nbval-lax --nbval-current-env \
+         --nbval-cell-timeout=300
+
+.PHONY: help setup demo test lab run refresh clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(READY) ## make the environment in .venv, or bring it up to date
+
+demo: $(READY) ## run every notebook on the embedded phantom (12 minutes on 2 cores)
+	@$(LESIONLIB) run demo --cores $(CORES)
+
+run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder
+	@$(LESIONLIB) run "$(EXPERIMENT)" --cores $(CORES) $(if $(DATA),--data "$(DATA)")
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+# unit tests, then every notebook from nothing at the smallest size, then what the stored outputs say
+test: $(READY) ## run all tests (about 6 minutes on 2 cores)
+	$(BIN)/pytest -q -n $(CORES) tests
+	rm -rf runs/smoke figures/smoke
+	@$(LESIONLIB) run smoke --cores $(CORES)
+	$(NBVAL) runs/smoke/notebooks
+	@if $(LESIONLIB) check demo --complete 2>/dev/null; then \
+	  echo "$(NBVAL) notebooks"; $(NBVAL) notebooks; \
+	else \
+	  echo "stored outputs of notebooks/ not checked: the demo is not complete here (make demo)"; \
+	fi
+
+refresh: demo ## bring the demo's outputs into the committed notebooks
+	@$(LESIONLIB) refresh
+
+clean: ## remove what was computed (runs/), not the environment
+	rm -rf runs .snakemake figures/smoke
+
+# pip compiles the bytecode of what it installs, which every later start of torch gains from
+$(READY): pyproject.toml constraints.txt lesionlib/torchvision_shim.py
+	@$(PYTHON) -c 'import sys; sys.version_info[:2] >= (3, 11) or sys.exit("error: Python 3.11 or newer is needed. Name one: make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the packages of constraints.txt (about 2 minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
+	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e ".[all]"
+	@$(BIN)/python lesionlib/torchvision_shim.py --install
+	@$(BIN)/python -m pip check
+	@touch $@

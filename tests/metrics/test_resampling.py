@@ -1,0 +1,180 @@
+"""Intervals: patients with all their lesions, the same for any number of workers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lesionlib.errors import InputError
+from lesionlib.metrics import resampling, roc
+from lesionlib.metrics.resampling import band, interval, paired_difference, pooled_difference
+
+
+def sample(seed=0, patients=120, shared=1.0):
+    """Correlated lesions: one to four a patient, who share a part of their score."""
+    rng = np.random.default_rng(seed)
+    patient = np.repeat(np.arange(patients), rng.integers(1, 5, patients))
+    truth = (rng.random(patients) < 0.3)[patient]
+    common = shared * rng.normal(size=patients)[patient]
+    a = truth + common + rng.normal(size=truth.size)
+    b = 0.5 * truth + common + rng.normal(size=truth.size)
+    return truth, np.round(a, 1), np.round(b, 1), np.array([f"P{p:03d}" for p in patient])
+
+
+def by_definition(truth, score):
+    malignant, benign = score[truth][:, None], score[~truth]
+    return float(np.mean((malignant > benign) + 0.5 * (malignant == benign)))
+
+
+def test_interval_equals_a_bootstrap_written_out():
+    truth, a, _, patient = sample(patients=15)
+    names, values, redrawn = pd.unique(patient), [], 0
+    for i in range(60):
+        rng = np.random.default_rng((7, i))
+        while True:
+            drawn = names[rng.integers(len(names), size=len(names))]
+            rows = np.concatenate([np.flatnonzero(patient == name) for name in drawn])
+            if 0 < truth[rows].sum() < len(rows):
+                break
+            redrawn += 1
+        values.append(by_definition(truth[rows], a[rows]))
+    got = interval(truth, a, patient, n=60, seed=7)
+    assert got.value == pytest.approx(by_definition(truth, a))
+    assert (got.low, got.high) == pytest.approx(tuple(np.quantile(values, (0.025, 0.975))))
+    assert got.redrawn == redrawn
+
+
+def test_fast_and_general_path_agree():
+    truth, a, b, patient = sample()
+    fast, slow = (interval(truth, a, patient, s, 300, 3) for s in ("auc", by_definition))
+    assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high))
+    fast, slow = (
+        paired_difference(truth, a, b, patient, s, 300, 3) for s in ("auc", by_definition)
+    )
+    assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high))
+
+
+def test_clustered_interval_is_wider_than_one_over_lesions():
+    truth, a, _, patient = sample(shared=2.0)
+    width = lambda r: r.high - r.low  # noqa: E731
+    clustered = interval(truth, a, patient)
+    rows = interval(truth, a, np.arange(truth.size))
+    assert width(clustered) > 1.2 * width(rows)
+    assert clustered.patients == 120 and rows.patients == truth.size
+
+
+def test_clustered_interval_is_as_wide_as_the_clustered_standard_error_says():
+    truth, a, b, patient = sample(patients=400)
+    got = paired_difference(truth, a, b, patient)
+    expected = roc.delong(truth, a, b, patient)
+    assert (got.high - got.low) / 3.92 == pytest.approx(expected.se, rel=0.1)
+    assert got.value == pytest.approx(expected.value)
+
+
+def test_interval_over_lesions_is_refused_where_patients_repeat():
+    truth, a, _, patient = sample()
+    with pytest.raises(InputError) as fault:
+        interval(truth, a, patient, unit="lesion")
+    assert "come from 120 patients" in str(fault.value)
+    assert "interval(y, score, patient)" in fault.value.remedy
+    assert interval(truth, a, np.arange(truth.size), unit="lesion", n=50).resamples == 50
+    with pytest.raises(InputError, match="no patient"):
+        interval(truth, a, None)
+
+
+def test_same_seed_same_interval_for_any_number_of_workers():
+    truth, a, b, patient = sample()
+    one = interval(truth, a, patient, by_definition, 600, 5)
+    assert interval(truth, a, patient, by_definition, 600, 5, workers=3) == one
+    assert interval(truth, a, patient, by_definition, 600, 6) != one
+    first = paired_difference(truth, a, b, patient, n=600, seed=5)
+    assert paired_difference(truth, a, b, patient, n=600, seed=5) == first
+
+
+def test_resample_i_does_not_depend_on_how_many_follow(monkeypatch):
+    truth, a, _, patient = sample()
+    sampled = resampling._Sample.of(truth, (a,), patient, "patient")
+    _, few, _ = sampled.fast_auc(40, (1,))
+    monkeypatch.setattr(resampling, "_CHUNK", 7)
+    _, many, _ = sampled.fast_auc(300, (1,))
+    np.testing.assert_array_equal(few, many[:40])
+
+
+def test_perfect_and_tied_scores():
+    truth, _, _, patient = sample()
+    perfect = interval(truth, truth * 1.0, patient, n=100)
+    assert (perfect.value, perfect.low, perfect.high) == (1, 1, 1)
+    flat = interval(truth, np.zeros(truth.size), patient, n=100)
+    assert (flat.value, flat.low, flat.high) == (0.5, 0.5, 0.5)
+
+
+def test_a_model_against_itself_differs_by_nothing():
+    truth, a, _, patient = sample()
+    got = paired_difference(truth, a, a, patient, n=100)
+    assert (got.value, got.low, got.high) == (0, 0, 0)
+
+
+def test_resamples_of_one_class_are_drawn_again_and_counted():
+    truth, patient = [1, 0, 0, 0], ["A", "B", "C", "D"]
+    got = interval(truth, [3, 1, 2, 4], patient, n=200, seed=1)
+    # the malignant patient is left out of about (3/4)^4 = .32 of the draws
+    assert 40 < got.redrawn < 160
+    assert np.isfinite([got.low, got.high]).all() and "redrawn" in str(got)
+
+
+def test_one_class_is_refused():
+    with pytest.raises(InputError, match="both classes"):
+        interval([1, 1], [0, 1], ["A", "B"])
+
+
+def test_text_of_an_interval_names_kind_and_counts():
+    truth, a, _, patient = sample()
+    text = str(interval(truth, a, patient, n=50))
+    for part in ("95 % over patients", f"{truth.size} lesions", f"{truth.sum()} malignant",
+                 "120 patients", "50 resamples"):  # fmt: skip
+        assert part in text
+
+
+def test_band_is_pointwise_and_holds_its_value_mostly():
+    truth, a, _, patient = sample()
+    fnr = (0.1, 0.3, 0.6)
+    got = band(truth, a, patient, lambda t, s: roc.tnr_at(t, s, fnr), n=200, seed=2)
+    np.testing.assert_allclose(got["value"], roc.tnr_at(truth, a, fnr))
+    assert ((got["low"] <= got["value"]) & (got["value"] <= got["high"])).all()
+    single = interval(truth, a, patient, lambda t, s: roc.tnr_at(t, s, 0.3)[0], 200, 2)
+    assert (single.low, single.high) == pytest.approx(tuple(got.loc[1, ["low", "high"]]))
+
+
+def test_pooled_difference_is_the_mean_and_narrower():
+    sets = [sample(seed) for seed in range(4)]
+    frames = [pd.DataFrame(dict(zip(("y", "a", "b", "patient"), s, strict=True))) for s in sets]
+    got = pooled_difference(frames, n=400, seed=1)
+    each = [paired_difference(*s, n=400, seed=1) for s in sets]
+    assert got.value == pytest.approx(np.mean([e.value for e in each]))
+    assert got.each == pytest.approx([e.value for e in each])
+    assert got.patients == 480 and got.n == sum(len(s[0]) for s in sets)
+    assert got.high - got.low < 0.75 * np.mean([e.high - e.low for e in each])
+    assert pooled_difference(sets, n=400, seed=1) == got
+
+
+def test_a_set_more_leaves_the_draws_of_the_others():
+    sets = [sample(seed) for seed in range(2)]
+    assert pooled_difference(sets[:1], n=50).each[0] == pooled_difference(sets, n=50).each[0]
+    with pytest.raises(InputError, match="no test set"):
+        pooled_difference([])
+
+
+def test_runs_interval_by_hand():
+    r = resampling.runs_interval([0.1, 0.2, 0.3])
+    assert (r.mean, r.sd, r.n) == pytest.approx((0.2, 0.1, 3))
+    assert (r.low, r.high) == pytest.approx((0.2 - 0.196, 0.2 + 0.196), abs=1e-5)
+    one = resampling.runs_interval([0.5])
+    assert one.mean == 0.5 and np.isnan([one.sd, one.low, one.high]).all()
+    with pytest.raises(InputError, match="not finite"):
+        resampling.runs_interval([0.5, np.nan])
+
+
+@pytest.mark.parametrize("change", [dict(statistic="sum"), dict(unit="image"), dict(n=0)])
+def test_unknown_options_are_refused(change):
+    truth, a, _, patient = sample()
+    with pytest.raises(InputError):
+        interval(truth, a, patient, **change)

@@ -1,0 +1,105 @@
+"""Outlines: pixels of shapes that can be counted by hand."""
+
+import numpy as np
+import pytest
+
+from lesionlib.errors import InputError
+from lesionlib.outlines import (
+    Outline, check_extent, parse_polygon, rasterise, shape_facts, tight,
+)
+
+
+def test_box_holds_the_pixels_whose_centres_it_covers():
+    outline = rasterise("box", {"x0": 2, "y0": 1, "x1": 5, "y1": 3}, (10, 10))
+    assert outline.box == (1, 2, 3, 5)
+    assert outline.area_px == 6 and outline.mask.all()
+
+
+def test_a_box_that_ends_at_a_centre_is_half_open():
+    outline = rasterise("box", {"x0": 2.5, "y0": 0, "x1": 4.5, "y1": 1}, (10, 10))
+    assert outline.box == (0, 2, 1, 4)
+
+
+def test_circle_of_radius_one_around_a_centre_is_a_plus():
+    outline = rasterise("circle", {"cx": 4.5, "cy": 4.5, "r": 1}, (10, 10))
+    assert outline.box == (3, 3, 6, 6)
+    assert outline.mask.tolist() == [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+
+
+def test_circle_area_approaches_pi_r_squared():
+    outline = rasterise("circle", {"cx": 100, "cy": 90, "r": 60}, (300, 300))
+    assert outline.area_px == pytest.approx(np.pi * 3600, rel=0.005)
+
+
+def test_triangle_counts_the_centres_below_its_diagonal():
+    # corners (0,0), (4,0), (0,4): centre (x+.5, y+.5) inside if x + y + 1 < 4
+    outline = rasterise("polygon", {"polygon": "0 0;4 0;0 4"}, (8, 8))
+    expected = [[y + x + 1 < 4 for x in range(3)] for y in range(3)]
+    assert outline.mask.tolist() == expected
+
+
+def test_concave_polygon_leaves_its_notch_out():
+    shape = {"polygon": "0 0;6 0;6 6;4 6;4 2;2 2;2 6;0 6"}  # an upside-down U
+    outline = rasterise("polygon", shape, (8, 8))
+    assert outline.area_px == 6 * 2 + 2 * 2 * 4
+    assert not outline.mask[3, 2:4].any()
+
+
+def test_shapes_are_cut_at_the_image():
+    outline = rasterise("box", {"x0": -3, "y0": -3, "x1": 2, "y1": 2}, (10, 10))
+    assert outline.box == (0, 0, 2, 2)
+    outside = rasterise("circle", {"cx": 50, "cy": 5, "r": 3}, (10, 10))
+    assert outside.area_px == 0 and outside.mask.shape == (0, 0)
+
+
+def test_outline_on_a_canvas_is_cut_and_its_pixels_are_named():
+    outline = Outline(-1, 8, np.ones((3, 4), bool))
+    full = outline.on((10, 10))
+    assert full.sum() == 2 * 2 and full[:2, 8:].all()
+    assert Outline(3, 5, np.array([[0, 1]], bool)).pixels.tolist() == [[3, 6]]
+
+
+def test_tight_cuts_the_empty_margin():
+    mask = np.zeros((6, 7), bool)
+    mask[2:4, 3] = True
+    assert tight(mask, 10, 20).box == (12, 23, 14, 24)
+    assert tight(np.zeros((3, 3), bool)).area_px == 0
+
+
+def test_shape_facts_by_hand():
+    assert shape_facts("box", {"x0": 0, "y0": 0, "x1": 4, "y1": 2}) == (8, 2, 1)
+    assert shape_facts("polygon", {"polygon": "0 0;4 0;4 4;0 4;"})[0] == 16
+    assert shape_facts("circle", {"cx": 1, "cy": 2, "r": 3})[0] == pytest.approx(9 * np.pi)
+
+
+@pytest.mark.parametrize(
+    ("geom", "shape", "words"),
+    [
+        ("polygon", {"polygon": "0 0;4 0"}, "polygon of 2 points"),
+        ("polygon", {"polygon": "0 0;4;1 1"}, "not 'x y'"),
+        ("polygon", {"polygon": "0 0;4 nan;1 1"}, "not finite"),
+        ("polygon", {"polygon": ""}, "not 'x y'"),
+        ("box", {"x0": 3, "y0": 0, "x1": 3, "y1": 2}, "empty box"),
+        ("box", {"x0": float("nan"), "y0": 0, "x1": 3, "y1": 2}, "empty box"),
+        ("circle", {"cx": 1, "cy": 1, "r": 0}, "r > 0"),
+        ("circle", {"cx": float("nan"), "cy": 1, "r": 2}, "three numbers"),
+    ],
+)
+def test_bad_shapes_are_refused_in_one_line(geom, shape, words):
+    with pytest.raises(InputError, match=words) as caught:
+        rasterise(geom, shape, (10, 10))
+    assert "\n" not in str(caught.value)
+
+
+def test_parse_polygon():
+    assert parse_polygon("1 2;3.5 4").tolist() == [[1, 2], [3.5, 4]]
+
+
+@pytest.mark.parametrize(
+    ("area", "x", "y", "words"),
+    [(3, 5, 5, "outline of 3.0 px"), (60, 5, 5, "60% of the image"), (9, 10, 5, "outside its image")],
+)
+def test_extent_limits(area, x, y, words):
+    with pytest.raises(InputError, match=words):
+        check_extent(area, x, y, 10, 10, "lesion A")
+    check_extent(50, 9.9, 0, 10, 10, "lesion A")
