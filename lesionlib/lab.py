@@ -97,7 +97,9 @@ class Lab:
         """Every picture of a made-up image says so, whoever drew it."""
         texts = [t.get_text() for t in figure.findobj(Text)]
         if self.is_phantom and not any("phantom" in t for t in texts):
-            figure.text(0.995, 0.005, "phantom", ha="right", va="bottom", fontsize=7, color="0.4")
+            from lesionlib.plots import style
+
+            style.mark(figure, True)
 
     # -------------------------------------------------------------- tables and records
     def table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -195,7 +197,8 @@ def _shown_bytes(figure, picture: bool) -> str:
     if picture:
         image.save(out, "JPEG", quality=80)
     else:
-        image.quantize(64).save(out, "PNG", optimize=True)
+        # median cut, Pillow's default, merges the few red dots of a plot into its many greys
+        image.quantize(128, method=Image.Quantize.FASTOCTREE).save(out, "PNG", optimize=True)
     return base64.b64encode(out.getvalue()).decode()
 
 

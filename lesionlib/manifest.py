@@ -77,7 +77,7 @@ def typed(frame: pd.DataFrame | None, columns: dict) -> pd.DataFrame:
         if kind is str:
             out[name] = values.astype(object).where(values.notna(), default).map(str).astype(object)
             continue
-        filled = values if pd.isna(default) else values.fillna(default)
+        filled = values if pd.isna(default) else values.where(values.notna(), default)
         try:
             out[name] = filled.astype(kind)
         except (TypeError, ValueError):
@@ -199,7 +199,9 @@ class Manifest:
         folder = Path(folder)
         content = read_json(folder / "manifest.json")
         if content is None or content.get("format") != FORMAT:
-            raise InputError("no manifest", folder, "Make it first: run notebook 01 or the pipeline")
+            raise InputError(
+                "no manifest", folder, "Make it first: run notebook 01 or the pipeline"
+            )
         tables = {name: _read_csv(folder / f"{name}.csv") for name in ("images", "lesions")}
         exclusions = _read_csv(folder / "exclusions.csv")
         return Manifest(content["name"], Path(content["root"]), **tables, exclusions=exclusions)
@@ -210,7 +212,10 @@ def _read_csv(file: Path) -> pd.DataFrame:
     kinds = {name: (object if kind is str else kind) for name, (kind, _) in text.items()}
     strings = [name for name, kind in kinds.items() if kind is object]
     frame = pd.read_csv(
-        file, dtype=kinds, keep_default_na=False, na_values=_only_numbers(kinds),
+        file,
+        dtype=kinds,
+        keep_default_na=False,
+        na_values=_only_numbers(kinds),
         float_precision="round_trip",
     )
     return frame.fillna({name: "" for name in strings if name in frame})

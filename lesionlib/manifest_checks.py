@@ -82,16 +82,20 @@ def check_splits(manifest: Manifest) -> None:
     if len(empty):
         raise InputError(
             f"{len(empty)} of {len(images)} images have no split, first {empty['image_id'].iloc[0]}",
-            "images", "Draw them with Manifest.with_splits",
+            "images",
+            "Draw them with Manifest.with_splits",
         )
     counts = manifest.counts()
     for split in SPLITS:
-        malignant, benign = (int(counts.loc[split, f"lesions_{k}"]) for k in ("malignant", "benign"))
+        malignant, benign = (
+            int(counts.loc[split, f"lesions_{k}"]) for k in ("malignant", "benign")
+        )
         if not (malignant and benign):
             raise InputError(
                 f"split {split} has {malignant} malignant and {benign} benign lesions of "
                 f"{int(counts.loc[split, 'patients'])} patients; an AUC needs both kinds",
-                "splits", "Move patients between the splits, or change the shares or the seed",
+                "splits",
+                "Move patients between the splits, or change the shares or the seed",
             )
 
 
@@ -100,7 +104,8 @@ def _check_ids(table: str, frame: pd.DataFrame, key: str) -> None:
     if len(twice):
         raise InputError(
             f"{key} '{twice.iloc[0]}' occurs more than once ({twice.nunique()} such ids)",
-            table, "Make every id unique",
+            table,
+            "Make every id unique",
         )
 
 
@@ -135,7 +140,8 @@ def _check_known_images(manifest: Manifest) -> None:
         raise InputError(
             f"lesion {first['lesion_id']} names the unknown image '{first['image_id']}' "
             f"({len(lost)} such lesions)",
-            "lesions", "Add the image to the images, or remove the lesion",
+            "lesions",
+            "Add the image to the images, or remove the lesion",
         )
 
 
@@ -148,7 +154,8 @@ def _check_one_split(images: pd.DataFrame) -> None:
         raise InputError(
             f"patient {leaking[0]} is in {len(splits)} splits, {' and '.join(splits)} "
             f"({len(leaking)} such patients)",
-            "images, column split", "Give all images of a patient one split",
+            "images, column split",
+            "Give all images of a patient one split",
         )
 
 
@@ -165,7 +172,8 @@ def _check_findings(manifest: Manifest) -> None:
             raise InputError(
                 f"finding {bad[0]} has {len(found)} {word}, {' and '.join(found)} "
                 f"({len(bad)} such findings)",
-                "lesions", "Give different findings different ids",
+                "lesions",
+                "Give different findings different ids",
             )
 
 
@@ -179,7 +187,8 @@ def _check_negatives(manifest: Manifest) -> None:
         raise InputError(
             f"image {wrong['image_id'].iloc[0]} is negative, but its breast has a lesion "
             f"({len(wrong)} such images)",
-            "images, column negative", "Leave 'negative' empty or false for both views",
+            "images, column negative",
+            "Leave 'negative' empty or false for both views",
         )
 
 
@@ -189,7 +198,9 @@ def _check_shapes(manifest: Manifest) -> None:
         where = f"lesion {row['lesion_id']} on image {row['image_id']}"
         if row["geom"] == "mask":
             if not row["mask_file"]:
-                raise InputError("geom is mask, but mask_file is empty", where, "Name the mask's file")
+                raise InputError(
+                    "geom is mask, but mask_file is empty", where, "Name the mask's file"
+                )
             continue
         rows, cols = (int(v) for v in sizes.loc[row["image_id"]])
         try:

@@ -123,12 +123,14 @@ def check_extent(area: float, x: float, y: float, rows: int, cols: int, where: s
         raise InputError(
             f"outline of {area:.0f} px covers {area / (rows * cols):.0%} of the image ({size}), "
             f"at most {MAX_AREA_SHARE:.0%}",
-            where, "Check the outline's scale or its mask",
+            where,
+            "Check the outline's scale or its mask",
         )
     if rows and cols and not (0 <= x < cols and 0 <= y < rows):
         raise InputError(
             f"outline centred at x {x:.1f}, y {y:.1f}, outside its image ({size})",
-            where, "Give pixels of the uncropped image, origin top left",
+            where,
+            "Give pixels of the uncropped image, origin top left",
         )
 
 

@@ -140,15 +140,16 @@ def scored_lesions(images) -> np.ndarray:
     return np.sort(np.concatenate(rows))
 
 
-def followed_lesion(lab: Lab) -> int:
+def followed_lesion(lab: Lab, pathology: str = "malignant") -> int:
     """The row of the lesion that the notebooks follow from its outline to its place on the ROC curve.
 
     A rule and not a choice: of the malignant test lesions that are alone on their image (of all
-    where none is), the one whose outline has the median area.
+    where none is), the one whose outline has the median area.  pathology : "benign" gives its
+    counterpart, by the same rule.
     """
     table = store(lab).lesions
     alone = table.groupby("image")["lesion_id"].transform("size") == 1
-    found = table[(table["split"] == "test") & (table["pathology"] == "malignant")]
+    found = table[(table["split"] == "test") & (table["pathology"] == pathology)]
     found = found[alone[found.index]] if alone[found.index].any() else found
     return int(found["area_px"].sort_values(kind="stable").index[len(found) // 2])
 

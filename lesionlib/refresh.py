@@ -86,7 +86,7 @@ def with_outputs(source: Path, executed: Path) -> nbformat.NotebookNode:
 def with_navigation(text: str, before: str | None, contents: str, after: str | None) -> str:
     """The header cell with one line of links under its title."""
     links = [("previous", before), ("contents", contents), ("next", after)]
-    line = " | ".join(f"[{word}]({target})" for word, target in links if target)
+    line = " · ".join(f"[{word}]({target})" for word, target in links if target)
     if NAVIGATION.search(text):
         return NAVIGATION.sub(line, text, count=1)
     title, _, rest = text.partition("\n")

@@ -58,7 +58,9 @@ def assemble(lab) -> dict:
     s, predictions, store = lab.settings, pipeline.predictions(lab), pipeline.store(lab)
     resamples = s.evaluation.resamples
     numbers = tables.results(predictions, fnr=s.evaluation.fnr, resamples=resamples)
-    phantom = phantom_results(predictions, phantom_cases(lab), resamples) if lab.is_phantom else None
+    phantom = (
+        phantom_results(predictions, phantom_cases(lab), resamples) if lab.is_phantom else None
+    )
     content = {
         "experiment": lab.name,
         "title": s.title,

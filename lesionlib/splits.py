@@ -45,7 +45,8 @@ def draw_splits(
     if validation_share < 0 or test_share < 0 or validation_share + test_share >= 1:
         raise InputError(
             f"validation_share {validation_share:g} and test_share {test_share:g} leave no training",
-            "data", "Choose shares that add up to less than 1",
+            "data",
+            "Choose shares that add up to less than 1",
         )
     images = manifest.images
     given = _given(images)

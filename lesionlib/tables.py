@@ -252,7 +252,7 @@ def pooled_gain(
     resamples: int = 2000,
     seed: int = 0,
 ) -> resampling.Pooled:
-    """Mean gain over several predictions frames, each of its own patients (seeds of the phantom)."""
+    """Mean gain over several predictions frames, each of its own patients (phantom seeds, say)."""
     parts = []
     for predictions in sets:
         one, two = _pair(predictions, a, b, split)
@@ -315,8 +315,8 @@ def results(
 ) -> dict[str, dict]:
     """Every number of tables 2 and 3 and every comparison, ready for ``lab.record(key, **entry)``.
 
-    Keys: `auc.<model>`; `gain.<a>-<b>` for the pairs of :data:`GAINS`; `tnr.<model>@<fnr>` for E and
-    E+S; `tnr_gain.E+S-E@0.02`.  Each entry has value, low, high, kind and its counts; AUC and TNR
+    Keys: `auc.<model>`; `gain.<a>-<b>` for the pairs of :data:`GAINS`; `tnr.<model>@<fnr>` for E
+    and E+S; `tnr_gain.E+S-E@0.02`.  Each entry has value, low, high, kind and its counts; AUC and TNR
     also mean and sd over runs, and AUC the value of each run.
     """
     sampling = dict(split=split, resamples=resamples, seed=seed)
@@ -394,7 +394,7 @@ def figure_7(
 def roc_curves(
     predictions: pd.DataFrame, models: Sequence[str] = ("E", "S", "E+S"), *, split: str = "test"
 ) -> pd.DataFrame:
-    """ROC curves of the run-averaged scores: model, auc, fpr, tpr and the counts of ``roc_curve``."""
+    """ROC curves of the run-averaged scores: model, auc, and the columns of ``roc.roc_curve``."""
     parts = []
     for model in (m for m in models if m in set(predictions["model"])):
         s = scores(predictions, model, split)

@@ -22,7 +22,9 @@ def real_data():
 
     def find(name: str) -> Path:
         if not (base / name).exists():
-            pytest.skip(f"no real data '{name}': set LESIONLIB_TEST_DATA to the folder that holds it")
+            pytest.skip(
+                f"no real data '{name}': set LESIONLIB_TEST_DATA to the folder that holds it"
+            )
         return base / name
 
     return find
@@ -90,10 +92,19 @@ def write_tiny_table(folder: Path) -> Path:
             _save(folder / "png" / f"{name}.png", pixels, flip)
             images.append(
                 {
-                    "image_id": name, "patient_id": patient, "exam_id": patient,
-                    "laterality": "R" if flip else "L", "view": view, "file": f"png/{name}.png",
-                    "rows": TINY_ROWS, "cols": TINY_COLS, "spacing_mm": 0.1, "bits": 8,
-                    "source": "ffdm", "chest_wall": "auto", "split": split,
+                    "image_id": name,
+                    "patient_id": patient,
+                    "exam_id": patient,
+                    "laterality": "R" if flip else "L",
+                    "view": view,
+                    "file": f"png/{name}.png",
+                    "rows": TINY_ROWS,
+                    "cols": TINY_COLS,
+                    "spacing_mm": 0.1,
+                    "bits": 8,
+                    "source": "ffdm",
+                    "chest_wall": "auto",
+                    "split": split,
                     "negative": "" if discs else "true",
                 }
             )
@@ -104,8 +115,13 @@ def write_tiny_table(folder: Path) -> Path:
                 _save(folder / file, mask, flip)
                 lesions.append(
                     {
-                        "image_id": name, "lesion_id": f"{patient}_{k}", "pathology": pathology,
-                        "truth": "biopsy", "kind": "mass", "geom": "mask", "mask_file": file,
+                        "image_id": name,
+                        "lesion_id": f"{patient}_{k}",
+                        "pathology": pathology,
+                        "truth": "biopsy",
+                        "kind": "mass",
+                        "geom": "mask",
+                        "mask_file": file,
                     }
                 )
     pd.DataFrame(images).to_csv(folder / "images.csv", index=False)

@@ -5,7 +5,12 @@ import pytest
 
 from lesionlib.errors import InputError
 from lesionlib.outlines import (
-    Outline, check_extent, parse_polygon, rasterise, shape_facts, tight,
+    Outline,
+    check_extent,
+    parse_polygon,
+    rasterise,
+    shape_facts,
+    tight,
 )
 
 
@@ -97,7 +102,11 @@ def test_parse_polygon():
 
 @pytest.mark.parametrize(
     ("area", "x", "y", "words"),
-    [(3, 5, 5, "outline of 3.0 px"), (60, 5, 5, "60% of the image"), (9, 10, 5, "outside its image")],
+    [
+        (3, 5, 5, "outline of 3.0 px"),
+        (60, 5, 5, "60% of the image"),
+        (9, 10, 5, "outside its image"),
+    ],
 )
 def test_extent_limits(area, x, y, words):
     with pytest.raises(InputError, match=words):

@@ -1,4 +1,4 @@
-"""Data sets: one reader each, which turns a folder of files into a :class:`~lesionlib.Manifest`.
+"""Data sets: one reader each, which turns a folder of files into a :class:`~lesionlib.manifest.Manifest`.
 
 A reader is a function ``read(folder, **options) -> Manifest``.  Other packages add theirs through
 the entry point group ``lesionlib.datasets``; a name of ours cannot be taken over.
@@ -73,4 +73,6 @@ def _check_options(dataset: str, reader, options: dict) -> None:
     for name in options:
         if name not in known:
             remedy = nearest(name, known) if known else "It takes none"
-            raise InputError(f"the reader of '{dataset}' has no option '{name}'", "data.options", remedy)
+            raise InputError(
+                f"the reader of '{dataset}' has no option '{name}'", "data.options", remedy
+            )

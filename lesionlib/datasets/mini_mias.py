@@ -28,8 +28,12 @@ from lesionlib.provenance import read_json
 SIZE_PX = 1024
 SPACING_MM = 0.2
 KINDS = {
-    "CALC": "calc", "CIRC": "mass", "SPIC": "mass", "MISC": "mass",
-    "ARCH": "distortion", "ASYM": "asymmetry",
+    "CALC": "calc",
+    "CIRC": "mass",
+    "SPIC": "mass",
+    "MISC": "mass",
+    "ARCH": "distortion",
+    "ASYM": "asymmetry",
 }
 PATHOLOGY = {"B": "benign", "M": "malignant"}
 EXPECTED = Path(__file__).resolve().parents[2] / "data_manifest/mini_mias/expected_counts.json"
@@ -52,7 +56,8 @@ def read(folder: Path | str, *, partial: bool = False) -> Manifest:
     missing = [i for i in ids if i not in files]
     if missing and (not partial or len(missing) == len(ids)):
         raise InputError(
-            f"{len(missing)} of {len(ids)} image files are missing: {_some(missing)}", folder,
+            f"{len(missing)} of {len(ids)} image files are missing: {_some(missing)}",
+            folder,
             "Complete the download, or set data.options: {partial: true}",
         )
     exclusions = _exclusions(rows, missing)
@@ -76,7 +81,9 @@ def read_info(file: Path) -> list[dict]:
     try:
         text = file.read_text(encoding="latin-1")
     except FileNotFoundError:
-        raise InputError("no Info.txt", file.parent, "Point data.folder at the unpacked set") from None
+        raise InputError(
+            "no Info.txt", file.parent, "Point data.folder at the unpacked set"
+        ) from None
     rows: list[dict] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -131,7 +138,7 @@ def find_images(folder: Path, ids: list[str]) -> dict[str, str]:
 
 
 def _warn_if_edited(folder: Path, found: dict[str, str]) -> None:
-    for path in list(found.values())[:1]:
+    for path in sorted(found.values())[:1]:
         with open(folder / path, "rb") as file:
             if b"CREATOR: GIMP" in file.read(64):
                 warnings.warn(
@@ -151,19 +158,35 @@ def _image(image_id: str, file: str, rows: list[dict]) -> dict:
     woman = f"woman{(number + 1) // 2:03d}"
     normal = all(row["abnormality"] == "NORM" for row in rows if row["image_id"] == image_id)
     return {
-        "image_id": image_id, "patient_id": woman, "exam_id": woman,
-        "laterality": "R" if number % 2 else "L", "view": "MLO", "file": file,
-        "rows": SIZE_PX, "cols": SIZE_PX, "spacing_mm": SPACING_MM, "bits": 8,
-        "source": "film", "chest_wall": "auto", "negative": normal,
+        "image_id": image_id,
+        "patient_id": woman,
+        "exam_id": woman,
+        "laterality": "R" if number % 2 else "L",
+        "view": "MLO",
+        "file": file,
+        "rows": SIZE_PX,
+        "cols": SIZE_PX,
+        "spacing_mm": SPACING_MM,
+        "bits": 8,
+        "source": "film",
+        "chest_wall": "auto",
+        "negative": normal,
     }
 
 
 def _lesion(row: dict) -> dict:
     return {
-        "lesion_id": row["lesion_id"], "finding_id": row["lesion_id"], "image_id": row["image_id"],
-        "pathology": PATHOLOGY[row["severity"]], "truth": "reader",
-        "kind": KINDS[row["abnormality"]], "subtype": row["abnormality"], "geom": "circle",
-        "cx": row["x"] + 0.5, "cy": SIZE_PX - 1 - row["y"] + 0.5, "r": float(row["r"]),
+        "lesion_id": row["lesion_id"],
+        "finding_id": row["lesion_id"],
+        "image_id": row["image_id"],
+        "pathology": PATHOLOGY[row["severity"]],
+        "truth": "reader",
+        "kind": KINDS[row["abnormality"]],
+        "subtype": row["abnormality"],
+        "geom": "circle",
+        "cx": row["x"] + 0.5,
+        "cy": SIZE_PX - 1 - row["y"] + 0.5,
+        "r": float(row["r"]),
     }
 
 
@@ -204,6 +227,7 @@ def check_counts(manifest: Manifest) -> None:
     for name, value in found.items():
         if value != expected[name]:
             raise InputError(
-                f"{name} = {value}, expected {expected[name]}", "mini-MIAS, Info.txt",
+                f"{name} = {value}, expected {expected[name]}",
+                "mini-MIAS, Info.txt",
                 "Take Info.txt as distributed",
             )

@@ -94,7 +94,9 @@ def _read_text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise InputError(f"no {file.name}", file.parent, "Write the table, or check the path") from None
+        raise InputError(
+            f"no {file.name}", file.parent, "Write the table, or check the path"
+        ) from None
     except UnicodeDecodeError:
         raise InputError("not UTF-8 text", file, "Save it as CSV (UTF-8)") from None
 
@@ -133,7 +135,9 @@ def _cast(file: Path, column: str, values: pd.Series, kind, default) -> pd.Serie
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         where = f"{file.name}, row {row + 2}"  # row 1 of the file is the header
-        raise InputError(f"{column} = '{values[row]}' is not {expected}", where, "Correct the value")
+        raise InputError(
+            f"{column} = '{values[row]}' is not {expected}", where, "Correct the value"
+        )
     filled = numbers if pd.isna(default) else numbers.fillna(default)
     return filled.astype(kind)
 
@@ -149,7 +153,8 @@ def _with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
         row = lesions[twice].iloc[0]
         raise InputError(
             f"lesion_id '{row['lesion_id']}' occurs twice on image {row['image_id']}",
-            "lesions.csv", "Give each lesion of an image its own id",
+            "lesions.csv",
+            "Give each lesion of an image its own id",
         )
     shared = lesions["lesion_id"].duplicated(keep=False)
     own = lesions["lesion_id"] + "@" + lesions["image_id"]
@@ -171,7 +176,8 @@ def _missing(
     if lost and refuse:
         raise InputError(
             f"{len(lost)} of {len(frame)} files are missing, first {lost[0][1]}",
-            f"{table}, {key} {lost[0][0]}", f"Complete {folder}, or remove the rows",
+            f"{table}, {key} {lost[0][0]}",
+            f"Complete {folder}, or remove the rows",
         )
     return [name for name, _ in lost]
 
@@ -180,7 +186,9 @@ def _present(root: Path, path: str, parents: dict, where: str) -> bool:
     """Whether a relative path names a file inside root; each parent folder is listed once only."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or re.match(r"^[A-Za-z]:", path):
-        raise InputError(f"path '{path}' leaves the data folder", where, "Give a path inside it, with /")
+        raise InputError(
+            f"path '{path}' leaves the data folder", where, "Give a path inside it, with /"
+        )
     parent = root / pure.parent
     if parent not in parents:
         inside = parent.resolve().is_relative_to(root)
@@ -190,5 +198,7 @@ def _present(root: Path, path: str, parents: dict, where: str) -> bool:
     inside, files = parents[parent]
     linked_out = files.get(pure.name) and not (parent / pure.name).resolve().is_relative_to(root)
     if not inside or linked_out:
-        raise InputError(f"'{path}' is a link out of the data folder", where, "Copy the file into it")
+        raise InputError(
+            f"'{path}' is a link out of the data folder", where, "Copy the file into it"
+        )
     return pure.name in files

@@ -33,7 +33,9 @@ def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
     else:
         mask = _digital(pixels[::step, ::step] > 0)
     if mask is None:
-        raise InputError(f"no breast found on a {source} image", "", "Look at it; leave it out if empty")
+        raise InputError(
+            f"no breast found on a {source} image", "", "Look at it; leave it out if empty"
+        )
     rows, cols = pixels.shape
     return np.repeat(np.repeat(mask, step, axis=0), step, axis=1)[:rows, :cols]
 
@@ -97,7 +99,9 @@ def _opened(mask: np.ndarray, radius: float, edge: int) -> np.ndarray:
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:
-    number, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    number, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=4
+    )
     if number <= 2:
         return mask
     return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())

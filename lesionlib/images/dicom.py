@@ -31,9 +31,18 @@ def decode(data: bytes, path: Path) -> dict:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of values that break the standard
-        header = _header(data, path)
-        _check_kind(header, path)
-        stored = _stored(header, path)
+        try:
+            return _decoded(_header(data), path)
+        except (InputError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # decoders raise their own kinds, even panics of Rust
+            cause = f"DICOM not readable: {type(error).__name__}"
+            raise InputError(cause, path, DAMAGED + ", or install the codec") from None
+
+
+def _decoded(header: Dataset, path: Path) -> dict:
+    _check_kind(header, path)
+    stored = _stored(header, path)
     lowest, bits = _range(header)
     pixels, bits = _rescaled(header, stored, lowest, bits)
     if _inverse(header):
@@ -51,17 +60,13 @@ def decode(data: bytes, path: Path) -> dict:
     }
 
 
-def _header(data: bytes, path: Path) -> Dataset:
-    try:
-        header = pydicom.dcmread(BytesIO(data), force=True)
-        if "TransferSyntaxUID" not in header.file_meta:  # exported without its preamble
-            implicit, _ = header.original_encoding
-            header.file_meta.TransferSyntaxUID = (
-                ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-            )
-        return header
-    except Exception as error:  # pydicom raises many kinds on damaged files
-        raise InputError(f"DICOM not readable: {type(error).__name__}", path, DAMAGED) from None
+def _header(data: bytes) -> Dataset:
+    header = pydicom.dcmread(BytesIO(data), force=True)
+    if "TransferSyntaxUID" not in header.file_meta:  # exported without its preamble
+        implicit, _ = header.original_encoding
+        syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        header.file_meta.TransferSyntaxUID = syntax
+    return header
 
 
 def _number(header: Dataset, name: str, default: float) -> float:
@@ -89,11 +94,7 @@ def _check_kind(header: Dataset, path: Path) -> None:
 
 
 def _stored(header: Dataset, path: Path) -> np.ndarray:
-    try:
-        values = header.pixel_array
-    except Exception as error:  # each codec raises its own kinds
-        cause = f"DICOM pixels not decodable: {type(error).__name__}"
-        raise InputError(cause, path, DAMAGED + ", or install the codec") from None
+    values = header.pixel_array
     if values.ndim != 2:
         raise InputError(f"pixels of {values.ndim} dimensions, expected 2", path, DAMAGED)
     return values.astype(np.int32)

@@ -48,7 +48,9 @@ class Journal:
         """The lines of an earlier run whose data are whole; none if it was another store."""
         if not self.file.is_file():
             return []
-        sizes = [p.stat().st_size if p.is_file() else 0 for p in map(self.folder.joinpath, DATA_FILES)]
+        sizes = [
+            p.stat().st_size if p.is_file() else 0 for p in map(self.folder.joinpath, DATA_FILES)
+        ]
         lines: list[dict] = []
         for i, text in enumerate(self.file.read_text(encoding="utf-8").splitlines()):
             try:

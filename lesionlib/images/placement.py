@@ -131,8 +131,14 @@ def _stretch_sums(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def place_on_canvas(
-    mask: np.ndarray, chest_wall: str, *, rows: int, cols: int, scale: float = 1.0,
-    buffer: int = 50, keep_whole: bool = True,
+    mask: np.ndarray,
+    chest_wall: str,
+    *,
+    rows: int,
+    cols: int,
+    scale: float = 1.0,
+    buffer: int = 50,
+    keep_whole: bool = True,
 ) -> Placement:
     """Where an image goes: chest wall at the left edge, breast centred vertically.
 

@@ -104,19 +104,22 @@ def _decoded(file: Path, row: dict, dtype: str) -> Image:
     if all(stated) and found != stated:
         raise InputError(
             f"size {found[0]} rows x {found[1]} cols, the table says {stated[0]} x {stated[1]}",
-            row["file"], "Correct rows and cols, or the file",
+            row["file"],
+            "Correct rows and cols, or the file",
         )
     if image.laterality and row["laterality"] and image.laterality != row["laterality"]:
         raise InputError(
             f"laterality {image.laterality} in the file, {row['laterality']} in the table",
-            row["file"], "Correct the table",
+            row["file"],
+            "Correct the table",
         )
     top = 2 ** int(row["bits"]) - 1
     highest = int(image.pixels.max())
     if highest > top:
         raise InputError(
             f"grey levels up to {highest}, but {row['bits']} bits allow {top}",
-            row["file"], "Correct 'bits'",
+            row["file"],
+            "Correct 'bits'",
         )
     pixels = image.pixels.astype(dtype, copy=False)
     if row["polarity"] == "MONOCHROME1" and not image.oriented:
@@ -130,11 +133,17 @@ def _place(task: Task, mask: np.ndarray, row: dict) -> Placement:
     if stated not in ("auto", found) and not edge.any():
         raise InputError(
             f"the breast lies at the {found} edge, the table says {stated}",
-            row["file"], "Correct chest_wall, or write auto",
+            row["file"],
+            "Correct chest_wall, or write auto",
         )
     return place_on_canvas(
-        mask, found if stated == "auto" else stated, rows=task.rows, cols=task.cols,
-        scale=task.scale, buffer=task.buffer, keep_whole=task.background == "zero",
+        mask,
+        found if stated == "auto" else stated,
+        rows=task.rows,
+        cols=task.cols,
+        scale=task.scale,
+        buffer=task.buffer,
+        keep_whole=task.background == "zero",
     )
 
 
@@ -201,7 +210,8 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
         if levels.shape != size:
             raise InputError(
                 f"mask {levels.shape[0]} rows x {levels.shape[1]} cols, its image {size[0]} x {size[1]}",
-                name, "Give a mask of the image's size",
+                name,
+                "Give a mask of the image's size",
             )
         value = row["mask_value"]
         outline = tight(mask_of(levels, lossy, None if value is None else int(value)))
@@ -221,14 +231,16 @@ def _placed(source: Outline, breast: np.ndarray, placement: Placement) -> Outlin
     if _share_on(source, breast) == 0:
         raise InputError(
             "outline lies off the breast",
-            f"rows {r0}..{r1}, cols {c0}..{c1} of the image", "Check its coordinates",
+            f"rows {r0}..{r1}, cols {c0}..{c1} of the image",
+            "Check its coordinates",
         )
     placed = placement.apply_outline(source)
     if not placed.area_px:
         raise InputError(
             "no pixel on the canvas",
             f"rows {r0}..{r1}, cols {c0}..{c1} of the image; canvas {placement.rows} rows x "
-            f"{placement.cols} cols", "Check canvas.scale, canvas.rows and canvas.cols",
+            f"{placement.cols} cols",
+            "Check canvas.scale, canvas.rows and canvas.cols",
         )
     return placed
 

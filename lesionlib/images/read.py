@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import struct
 import warnings
-import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -24,7 +22,6 @@ from lesionlib.errors import InputError
 
 MAX_PIXELS = 60_000_000
 DAMAGED = "Copy or export the file again"
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError)
 _GREY_BITS = {"1": 8, "L": 8, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 16}
 
 
@@ -142,7 +139,9 @@ def _format(data: bytes, path: Path) -> str:
     headless = path.suffix.lower() in (".dcm", ".dicom", "") and data[:2] in (b"\x08\0", b"\x02\0")
     if data[128:132] == b"DICM" or headless:
         return "dicom"
-    raise InputError("neither PGM, PNG, TIFF, JPEG nor DICOM", path, "Convert the file to one of them")
+    raise InputError(
+        "neither PGM, PNG, TIFF, JPEG nor DICOM", path, "Convert the file to one of them"
+    )
 
 
 def _pgm(data: bytes, path: Path) -> tuple[np.ndarray, int]:
@@ -157,7 +156,7 @@ def _pgm(data: bytes, path: Path) -> tuple[np.ndarray, int]:
     kind = np.dtype(np.uint8 if top < 256 else ">u2")
     body = data[head.end() :]
     if head.group(1) == b"2":
-        values = np.array(body.split()[: rows * cols], dtype=np.int64).astype(kind)
+        values = _numbers(body.split()[: rows * cols], top, path).astype(kind)
     else:
         values = np.frombuffer(body[: len(body) // kind.itemsize * kind.itemsize], kind)
     if values.size < rows * cols:
@@ -166,9 +165,13 @@ def _pgm(data: bytes, path: Path) -> tuple[np.ndarray, int]:
     return pixels, max(8, top.bit_length())
 
 
-def _raster(
-    data: bytes, path: Path, kind: str, *, palette: bool = False
-) -> tuple[np.ndarray, int]:
+def _numbers(words: list[bytes], top: int, path: Path) -> np.ndarray:
+    if not all(word.isdigit() and len(word) <= 5 and int(word) <= top for word in words):
+        raise InputError(f"PGM text holds more than numbers 0 to {top}", path, DAMAGED)
+    return np.array([int(word) for word in words], dtype=np.int64)
+
+
+def _raster(data: bytes, path: Path, kind: str, *, palette: bool = False) -> tuple[np.ndarray, int]:
     """PNG, JPEG or TIFF through Pillow; `palette`: take palette indices (masks)."""
     try:
         with warnings.catch_warnings():
@@ -182,7 +185,9 @@ def _raster(
         raise InputError(f"more than {MAX_PIXELS:,} px", path, DAMAGED) from None
     except UnidentifiedImageError:
         raise InputError(f"{kind.upper()} header not readable", path, DAMAGED) from None
-    except _BROKEN as error:
+    except InputError:
+        raise
+    except Exception as error:  # each of Pillow's decoders raises its own kinds on damaged data
         cause = str(error) or type(error).__name__
         raise InputError(f"damaged or truncated {kind.upper()}: {cause}", path, DAMAGED) from None
     return _grey(image, path, palette)
@@ -201,4 +206,6 @@ def _grey(image: Pillow.Image, path: Path, palette: bool) -> tuple[np.ndarray, i
         if pixels.dtype.kind == "i" and (pixels.min() < 0 or pixels.max() > 65535):
             raise InputError(f"levels {pixels.min()} to {pixels.max()}", path, "Give 8 or 16 bits")
         return pixels.astype(np.uint8 if bits == 8 else np.uint16), bits
-    raise InputError(f"not a grey image of 8 or 16 bits (mode {image.mode})", path, "Convert it to grey")
+    raise InputError(
+        f"not a grey image of 8 or 16 bits (mode {image.mode})", path, "Convert it to grey"
+    )

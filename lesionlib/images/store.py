@@ -20,7 +20,7 @@ import pandas as pd
 from filelock import FileLock
 
 from lesionlib.errors import InputError
-from lesionlib.images.build import ordered_results, table_of_tasks
+from lesionlib.images.build import digest_of, ordered_results, settings_of
 from lesionlib.images.journal import DATA_FILES, Journal
 from lesionlib.images.placement import Placement
 from lesionlib.images.prepare import BREAST_STRIDE
@@ -59,7 +59,9 @@ class ImageStore:
         self.folder = Path(folder)
         facts = read_json(self.folder / "store.json")
         if facts is None or facts.get("format") != FORMAT:
-            raise InputError("no image store", self.folder, "Build it first: build_store or notebook 02")
+            raise InputError(
+                "no image store", self.folder, "Build it first: build_store or notebook 02"
+            )
         self.facts = facts
         self.rows, self.cols = int(facts["rows"]), int(facts["cols"])
         self.dtype = np.dtype(facts["dtype"])
@@ -126,7 +128,9 @@ class ImageStore:
     def breast(self, i: int) -> np.ndarray:
         """The breast on canvas i at stride 4, bool (rows // 4, cols // 4)."""
         shape = self._breast_shape
-        return np.unpackbits(self._breasts[i], count=shape[0] * shape[1]).reshape(shape).astype(bool)
+        return (
+            np.unpackbits(self._breasts[i], count=shape[0] * shape[1]).reshape(shape).astype(bool)
+        )
 
     @cached_property
     def _outline_bytes(self) -> np.ndarray:
@@ -192,7 +196,10 @@ class ImageStore:
         names = ("source_rows", "source_cols", "row0", "col0", "row1", "col1", "top")
         sizes = {name: int(row[name]) for name in names}
         return Placement(
-            flipped=bool(row["flipped"]), scale=float(row["scale"]), rows=self.rows, cols=self.cols,
+            flipped=bool(row["flipped"]),
+            scale=float(row["scale"]),
+            rows=self.rows,
+            cols=self.cols,
             **sizes,
         )
 
@@ -266,7 +273,8 @@ def build_store(
     """
     say = progress or (lambda message: None)
     folder, building = Path(folder), Path(folder) / "building"
-    digest, tasks, dtype = table_of_tasks(manifest, canvas)
+    settings = settings_of(manifest, canvas)
+    digest = digest_of(manifest, settings)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):  # a second process waits, and finds the store ready
         if _digest(building) == digest:  # whole, but stopped while it was moved
@@ -274,10 +282,11 @@ def build_store(
         if _digest(folder) == digest:
             _refresh(ImageStore(folder), manifest)
             return ImageStore(folder)
-        lines = _build(building, digest, tasks, workers, say)
+        if (folder / "store.json").exists():
+            say("image store: the one here is of other settings or data, it is built again")
+        lines = _build(building, digest, manifest, settings, workers, say)
         _write_tables(building, manifest, lines)
-        facts = {"format": FORMAT, "digest": digest, "dtype": dtype}
-        facts |= {"rows": int(canvas.rows), "cols": int(canvas.cols), "name": manifest.name}
+        facts = {"format": FORMAT, "digest": digest, "name": manifest.name, **settings}
         write_json(building / "store.json", facts)
         _install(building, folder)
     store = ImageStore(folder)
@@ -295,12 +304,14 @@ def _told(store: ImageStore) -> str:
     return f"{text}, first {own['level'].iloc[0]} {own['id'].iloc[0]}: {own['reason'].iloc[0]}"
 
 
-def _build(building: Path, digest: str, tasks: list, workers: int, say: Callable) -> list[dict]:
+def _build(
+    building: Path, digest: str, manifest: Manifest, settings: dict, workers: int, say: Callable
+) -> list[dict]:
     """The journal's lines of all images, after those of an interrupted build are completed."""
     with Journal(building, digest) as journal:
         kept = len(journal.lines)
-        say(f"image store: {len(tasks)} images, {kept} of them ready from an earlier start")
-        for done in ordered_results(tasks[kept:], workers, first=kept):
+        say(f"image store: {len(manifest.images)} images, {kept} of them ready from before")
+        for done in ordered_results(manifest, settings, workers, first=kept):
             journal.add(done)
         journal.flush()
         return journal.lines
@@ -323,18 +334,24 @@ def _install(building: Path, folder: Path) -> None:
 def _write_tables(folder: Path, manifest: Manifest, lines: list[dict]) -> None:
     records, outlines, lost = [], [], []
     for line in lines:
-        lost += [exclusion(level, name, STAGE, reason) for level, name, reason in line["exclusions"]]
+        lost += [
+            exclusion(level, name, STAGE, reason) for level, name, reason in line["exclusions"]
+        ]
         if line["record"]:
             outlines += [{"image": len(records), **row} for row in line["lesions"]]
             records.append({"image_id": line["image_id"], **line["record"]})
     if not records:
         first = lost[0]["reason"] if lost else "no images"
-        raise InputError(f"none of {len(lines)} images could be used", manifest.name, f"First: {first}")
+        raise InputError(
+            f"none of {len(lines)} images could be used", manifest.name, f"First: {first}"
+        )
     images = manifest.images[_FROM_IMAGES].merge(pd.DataFrame(records), on="image_id")
     images["negative"] = images["negative"].fillna(False).astype(bool)
     owner = images[["image_id", "patient_id", "split"]]
     found = pd.DataFrame(outlines, columns=["image", "lesion_id", *_OUTLINE_COLUMNS])
-    lesions = found.merge(manifest.lesions[_FROM_LESIONS], on="lesion_id").merge(owner, on="image_id")
+    lesions = found.merge(manifest.lesions[_FROM_LESIONS], on="lesion_id").merge(
+        owner, on="image_id"
+    )
     order = ["lesion_id", "finding_id", "image", "image_id", "patient_id", "split", "pathology"]
     order += ["truth", "kind", "subtype", "birads", *_OUTLINE_COLUMNS]
     _write_table(folder / "images.csv", images)

@@ -31,7 +31,7 @@ _EPS = 1e-9  # .29 * 100 is 28.999999999999996 in binary
 
 
 class Auc(float):
-    """An AUC that remembers its counts: a float that prints ``0.799 (600 lesions, 136 malignant)``."""
+    """An AUC that remembers its counts: it prints ``0.799 (600 lesions, 136 malignant)``."""
 
     n: int
     malignant: int
@@ -68,7 +68,7 @@ def checked_truth(y_true, where: str = "y_true") -> np.ndarray:
     if not known.all():
         odd = truth[~known][0]
         raise InputError(
-            f"{np.sum(~known)} of {truth.size} truths are neither malignant nor benign, first {odd!r}",
+            f"{np.sum(~known)} of {truth.size} truths are neither malignant nor benign: {odd!r}",
             where,
             "Leave lesions of unknown pathology out before scoring",
         )

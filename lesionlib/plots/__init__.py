@@ -9,12 +9,14 @@ save it), a Figure where it draws several.  Nothing is shown or saved here and n
 | overview | method |
 | mammograms | figure_1, mammogram, windows_on_image, contact_sheet, breast_contour; Mammogram, from_store |
 | patch_grids | figure_3, patches |
-| map_panels | figure_2, figure_4, maps |
-| score_plots | figure_5, scores; LesionCase |
+| map_panels | figure_2, figure_4, maps, saliency_overlays, cell_grid |
+| score_plots | figure_5, scores, by_windows; LesionCase |
 | curves | roc, figure_7, history |
 | comparisons | figure_6, forest, search, sizes |
 | exclusions | flow |
 | phantom_panels | latents |
+| observers | beside_ideal, said_and_drawn |
+| relations | histograms, by_truth |
 """
 
 from lesionlib.plots import style
@@ -30,16 +32,22 @@ from lesionlib.plots.mammograms import (
     mammogram,
     windows_on_image,
 )
-from lesionlib.plots.map_panels import figure_2, figure_4, maps
+from lesionlib.plots.map_panels import cell_grid, figure_2, figure_4, maps, saliency_overlays
+from lesionlib.plots.observers import beside_ideal, said_and_drawn
 from lesionlib.plots.overview import method
 from lesionlib.plots.patch_grids import figure_3, patches
 from lesionlib.plots.phantom_panels import latents
-from lesionlib.plots.score_plots import LesionCase, figure_5, scores
+from lesionlib.plots.relations import by_truth, histograms
+from lesionlib.plots.score_plots import LesionCase, by_windows, figure_5, scores
 
 __all__ = [
     "LesionCase",
     "Mammogram",
+    "beside_ideal",
     "breast_contour",
+    "by_truth",
+    "by_windows",
+    "cell_grid",
     "contact_sheet",
     "figure_1",
     "figure_2",
@@ -51,6 +59,7 @@ __all__ = [
     "flow",
     "forest",
     "from_store",
+    "histograms",
     "history",
     "latents",
     "mammogram",
@@ -58,6 +67,8 @@ __all__ = [
     "method",
     "patches",
     "roc",
+    "said_and_drawn",
+    "saliency_overlays",
     "scores",
     "search",
     "sizes",

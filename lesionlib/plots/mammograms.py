@@ -88,7 +88,8 @@ def mammogram(
     ax = style.axes(ax, 2.6, 2.6 * (box[2] - box[0]) / (box[3] - box[1]) + 0.2)
     (r0, c0), (r1, c1) = np.maximum(np.floor(box[:2]), 0), np.minimum(np.ceil(box[2:]), image.shape)
     shown, (rows, cols) = _shrunk(image.pixels[int(r0) : int(r1), int(c0) : int(c1)])
-    low, high = _grey_range(image.pixels)
+    # greys of what is shown, or a bright lesion in dense tissue would be a white spot
+    low, high = _grey_range(image.pixels if part is None else shown)
     extent = (c0, c0 + cols, r0 + rows, r0)
     ax.imshow(shown, cmap="gray", vmin=low, vmax=high, extent=extent, aspect="equal")
     ax.set(xlim=box[1::2], ylim=box[2::-2], xticks=[], yticks=[], facecolor="0.8")
@@ -142,8 +143,8 @@ def scale_bar(ax: Axes, px_mm: float | None) -> None:
     end, row = right - 0.04 * (right - left), bottom - 0.035 * (bottom - top)
     ax.plot([end - length / unit, end], [row, row], color="white", linewidth=1.6,
             solid_capstyle="butt", path_effects=style.halo(3))  # fmt: skip
-    ax.text(end, row - 0.012 * (bottom - top), f"{length} {name}", color="white", ha="right", va="bottom",
-            fontsize=6.5, path_effects=style.halo(1.5))  # fmt: skip
+    ax.text(end, row - 0.012 * (bottom - top), f"{length} {name}", color="white", ha="right",
+            va="bottom", fontsize=6.5, path_effects=style.halo(1.5))  # fmt: skip
 
 
 def truth_legend(target, kinds: Sequence[str], **where) -> None:

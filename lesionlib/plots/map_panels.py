@@ -60,6 +60,51 @@ def figure_2(
     return style.mark(figure, phantom)
 
 
+def saliency_overlays(
+    images: Sequence[Mammogram],
+    saliency: np.ndarray,
+    titles: Sequence[str],
+    *,
+    name: str = "S_m",
+    vmax: float | None = None,
+    phantom: bool = False,
+) -> Figure:
+    """One saliency map of each image (n, h, w) over it, all on one colour scale.
+
+    vmax : upper end of the scale; by default the largest value of all.
+    """
+    saliency = _maps(saliency, len(images))
+    vmax = float(max(saliency.max(), 1e-3)) if vmax is None else vmax
+    n, (rows, cols) = len(images), images[0].shape
+    width = min(style.PAGE, 2.3 * n)
+    figure = style.new_figure(width, (width - 0.7) / n * rows / cols + 0.65)
+    panels = figure.subplots(1, n, squeeze=False)[0]
+    for ax, image, values, title in zip(panels, images, saliency, titles, strict=True):
+        saliency_overlay(image, values, ax=ax, vmax=vmax, title=title)
+    scale = ScalarMappable(Normalize(0, vmax), _SALIENCY)
+    figure.colorbar(scale, ax=list(panels), shrink=0.7, pad=0.01, label=name)
+    kinds = {p for image in images for p in image.pathologies}
+    truth_legend(figure, kinds, loc="outside lower left")
+    return style.mark(figure, phantom)
+
+
+def cell_grid(
+    ax: Axes,
+    shape: tuple[int, int],
+    cell: int = 64,
+    *,
+    shift: tuple[float, float] = (0.0, 0.0),
+    **look,
+) -> Axes:
+    """The cells (h, w) of the maps as lines over a mammogram, moved by `shift` (row, col) px."""
+    (h, w), (down, right) = shape, shift
+    look = {"color": "white", "linewidth": 0.5, "alpha": 0.7} | look
+    rows, cols = down + cell * np.arange(h + 1), right + cell * np.arange(w + 1)
+    ax.hlines(rows, cols[0], cols[-1], **look)
+    ax.vlines(cols, rows[0], rows[-1], **look)
+    return ax
+
+
 def maps(
     x: np.ndarray,
     names: Sequence[str],

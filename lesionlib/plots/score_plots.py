@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -103,3 +104,29 @@ def scores(
     ax.legend(loc="upper right")
     style.mark(ax.figure, phantom)
     return ax
+
+
+def by_windows(draws: pd.DataFrame, *, phantom: bool = False) -> Figure:
+    """What more windows a lesion bring: how far its score wanders, and the AUC.
+
+    draws : a row for each random choice of windows: model, windows, spread (root mean square
+    distance of a lesion's score from its score by all windows), auc.
+    """
+    figure = style.new_figure(style.PAGE, 2.8)
+    left, right = figure.subplots(1, 2)
+    for model, rows in draws.groupby("model", sort=False):
+        part = rows.groupby("windows")
+        look = style.line(model)
+        drawn = dict(color=look.colour, linestyle=look.dash, marker=look.marker, label=model)
+        left.plot(part["spread"].mean(), **drawn)
+        mean, sd = part["auc"].mean(), part["auc"].std(ddof=1)
+        right.errorbar(mean.index, mean, sd, capsize=2, **drawn)
+    for ax in (left, right):
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.set_xlabel("windows a lesion (log scale)")
+    left.set(ylabel="distance from the score\nby all windows (RMS)", ylim=(0, None))
+    right.set_ylabel("AUC over lesions\n(mean ± SD over draws)")
+    right.yaxis.set_major_locator(MaxNLocator(5))
+    left.legend()
+    return style.mark(figure, phantom)

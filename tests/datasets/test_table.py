@@ -29,7 +29,9 @@ def test_a_valid_folder(tiny_table):
     assert manifest.name == "tiny"
     assert (len(manifest.images), len(manifest.lesions)) == (24, 20)
     assert manifest.images["split"].value_counts().to_dict() == {
-        "training": 12, "validation": 6, "test": 6,
+        "training": 12,
+        "validation": 6,
+        "test": 6,
     }
     assert manifest.exclusions.empty
 
@@ -54,8 +56,11 @@ def test_a_finding_id_column_is_taken_as_it_is(tiny_table):
 
 
 def test_short_split_names_semicolons_and_a_byte_order_mark(tiny_table):
-    edit(tiny_table, "images.csv", lambda f: f.assign(split=f["split"].replace(
-        {"training": "train", "validation": "val"})))
+    edit(
+        tiny_table,
+        "images.csv",
+        lambda f: f.assign(split=f["split"].replace({"training": "train", "validation": "val"})),
+    )
     for name in ("images.csv", "lesions.csv"):
         text = (tiny_table / name).read_text().replace(",", ";").replace("\n", "\r\n")
         (tiny_table / name).write_text(text, encoding="utf-8-sig", newline="")
@@ -158,7 +163,8 @@ def test_missing_images_can_be_listed_instead(tiny_table):
     (tiny_table / "png" / "P01_CC.png").unlink()
     manifest = table.read(tiny_table, missing="exclude")
     assert manifest.exclusions[["level", "id", "reason"]].to_numpy().tolist() == [
-        ["image", "P01_CC", "image file missing"], ["lesion", "P01_1@P01_CC", "image file missing"],
+        ["image", "P01_CC", "image file missing"],
+        ["lesion", "P01_1@P01_CC", "image file missing"],
     ]
     flow = manifest.flow().set_index(["level", "reason"])["count"]
     assert flow["image"].tolist() == [24, -1, 23] and flow["lesion"].tolist() == [20, -1, 19]
@@ -191,9 +197,7 @@ def test_readers_of_other_packages_are_found_but_take_over_no_name(monkeypatch, 
         def load(self):
             return lambda folder: f"read {folder.name}"
 
-    monkeypatch.setattr(
-        datasets, "entry_points", lambda group: [Entry("ours"), Entry("table")]
-    )
+    monkeypatch.setattr(datasets, "entry_points", lambda group: [Entry("ours"), Entry("table")])
     assert "ours" in datasets.names()
     assert datasets.read("ours", tiny_table) == "read tiny"
     assert len(datasets.read("table", tiny_table).images) == 24

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lesionlib.errors import InputError
 from lesionlib.metrics import roc
+from lesionlib.metrics.resampling import interval
 
 
 def slow_auc(truth, score):
@@ -194,3 +195,18 @@ def test_clustered_delong_sees_that_doubled_lesions_bring_nothing():
 def test_missing_patient_is_refused():
     with pytest.raises(InputError, match="patient"):
         roc.delong([1, 0], [1, 0], patient=["P1", None])
+
+
+def test_clustered_delong_sees_patients_with_both_kinds():
+    """A malignant and a benign lesion of one patient share a part, which cancels in their order."""
+    rng = np.random.default_rng(6)
+    patients = 300
+    truth = np.tile([True, False], patients)
+    patient = np.repeat(np.arange(patients), 2)
+    score = (
+        0.8 * truth + np.repeat(2 * rng.normal(size=patients), 2) + rng.normal(size=2 * patients)
+    )
+    clustered, plain = roc.delong(truth, score, patient=patient), roc.delong(truth, score)
+    drawn = interval(truth, score, patient)
+    assert (drawn.high - drawn.low) / 3.92 == pytest.approx(clustered.se, rel=0.1)
+    assert clustered.se < 0.7 * plain.se

@@ -9,7 +9,7 @@ rule start_here:
     log:
         executed("00"),
     params:
-        depends(notebook="00"),
+        depends("paper", "claims", notebook="00"),
     threads: THREADS
     shell:
         "python -m lesionlib notebook 00 --experiment {EXPERIMENT}"

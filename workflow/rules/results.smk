@@ -1,7 +1,7 @@
-# 10 scores the lesions, 11 and 12 read the scores, 13 puts the results together
+# 10 scores the lesions, 11 and 12 judge the scores, 13 puts the results together
 
 
-rule scores:
+rule lesion_scores:
     input:
         source("10"),
         done("09", *(f"fagg.{combination}" for combination in COMBINATIONS)),
@@ -17,7 +17,7 @@ rule scores:
         "python -m lesionlib notebook 10 --experiment {EXPERIMENT}"
 
 
-rule results_of_maps:
+rule operating_points:
     input:
         source("11"),
         done("10"),
@@ -32,7 +32,7 @@ rule results_of_maps:
         "python -m lesionlib notebook 11 --experiment {EXPERIMENT}"
 
 
-rule operating_points:
+rule information:
     input:
         source("12"),
         done("10"),
@@ -47,7 +47,7 @@ rule operating_points:
         "python -m lesionlib notebook 12 --experiment {EXPERIMENT}"
 
 
-rule summary:
+rule results:
     input:
         source("13"),
         done("03", "05", "11", "12"),
@@ -56,7 +56,7 @@ rule summary:
     log:
         executed("13"),
     params:
-        depends("metrics", notebook="13"),
+        depends("metrics", "results", "claims", "paper", notebook="13"),
     threads: THREADS
     shell:
         "python -m lesionlib notebook 13 --experiment {EXPERIMENT}"

@@ -1,0 +1,47 @@
+"""Made-up predictions and pictures for the tests of metrics, tables, claims and plots."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lesionlib.outlines import Outline
+from lesionlib.plots import Mammogram
+
+MODELS = ("f_loc", "I", "E", "S", "I+E", "I+S", "E+S", "I+S+E")
+
+
+def predictions(seed: int = 0, patients: int = 120, runs: int = 3, gain: float = 1.0):
+    """One to four lesions a patient, all models; E+S knows `gain` times the context besides E."""
+    rng = np.random.default_rng(seed)
+    patient = np.repeat(np.arange(patients), rng.integers(1, 5, patients))
+    n = patient.size
+    truth = (rng.random(patients) < 0.35)[patient]
+    local = 1.2 * truth + rng.normal(size=n)
+    context = 1.0 * truth + 0.5 * rng.normal(size=patients)[patient] + 0.9 * rng.normal(size=n)
+    both = local + gain * context
+    signal = dict(zip(MODELS, (local, rng.normal(size=n), local, context, local, context, both, both),
+                      strict=True))  # fmt: skip
+    parts = []
+    for model, x in signal.items():
+        for run in range(runs):
+            score = 1 / (1 + np.exp(0.5 - x - 0.1 * rng.normal(size=n)))
+            ids = {"lesion_id": [f"L{i:04d}" for i in range(n)]}
+            ids["patient_id"] = [f"P{p:03d}" for p in patient]
+            rest = dict(split="test", y_true=truth.astype(int), model=model, run=run, y_score=score)
+            parts.append(pd.DataFrame({**ids, **rest}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def mammogram(seed: int = 0, shape=(96, 64), lesions=(("malignant", 30), ("benign", 60))):
+    """A half ellipse of noise at the left edge with round lesions."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+    inside = ((y / shape[0] - 0.5) / 0.45) ** 2 + (x / shape[1] / 0.8) ** 2 < 1
+    grey = np.where(inside, 100 + 10 * rng.normal(size=shape), 0)
+    outlines = []
+    for _, row in lesions:
+        disc = (y - row) ** 2 + (x - 20) ** 2 < 25
+        grey[disc] += 60
+        outlines.append(Outline(row - 6, 14, disc[row - 6 : row + 6, 14:26]))
+    return Mammogram(grey, outlines, [kind for kind, _ in lesions], "L CC")
