@@ -72,7 +72,7 @@ def assemble(lab) -> dict:
         "operating_points": _under("tnr.", numbers),
         "spared_more": numbers.get("tnr_gain.E+S-E@0.02"),
         "phantom": phantom,
-        "records": lab.records() | numbers,
+        "records": lab.records() | numbers | (flat(phantom) if phantom else {}),
         "provenance": lab.origin(),
     }
     content = _json_ready(content)
@@ -157,6 +157,15 @@ def phantom_results(predictions: pd.DataFrame, cases: pd.DataFrame, resamples: i
         "within_truth": correlations(predictions, cases, resamples),
     }
     return out | {"acceptance": acceptance(_auc(rows.loc["I"]), out)}
+
+
+def flat(found: Mapping) -> dict[str, dict]:
+    """The phantom's numbers under one key each: ideal.local, shortfall.S, within_truth.E_c, ..."""
+    out = {f"ideal.{name}": entry for name, entry in found["ideal"].items()}
+    out |= {"auc.E + true context": found["E_true_context"], "ideal.gain": found["ideal_gain"]}
+    for part in ("shortfall", "within_truth"):
+        out |= {f"{part}.{name}": entry for name, entry in found[part].items()}
+    return out
 
 
 def _auc(row: pd.Series) -> dict:

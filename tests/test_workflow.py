@@ -33,7 +33,7 @@ def project(tmp_path, monkeypatch):
 
 # ------------------------------------------------------------------ user errors
 USER_ERRORS = {
-    "run tyo": "there is no experiment 'tyo'.*did you mean 'toy'",
+    "run toyy": "there is no experiment 'toyy'.*did you mean 'toy'",
     "run misspelt": "unknown setting 'floc.patiense'.*did you mean 'patience'",
     "run broken": "not valid YAML",
     "run real": "no data folder was given.*make run EXPERIMENT=real DATA=<folder>",
@@ -203,10 +203,11 @@ def test_jobs_wait_for_what_they_read_and_for_nothing_else(stubs):
         ("maps", "fagg_combination"), ("fagg_combination", "lesion_scores"),
         ("lesion_scores", "operating_points"), ("lesion_scores", "information"),
         ("operating_points", "results"), ("information", "results"), ("floc", "architectures"),
-        ("architecture", "architectures"), ("architectures", "results"),
+        ("architecture", "architectures"), ("search", "architectures"), ("maps", "search"),
+        ("architectures", "results"),
     ]:  # fmt: skip
         assert (before, after) in graph, f"{after} does not wait for {before}"
-    for before, after in [("floc", "gmic"), ("gmic", "floc"), ("windows", "gmic")]:
+    for before, after in [("floc", "gmic"), ("gmic", "floc"), ("search", "fagg_combination")]:
         assert (before, after) not in graph, f"{after} waits for {before}"
     assert {after for before, after in graph if before == "start_here"} == {"all"}
     assert not any(after == "start_here" for _, after in graph)

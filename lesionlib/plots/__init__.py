@@ -17,6 +17,7 @@ save it), a Figure where it draws several.  Nothing is shown or saved here and n
 | phantom_panels | latents |
 | observers | beside_ideal, said_and_drawn |
 | relations | histograms, by_truth |
+| receptive_field | receptive_field |
 """
 
 from lesionlib.plots import style
@@ -37,6 +38,7 @@ from lesionlib.plots.observers import beside_ideal, said_and_drawn
 from lesionlib.plots.overview import method
 from lesionlib.plots.patch_grids import figure_3, patches
 from lesionlib.plots.phantom_panels import latents
+from lesionlib.plots.receptive_field import receptive_field
 from lesionlib.plots.relations import by_truth, histograms
 from lesionlib.plots.score_plots import LesionCase, by_windows, figure_5, scores
 

@@ -59,6 +59,8 @@ def figure_7(
     ax = style.axes(ax, style.WIDTH, 3.5)
     for model, part in curves.groupby("model", sort=False):
         part = part[part["fnr"] <= fnr_max + 1e-9].sort_values("fnr")
+        # the last step goes on to the end of the axis
+        part = pd.concat([part, part.tail(1).assign(fnr=fnr_max)])
         look = style.line(model)
         if {"low", "high"} <= set(part) and part["low"].notna().all():
             ax.fill_between(part["fnr"], part["low"], part["high"], step="post", color=look.colour,

@@ -77,7 +77,8 @@ def saliency_overlays(
     vmax = float(max(saliency.max(), 1e-3)) if vmax is None else vmax
     n, (rows, cols) = len(images), images[0].shape
     width = min(style.PAGE, 2.3 * n)
-    figure = style.new_figure(width, (width - 0.7) / n * rows / cols + 0.65)
+    lines = 1 + max(title.count("\n") for title in titles)
+    figure = style.new_figure(width, (width - 0.7) / n * rows / cols + 0.5 + 0.17 * lines)
     panels = figure.subplots(1, n, squeeze=False)[0]
     for ax, image, values, title in zip(panels, images, saliency, titles, strict=True):
         saliency_overlay(image, values, ax=ax, vmax=vmax, title=title)

@@ -108,7 +108,8 @@ def mark(figure: Figure, phantom: bool) -> Figure:
             strip = 0.17 / figure.get_figheight()
             engine.set(rect=(0, strip, 1, 1 - strip))
         box = dict(boxstyle="round,pad=0.2", facecolor="white", edgecolor="0.5", linewidth=0.5)
-        figure.text(0.995, 0.008, "phantom", ha="right", va="bottom", fontsize=7, style="italic",
+        right = 1 - 0.04 / figure.get_figwidth()  # the box's rim stays inside a narrow figure
+        figure.text(right, 0.008, "phantom", ha="right", va="bottom", fontsize=7, style="italic",
                     color="0.25", bbox=box)  # fmt: skip
     return figure
 

@@ -55,6 +55,7 @@ rule architecture:
         "python -m lesionlib stage architectures --experiment {EXPERIMENT} --arm {wildcards.arm}"
 
 
+# f_agg's search reads the maps of 08; on the way to the scores it lies only where a rate is "search"
 rule search:
     input:
         lambda wildcards: done("02" if wildcards.network == "floc" else "08"),
@@ -72,7 +73,7 @@ rule search:
 rule architectures:
     input:
         source("05"),
-        done("04", "search.floc", *(f"architectures.{arm}" for arm in ARMS)),
+        done("04", "search.floc", "search.fagg", *(f"architectures.{arm}" for arm in ARMS)),
     output:
         done("05"),
     log:

@@ -1,0 +1,60 @@
+"""What the README and the pages of the data sets promise is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from notebook_contract import LINK
+
+from lesionlib.__main__ import parser
+from lesionlib.experiment import experiment_names
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "data_manifest").rglob("README.md"))]
+README = PAGES[0].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_links_lead_somewhere(page):
+    for words, target in LINK.findall(page.read_text(encoding="utf-8")):
+        local = target.partition("#")[0]
+        if "://" not in target and local:
+            assert (page.parent / local).exists(), f"a dead link: [{words}]({target})"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_nothing_is_left_to_be_filled_in(page):
+    assert "TODO" not in page.read_text(encoding="utf-8")
+
+
+def test_commands_exist():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"\bmake (\w+)", "\n".join(re.findall(r"`[^`]+`|^make .*$", README, re.M)))
+    assert named and set(named) <= set(targets), set(named) - set(targets)
+    ours = re.findall(r"python -m lesionlib (\w+)", README)
+    (choices,) = [a.choices for a in parser()._actions if a.choices and "run" in a.choices]
+    assert ours and set(ours) <= set(choices)
+
+
+def test_experiments_exist():
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = set(re.findall(r"EXPERIMENT=(\w+)", pages)) - {"mine"}
+    assert named and named <= set(experiment_names())
+
+
+def test_every_notebook_is_in_the_map():
+    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        assert f"(notebooks/{path.name})" in README, path.name
+
+
+def test_functions_of_the_map_exist():
+    rows = [line for line in README.splitlines() if "](notebooks/" in line and line[0] == "|"]
+    names = [name for row in rows for name in re.findall(r"`([a-z_]+(?:\.\w+)+)`", row)]
+    names = [name for name in names if not re.search(r"\.(csv|json)$", name)]
+    assert len(names) > 10
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        found = __import__(f"lesionlib.{module}", fromlist=[attribute])
+        assert hasattr(found, attribute), f"lesionlib.{name}"
