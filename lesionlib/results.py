@@ -7,11 +7,12 @@ can be made anew at any time.  Its parts:
 |---|---|
 | experiment, title, data_set, split | what was run, and the split that is judged |
 | counts | patients, images and lesions of each split, as table 1 counts them |
-| models | model -> AUC: value, low, high (run-averaged score, over patients); each, mean, sd (runs) |
+| models | model -> AUC: value, low, high (run-averaged score, over patients); each, mean, sd |
 | gains | "a-b" -> AUC of a minus AUC of b, paired, over patients |
 | operating_points | "model@FNR" -> TNR with its counts |
 | spared_more | benign lesions that E+S spares more than E at 2 % missed |
 | phantom | null on a real set; else ideal observers, shortfalls, correlations, acceptance |
+| seeds | null where no experiment repeats this one; else its gain by seed, pooled, control |
 | records | flat: every number above and every one that a notebook recorded, for the claims ledger |
 | provenance | digests, versions, seed |
 
@@ -21,6 +22,7 @@ can be made anew at any time.  Its parts:
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -28,7 +30,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from lesionlib import provenance, tables
-from lesionlib.experiment import figures_folder
+from lesionlib.experiment import experiment_names, figures_folder
 from lesionlib.metrics import resampling, roc
 
 FILE = "results.json"
@@ -58,21 +60,23 @@ def assemble(lab) -> dict:
     s, predictions, store = lab.settings, pipeline.predictions(lab), pipeline.store(lab)
     resamples = s.evaluation.resamples
     numbers = tables.results(predictions, fnr=s.evaluation.fnr, resamples=resamples)
-    phantom = (
-        phantom_results(predictions, phantom_cases(lab), resamples) if lab.is_phantom else None
-    )
+    counts, phantom = tables.table_1(store.images, store.lesions), None
+    if lab.is_phantom:
+        phantom = phantom_results(predictions, phantom_cases(lab), resamples)
+    seeds = over_seeds(lab.name, predictions, phantom, resamples)
     content = {
         "experiment": lab.name,
         "title": s.title,
         "data_set": s.data.dataset,
         "split": "test",
-        "counts": tables.table_1(store.images, store.lesions).to_dict("index"),
+        "counts": counts.to_dict("index"),
         "models": _under("auc.", numbers),
         "gains": _under("gain.", numbers),
         "operating_points": _under("tnr.", numbers),
         "spared_more": numbers.get("tnr_gain.E+S-E@0.02"),
         "phantom": phantom,
-        "records": lab.records() | numbers | (flat(phantom) if phantom else {}),
+        "seeds": seeds,
+        "records": lab.records() | tables.table_1_results(counts) | numbers | flat(phantom, seeds),
         "provenance": lab.origin(),
     }
     content = _json_ready(content)
@@ -135,14 +139,27 @@ def with_observers(predictions: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFra
     return pd.concat([test, *parts], ignore_index=True)[list(tables.COLUMNS)]
 
 
-def phantom_results(predictions: pd.DataFrame, cases: pd.DataFrame, resamples: int = 2000) -> dict:
+def observer_table(
+    predictions: pd.DataFrame, cases: pd.DataFrame, resamples: int = 2000
+) -> pd.DataFrame:
+    """``tables.table_3`` with the models of :func:`with_observers`; index model."""
+    seen = with_observers(predictions, cases)
+    return tables.table_3(seen, resamples=resamples).set_index("model")
+
+
+def phantom_results(
+    predictions: pd.DataFrame,
+    cases: pd.DataFrame,
+    resamples: int = 2000,
+    rows: pd.DataFrame | None = None,
+) -> dict:
     """Networks beside the ideal observers of the same test lesions.
 
-    cases : as :func:`phantom_cases` gives it.  Every entry has value, low, high (95 % over
-    patients) and counts.
+    cases : as :func:`phantom_cases` gives it.  rows : :func:`observer_table`, where it is there
+    already.  Every entry has value, low, high (95 % over patients) and counts.
     """
     seen = with_observers(predictions, cases)
-    rows = tables.table_3(seen, resamples=resamples).set_index("model")
+    rows = observer_table(predictions, cases, resamples) if rows is None else rows
     ideal = {name: _auc(rows.loc[f"ideal {name}"]) for name in OBSERVERS}
     below = {
         model: _difference(seen, f"ideal {name}", model, resamples) | {"ideal": name}
@@ -159,12 +176,18 @@ def phantom_results(predictions: pd.DataFrame, cases: pd.DataFrame, resamples: i
     return out | {"acceptance": acceptance(_auc(rows.loc["I"]), out)}
 
 
-def flat(found: Mapping) -> dict[str, dict]:
-    """The phantom's numbers under one key each: ideal.local, shortfall.S, within_truth.E_c, ..."""
-    out = {f"ideal.{name}": entry for name, entry in found["ideal"].items()}
-    out |= {"auc.E + true context": found["E_true_context"], "ideal.gain": found["ideal_gain"]}
-    for part in ("shortfall", "within_truth"):
-        out |= {f"{part}.{name}": entry for name, entry in found[part].items()}
+def flat(phantom: Mapping | None, seeds: Mapping | None = None) -> dict[str, dict]:
+    """These numbers under one key each: ideal.local, shortfall.S, within_truth.E_c, gain.pooled."""
+    out = {}
+    if phantom:
+        out |= {f"ideal.{name}": entry for name, entry in phantom["ideal"].items()}
+        out |= {f"auc.{TRUE_CONTEXT}": phantom["E_true_context"]}
+        out |= {"ideal.gain": phantom["ideal_gain"]}
+        for part in ("shortfall", "within_truth"):
+            out |= {f"{part}.{name}": entry for name, entry in phantom[part].items()}
+    if seeds:
+        pooled = dict(seeds["pooled"])
+        out["gain.pooled"] = {"value": pooled.pop("gain")} | pooled
     return out
 
 
@@ -225,7 +248,7 @@ def acceptance(location: Mapping, found: Mapping) -> list[dict]:
                       location["low"] <= 0.5 <= location["high"])]  # fmt: skip
     for model, (name, limit) in LIMITS.items():
         entry = found["shortfall"][model]
-        rows.append(_question(f"{model} is near the ideal {name} observer: ideal less {model}",
+        rows.append(_question(f"{model} is near the ideal observer ({name}): ideal less {model}",
                               entry, f"within {limit:g}", abs(entry["value"]) <= limit))  # fmt: skip
     gain, possible = found["gain"], found["ideal_gain"]["value"]
     if possible > 0:
@@ -248,8 +271,54 @@ def _question(text: str, entry: Mapping, limit: str, holds: bool) -> dict:
 
 
 # ------------------------------------------------------------------ several experiments
-def saved_predictions(names: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Predictions of those experiments whose committed results hold E and E+S, by name."""
+def siblings(name: str) -> tuple[list[str], str | None]:
+    """Experiments that repeat `name` with other seeds (name_seed2, ...), and its control."""
+    others = experiment_names()
+    seeds = [other for other in others if re.fullmatch(rf"{re.escape(name)}_seed\d+", other)]
+    control = f"{name}_control"
+    return seeds, control if control in others else None
+
+
+def over_seeds(
+    name: str, predictions: pd.DataFrame, phantom: Mapping | None, resamples: int = 2000
+) -> dict | None:
+    """The gain of E+S over E in this experiment and in those that repeat it with other seeds.
+
+    Reads the siblings' ``figures/<name>/predictions.csv``; those not run yet are listed as missing.
+    None where no experiment repeats this one.
+
+    Returns each (name -> AUCs, gain, low, high, ideal_gain, counts), pooled (mean gain, patients
+    resampled within each seed), control (as in each, or None) and missing.
+    """
+    seeds, control = siblings(name)
+    if not seeds:
+        return None
+    tables_of = {name: predictions} | _saved([*seeds, *filter(None, [control])])
+    used = [n for n in (name, *seeds) if n in tables_of]
+    rows = {n: _gain_of(n, table, resamples) for n, table in tables_of.items()}
+    rows[name]["ideal_gain"] = phantom["ideal_gain"]["value"] if phantom else None
+    pooled = tables.pooled_gain([tables_of[n] for n in used], resamples=resamples)
+    ideal = [rows[n]["ideal_gain"] for n in used]
+    return {
+        "each": {n: rows[n] for n in used},
+        "pooled": {
+            "gain": pooled.value,
+            "low": pooled.low,
+            "high": pooled.high,
+            "kind": pooled.kind,
+            "sd_over_seeds": pooled.sd,
+            "ideal_gain": None if None in ideal else float(np.mean(ideal)),
+            "seeds": len(used),
+            "lesions": pooled.n,
+            "patients": pooled.patients,
+        },
+        "control": rows.get(control),
+        "missing": [n for n in (*seeds, control) if n and n not in tables_of],
+    }
+
+
+def _saved(names: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Predictions of those experiments whose stored results hold E and E+S, by name."""
     found = {}
     for name in names:
         file = figures_folder(name) / "predictions.csv"
@@ -259,20 +328,11 @@ def saved_predictions(names: Sequence[str]) -> dict[str, pd.DataFrame]:
     return found
 
 
-def gains_of(found: Mapping[str, pd.DataFrame], resamples: int = 2000) -> pd.DataFrame:
-    """The gain of E+S over E in each experiment, with its interval and the ideal one.
-
-    found : as :func:`saved_predictions` gives it.  Columns E, E+S (AUC of the run-averaged score),
-    gain, low, high (paired, over patients), ideal_gain (NaN where results.json has none), lesions,
-    patients.
-    """
-    rows = {}
-    for name, table in found.items():
-        g = tables.gain(table, resamples=resamples)
-        scored = {m: tables.scores(table, m) for m in ("E", "E+S")}
-        auc = {m: float(roc.auc(s.truth, s.mean)) for m, s in scored.items()}
-        known = provenance.read_json(figures_folder(name) / FILE, {}).get("phantom") or {}
-        ideal = known.get("ideal_gain", {}).get("value", np.nan)
-        counts = {"lesions": g.n, "patients": g.patients}
-        rows[name] = auc | dict(gain=g.value, low=g.low, high=g.high, ideal_gain=ideal) | counts
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("experiment")
+def _gain_of(name: str, predictions: pd.DataFrame, resamples: int) -> dict:
+    g = tables.gain(predictions, resamples=resamples)
+    scored = {model: tables.scores(predictions, model) for model in ("E", "E+S")}
+    row = {model: float(roc.auc(s.truth, s.mean)) for model, s in scored.items()}
+    stored = provenance.read_json(figures_folder(name) / FILE, {}).get("phantom") or {}
+    ideal = stored.get("ideal_gain", {}).get("value")
+    row |= {"gain": g.value, "low": g.low, "high": g.high, "kind": g.kind, "ideal_gain": ideal}
+    return row | {"lesions": g.n, "patients": g.patients}

@@ -88,7 +88,7 @@ def _execute(path: Path, target: Path, values: dict, settings) -> None:
     try:
         execute_notebook(
             path.resolve(), target.resolve(), values, kernel_name="python3", progress_bar=False,
-            cwd=project_root(), extra_arguments=["--log-level=ERROR"],
+            cwd=project_root(), extra_arguments=["--log-level=CRITICAL"],
         )  # fmt: skip
     except PapermillExecutionError as error:
         raise _explained(error, path, target) from None

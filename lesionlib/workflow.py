@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lesionlib import jobs
 from lesionlib.errors import InputError
-from lesionlib.experiment import load_experiment, project_root, runs_folder
+from lesionlib.experiment import digest, load_experiment, project_root, runs_folder
 from lesionlib.jobs import JobError
 from lesionlib.parameters import INJECTED_TAG, read_notebook, tagged
 from lesionlib.runner import find_notebook, say
@@ -46,22 +46,34 @@ def notebook_digest(path: Path) -> str:
     return hashlib.sha256("\0".join(c.source for c in cells).encode()).hexdigest()[:16]
 
 
+def data_state(experiment: str) -> str:
+    """Digest of the folder that a real set is read from and of its tables; empty for the phantom.
+
+    Raises InputError where the folder is not known or not there.
+    """
+    from lesionlib import pipeline
+    from lesionlib.lab import open_bench
+
+    bench = open_bench(experiment)
+    folder = pipeline.data_folder(bench)
+    return (
+        "" if bench.is_phantom else digest([str(folder.resolve()), pipeline._fingerprint(folder)])
+    )
+
+
 # ------------------------------------------------------------------ checks
 def check(experiment: str, data: str | None = None):
     """The settings of an experiment whose data folder is there; InputError otherwise.
 
     data : the user's folder, kept for this process and for the next runs of this experiment.
     """
-    from lesionlib.lab import open_bench
-    from lesionlib.pipeline import data_folder
-
     settings = load_experiment(experiment)
     if data and settings.is_phantom:
         remedy = "Leave DATA= out, or name an experiment that reads a data set"
         raise InputError("this experiment draws its own data", f"experiment {experiment}", remedy)
     if data:
         os.environ[DATA_VARIABLE] = str(Path(data).expanduser().resolve())
-    data_folder(open_bench(experiment))
+    data_state(experiment)
     return settings
 
 

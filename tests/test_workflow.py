@@ -237,6 +237,23 @@ def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(project):
     assert workflow.notebook_digest(path) != before
 
 
+def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, tiny_table):
+    def state(folder):
+        monkeypatch.setenv("LESIONLIB_DATA", str(folder))
+        return workflow.data_state("real")
+
+    first = state(tiny_table)
+    assert state(tiny_table) == first
+    with open(tiny_table / "lesions.csv", "a") as file:
+        file.write("\n")
+    second = state(tiny_table)
+    moved = tiny_table.rename(tiny_table.parent / "moved")
+    assert len({first, second, state(moved)}) == 3
+    monkeypatch.delenv("LESIONLIB_DATA")
+    assert workflow.data_state("real") == state(moved)  # the folder is remembered
+    assert workflow.data_state("toy") == ""
+
+
 def test_the_end_without_a_word_is_told_from_the_log(project):
     log = project / "runs" / "toy" / "workflow.log"
     log.parent.mkdir(parents=True)

@@ -68,6 +68,7 @@ __all__ = [
     "maps",
     "method",
     "patches",
+    "receptive_field",
     "roc",
     "said_and_drawn",
     "saliency_overlays",

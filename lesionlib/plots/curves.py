@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -59,8 +58,8 @@ def figure_7(
     ax = style.axes(ax, style.WIDTH, 3.5)
     for model, part in curves.groupby("model", sort=False):
         part = part[part["fnr"] <= fnr_max + 1e-9].sort_values("fnr")
-        # the last step goes on to the end of the axis
-        part = pd.concat([part, part.tail(1).assign(fnr=fnr_max)])
+        if part["fnr"].iloc[-1] < fnr_max:  # the last step goes on to the end of the axis
+            part = pd.concat([part, part.tail(1).assign(fnr=fnr_max)])
         look = style.line(model)
         if {"low", "high"} <= set(part) and part["low"].notna().all():
             ax.fill_between(part["fnr"], part["low"], part["high"], step="post", color=look.colour,
@@ -81,18 +80,17 @@ def figure_7(
         xlabel=f"FNR (share of {first['malignant']:.0f} malignant lesions missed)",
         ylabel=f"TNR (share of {first['benign']:.0f} benign lesions spared)",
     )
-    _clear_of_curve(ax, curves[curves["fnr"] <= fnr_max])
+    _legend_above(ax)
     style.mark(ax.figure, phantom)
     return ax
 
 
-def _clear_of_curve(ax: Axes, shown: pd.DataFrame) -> None:
-    """The legend above the curves where they stay low, else below them."""
-    high = shown["tnr"].max() if "high" not in shown else np.nanmax(shown[["tnr", "high"]])
+def _legend_above(ax: Axes) -> None:
+    """The legend above the axes, where it covers no curve: lines first, then bands."""
     handles, labels = ax.get_legend_handles_labels()
-    order = sorted(range(len(labels)), key=lambda k: ": 95" in labels[k])  # lines before bands
+    order = sorted(range(len(labels)), key=lambda k: ": 95" in labels[k])
     handles, labels = [handles[k] for k in order], [labels[k] for k in order]
-    ax.legend(handles, labels, loc="upper left" if high < 0.75 else "lower right", fontsize=6.5)
+    ax.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
 def history(

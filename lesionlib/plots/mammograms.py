@@ -269,8 +269,10 @@ def windows_on_image(
         colour = style.CLASS_COLOURS.get(names[k], "white")
         colour = colour if shades is None else shades.to_rgba(values[k])
         dash = "-" if shades else style.CLASS_DASHES.get(names[k], "-")
+        # the dark colour of the negative class is lost on tissue without a light rim
+        rim = style.halo(2.2, "white") if names[k] == "negative" else style.halo(1.8)
         ax.add_patch(Polygon(square[:, ::-1], fill=False, edgecolor=colour, linestyle=dash,
-                             linewidth=1.0, path_effects=style.halo(1.8)))  # fmt: skip
+                             linewidth=1.0, path_effects=rim))  # fmt: skip
         if numbers:
             ax.text(square[0, 1], square[0, 0], f" {first + k}", color="white", fontsize=6,
                     va="top", path_effects=style.halo(1.5), clip_on=True)  # fmt: skip

@@ -71,9 +71,11 @@ def by_truth(
                 markeredgecolor="black", markeredgewidth=0.2, alpha=0.75, linestyle="none",
                 label=f"{kind}, n = {len(part)}")  # fmt: skip
     if diagonal:
-        low, high = frame[[x, y]].min().min(), frame[[x, y]].max().max()
-        ax.plot([low, high], [low, high], color="0.5", linewidth=0.8, zorder=0)
-        ax.set_aspect("equal")
+        both = frame[[x, y]].to_numpy(float)
+        air = 0.03 * (both.max() - both.min()) or 0.01
+        ends = both.min() - air, both.max() + air
+        ax.plot(ends, ends, color="0.5", linewidth=0.8, zorder=0)
+        ax.set(xlim=ends, ylim=ends, aspect="equal")
     ax.set(xlabel=(names or (x, y))[0], ylabel=(names or (x, y))[1])
     if legend:
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

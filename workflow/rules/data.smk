@@ -23,7 +23,8 @@ rule data:
     log:
         executed("01"),
     params:
-        depends("datasets", "manifest", notebook="01"),
+        depends("datasets", "manifest", "manifest_checks", "splits", notebook="01"),
+        data_state(EXPERIMENT),
     priority: 90
     threads: THREADS
     shell:

@@ -1,0 +1,67 @@
+"""The pictures that only teach: the method, the contact sheet, the phantom's latents."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_up import mammogram
+from matplotlib.text import Text
+
+from lesionlib import plots
+from lesionlib.datasets.phantom import PhantomSettings, draw_cases
+
+SMALL = PhantomSettings(training=30, negative=4, validation=1, test=1)
+
+
+def texts(figure):
+    return [t.get_text() for t in figure.findobj(Text) if t.get_text()]
+
+
+def test_the_method_shows_the_shapes_it_is_given():
+    figure = plots.method((640, 448), 48, (10, 7), 16, backbone="densenet_mini")
+    shown = " ".join(texts(figure))
+    for words in ("640 x 448 px", "patch 48 x 48", "10 x 7", "16 windows", "densenet_mini"):
+        assert words in shown.replace("\n", " "), words
+
+
+def test_the_methods_words_lie_inside_their_boxes():
+    figure = plots.method((2944, 1920), 256, (46, 30), 100, backbone="densenet161")
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    frames = [p.get_window_extent() for p in ax.patches]
+    words = [t.get_window_extent() for t in ax.texts if t.get_style() == "normal" and t.get_text()]
+    outside = [
+        w for w in words if not any(f.contains(*w.min) and f.contains(*w.max) for f in frames)
+    ]
+    assert not outside
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_a_breasts_contour_lies_on_its_edge(stride):
+    figure = plots.style.new_figure(2, 3)
+    ax = figure.subplots()
+    breast = np.zeros((96 // stride, 64 // stride), bool)
+    breast[24 // stride : 72 // stride, : 40 // stride] = True
+    plots.breast_contour(ax, breast, (96, 64))
+    (line,) = (p.vertices for c in ax.collections for p in c.get_paths())
+    col, row = line.T
+    for found, edge in ((col.max(), 40), (row.min(), 24), (row.max(), 72)):
+        assert abs(found - edge) <= stride / 2 + 1e-9, (found, edge)
+
+
+def test_a_contact_sheet_holds_every_image_and_its_title():
+    images = [mammogram(k) for k in range(5)]
+    breasts = [np.ones((24, 16), bool)] * 5
+    figure = plots.contact_sheet(images, breasts, columns=3, phantom=True)
+    assert sum(bool(ax.images) for ax in figure.axes) == 5
+    assert len(figure.axes) == 6
+    assert texts(figure).count("phantom") == 1
+
+
+def test_latents_are_counted_by_lesion_and_by_image():
+    truth = draw_cases(SMALL, 3).query("n_lesions > 0")
+    shown = " ".join(texts(plots.latents(truth, SMALL)))
+    assert f"n = {len(truth)} lesions" in shown
+    assert f"n = {truth['image_id'].nunique()} images" in shown
+    assert f"means {SMALL.local_effect:g} SD apart" in shown
+    assert "phantom" in shown
