@@ -43,12 +43,15 @@ class Data(Section):
     options: dict = Field(default_factory=dict, description="passed to the reader as they are")
     validation_share: Share = Field(0.15, description="of the patients, where the set has no split")
     test_share: Share = Field(0.25, description="of the patients, where the set has no split")
+    damaged: Literal["error", "exclude"] = Field(
+        "error", description="images and outlines that turn out unusable: stop, or go on without"
+    )
 
 
 class Canvas(Section):
     rows: Natural = 2944
     cols: Natural = 1920
-    cell: Natural = Field(64, description="px of a cell's side; maps are rows // cell by cols // cell")
+    cell: Literal[64] = Field(64, description="px of a cell's side, which GMIC's five halvings fix")
     scale: Positive = Field(1.0, description="canvas px per source px")
     background: Literal["zero", "film"] = Field("zero", description="film: blanked off the breast")
     buffer: int = Field(50, ge=0, description="px kept around the breast, but for the chest wall")

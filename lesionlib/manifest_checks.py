@@ -138,10 +138,9 @@ def _check_known_images(manifest: Manifest) -> None:
     if len(lost):
         first = lost.iloc[0]
         raise InputError(
-            f"lesion {first['lesion_id']} names the unknown image '{first['image_id']}' "
-            f"({len(lost)} such lesions)",
-            "lesions",
-            "Add the image to the images, or remove the lesion",
+            f"lesion {first['lesion_id']} names the unknown image '{first['image_id']}'",
+            f"lesions table, {len(lost)} in all",
+            "Add the image to the images table, or remove the lesion",
         )
 
 

@@ -52,8 +52,8 @@ def manifest(lab: Lab):
     from lesionlib.manifest import Manifest
 
     folder, s = data_folder(lab), lab.settings
-    inputs = {"data": s.data.model_dump(exclude={"folder"}), "seed": s.seed}
-    inputs |= {"phantom": s.phantom} if lab.is_phantom else {"files": _fingerprint(folder)}
+    inputs = {"data": s.data.model_dump(exclude={"folder", "damaged"}), "seed": s.seed}
+    inputs |= {"phantom": s.phantom} if lab.is_phantom else {"files": fingerprint(folder)}
     inputs = {k: v.model_dump() if hasattr(v, "model_dump") else v for k, v in inputs.items()}
 
     def compute(place: Path) -> str:
@@ -80,7 +80,7 @@ def _read_data(lab: Lab, folder: Path):
     return datasets.read(s.data.dataset, folder, **s.data.options)
 
 
-def _fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path) -> str:
     """Names, sizes and times of the tables at the top of a data folder (pixels are checked later)."""
     files = sorted(p for p in folder.iterdir() if p.is_file())
     rows = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
@@ -96,7 +96,7 @@ def _digest_of_files(place: Path) -> str:
 
 def store(lab: Lab):
     """The memory-mapped :class:`~lesionlib.images.store.ImageStore` of all canvases."""
-    from lesionlib.images.store import ImageStore, build_store
+    from lesionlib.images.store import STAGE, ImageStore, build_store
 
     found, s = manifest(lab), lab.settings
     inputs = {"canvas": s.canvas.model_dump(), "manifest": key_of(lab.runs / "manifest")}
@@ -107,7 +107,24 @@ def store(lab: Lab):
         )
 
     place = stage(lab, "store", inputs, ("images", "outlines", "manifest"), compute, resumes=True)
-    return ImageStore.open(place / "canvases")
+    images = ImageStore.open(place / "canvases")
+    if s.data.damaged == "error":
+        _refuse_damaged(lab, images.exclusions[images.exclusions["stage"] == STAGE])
+    return images
+
+
+def _refuse_damaged(lab: Lab, found: pd.DataFrame) -> None:
+    """Name the first image or outline that the store had to leave out, and how to go on."""
+    if found.empty:
+        return
+    lesions = found["level"] == "lesion"
+    first = found[~lesions].iloc[0] if not lesions.all() else found.iloc[0]
+    raise InputError(
+        f"{(~lesions).sum()} images and {lesions.sum()} lesions cannot be used, "
+        f"{first['level']} {first['id']} first: {first['reason'].rstrip('.')}",
+        f"all in runs/{lab.name}/store/canvases/exclusions.csv",
+        "Or go on without them: data.damaged: exclude",
+    )
 
 
 def evaluation_windows(lab: Lab) -> pd.DataFrame:

@@ -182,7 +182,7 @@ BREAKS = [
     (added("class A:\n    pass"), "a class: A"),
     (added("def f():\n" + "\n".join(["    x = 1"] * 11)), "function f has 12 lines"),
     (added("!ls"), "shell"),
-    (added("loss.backward()"), "training loop"),
+    (added("for _ in x:\n    loss.backward()"), "training loop"),
     (added("assert 1", "check"), "without a message"),
     (added("1", "check"), "asserts nothing"),
     (lambda n: [added('assert 1, "x"', "check")(n) for _ in range(5)], "7 check cells"),
