@@ -179,7 +179,10 @@ def floc(lab: Lab, run: int = 0) -> Path:
     return _trained_floc(lab, f"floc/run{run}", settings, derive_seed(s.seed, "floc", run), run)
 
 
-def _trained_floc(lab: Lab, name: str, settings, seed: int, run: int) -> Path:
+def _trained_floc(
+    lab: Lab, name: str, settings, seed: int, run: int, *, scored: bool = True
+) -> Path:
+    """scored : score the evaluation windows too; a trial of a search needs no look at the test."""
     windows, s = evaluation_windows(lab), lab.settings
     inputs = {"floc": settings.model_dump(exclude={"runs"}), "windows": s.windows.model_dump(), "seed": seed}
     inputs |= {"store": key_of(lab.runs / "store"), "drawn": key_of(lab.runs / "windows")}
@@ -195,12 +198,12 @@ def _trained_floc(lab: Lab, name: str, settings, seed: int, run: int) -> Path:
             images, settings, s.windows, seed=seed, validation_seed=s.seed, workers=s.compute.workers
         )
         fit(task, place, settings, seed=seed, compute=s.compute, progress=_named(lab, name))
+        if not scored:
+            return
         h, logits = outputs(lab, place, settings, windows)
         np.savez(place / "evaluation.npz", h=h, logits=logits)
-        scored = lesion_predictions(
-            images, windows, window_scores(logits), model="f_loc", run=run
-        )
-        scored.to_csv(place / "predictions.csv", index=False)
+        table = lesion_predictions(images, windows, window_scores(logits), model="f_loc", run=run)
+        table.to_csv(place / "predictions.csv", index=False)
 
     return stage(lab, name, inputs, FLOC_CODE, compute, resumes=True)
 
@@ -432,7 +435,8 @@ def search(lab: Lab, network: str = "floc") -> pd.DataFrame:
         settings = getattr(s, network).model_copy(update=changed)
         name = f"search/{network}/trial{trial}"
         if network == "floc":
-            return read_result(_trained_floc(lab, name, settings, derive_seed(s.seed, name), trial))
+            seed = derive_seed(s.seed, name)
+            return read_result(_trained_floc(lab, name, settings, seed, trial, scored=False))
         return read_result(_trained_fagg(lab, name, settings, "E+S", trial))
 
     seed = derive_seed(s.seed, "search", network)

@@ -91,7 +91,7 @@ CASES = {
     "a missing image": (missing_image, ["P01_CC.png", "missing"]),
     "a truncated image": (truncated_image, ["P01_CC.png", "data.damaged: exclude"]),
     "a lesion naming an unknown image": (
-        set_value("lesions", 0, "image_id", "P77_CC"), ["P77_CC", "lesions.csv"]),
+        set_value("lesions", 0, "image_id", "P77_CC"), ["unknown image 'P77_CC'", "lesions table"]),
     "a mask of another size": (mask_of_another_size, ["P01_CC_lesion1.png", "300 rows"]),
     "an outline outside its image": (outline_outside, ["P01_1@P01_CC", "outside"]),
     "a patient in two splits": (set_value("images", 0, "split", "test"), ["P01", "split"]),
