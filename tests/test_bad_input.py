@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from conftest import write_tiny_table
 from PIL import Image
 
 from lesionlib import experiment
@@ -19,11 +18,11 @@ compute: {workers: 1}
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(tmp_path, tiny_table, monkeypatch):
     """A project of its own with a valid set in ``data/`` and the experiment ``mine``."""
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "mine.yaml").write_text(SETTINGS)
-    write_tiny_table(tmp_path / "data")
+    tiny_table.rename(tmp_path / "data")
     monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
     monkeypatch.setenv("LESIONLIB_DATA", str(tmp_path / "data"))
     experiment.project_root.cache_clear()
