@@ -132,6 +132,7 @@ class Evaluation(Section):
     windows_per_lesion: Natural = 100
     resamples: Natural = Field(2000, description="of patients, for 95 % intervals")
     fnr: tuple[Share, ...] = (0.0, 0.01, 0.02, 0.03, 0.05)
+    compress: bool = Field(False, description="write predictions.csv.gz, not predictions.csv")
 
 
 class Arm(Section):

@@ -10,6 +10,7 @@ order, and a second run reuses what is there.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 from pathlib import Path
@@ -465,10 +466,13 @@ def predictions(lab: Lab) -> pd.DataFrame:
     folders += [fagg(lab, c, run) for c in COMBINATIONS for run in range(s.fagg.runs)]
     parts = [pd.read_csv(folder / "predictions.csv") for folder in folders]
     table = pd.concat(parts, ignore_index=True)
-    text = table.to_csv(index=False, float_format="%.6f")
+    content = table.to_csv(index=False, float_format="%.6f").encode()
     target = lab.figures / "predictions.csv"
-    if not target.is_file() or target.read_text(encoding="utf-8") != text:
-        provenance.write_text(target, text)
+    if s.evaluation.compress:
+        target = lab.figures / "predictions.csv.gz"
+        content = gzip.compress(content, mtime=0)  # no time in it: the same scores, the same file
+    if not target.is_file() or target.read_bytes() != content:
+        provenance.write_bytes(target, content)
     return pd.read_csv(target)
 
 

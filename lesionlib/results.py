@@ -284,7 +284,8 @@ def over_seeds(
 ) -> dict | None:
     """The gain of E+S over E in this experiment and in those that repeat it with other seeds.
 
-    Reads the siblings' ``figures/<name>/predictions.csv``; those not run yet are listed as missing.
+    Reads the siblings' ``figures/<name>/predictions.csv`` (or ``.csv.gz``); those not run yet are
+    listed as missing.
     None where no experiment repeats this one.
 
     Returns each (name -> AUCs, gain, low, high, ideal_gain, counts), pooled (mean gain, patients
@@ -321,8 +322,8 @@ def _saved(names: Sequence[str]) -> dict[str, pd.DataFrame]:
     """Predictions of those experiments whose stored results hold E and E+S, by name."""
     found = {}
     for name in names:
-        file = figures_folder(name) / "predictions.csv"
-        table = pd.read_csv(file) if file.is_file() else pd.DataFrame(columns=["model"])
+        files = sorted(figures_folder(name).glob("predictions.csv*"))
+        table = pd.read_csv(files[0]) if files else pd.DataFrame(columns=["model"])
         if {"E", "E+S"} <= set(table["model"]):
             found[name] = table
     return found

@@ -176,9 +176,9 @@ def place(tmp_path, monkeypatch):
     return tmp_path / "figures"
 
 
-def save(place, name: str, predictions: pd.DataFrame) -> None:
+def save(place, name: str, predictions: pd.DataFrame, file: str = "predictions.csv") -> None:
     (place / name).mkdir(parents=True)
-    predictions.to_csv(place / name / "predictions.csv", index=False)
+    predictions.to_csv(place / name / file, index=False)
 
 
 def test_siblings_are_found_by_name(place):
@@ -189,7 +189,7 @@ def test_siblings_are_found_by_name(place):
 def test_seeds_are_pooled_and_missing_ones_named(place, predictions, found, cases):
     other = drawn(40)
     save(place, "toy_seed2", scored(other, seed=5))
-    save(place, "toy_control", predictions.assign(y_score=0.5))
+    save(place, "toy_control", predictions.assign(y_score=0.5), "predictions.csv.gz")
     seeds = results.over_seeds("toy", predictions, found, FEW)
     own = [tables.gain(p, resamples=FEW).value for p in (predictions, scored(other))]
     assert seeds["pooled"]["gain"] == pytest.approx(np.mean(own))
