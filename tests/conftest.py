@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import TINY_CANVAS
 from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-TINY_CANVAS = SimpleNamespace(rows=192, cols=128, cell=64, scale=1.0, background="zero", buffer=8)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
-"""Made-up predictions and pictures for the tests of metrics, tables, claims and plots."""
+"""Made-up predictions, pictures and a canvas for the tests."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pandas as pd
 from lesionlib.outlines import Outline
 from lesionlib.plots import Mammogram
 
+TINY_CANVAS = SimpleNamespace(rows=192, cols=128, cell=64, scale=1.0, background="zero", buffer=8)
 MODELS = ("f_loc", "I", "E", "S", "I+E", "I+S", "E+S", "I+S+E")
 
 

@@ -1,7 +1,17 @@
 """Data sets: one reader each, which turns a folder of files into a :class:`~lesionlib.manifest.Manifest`.
 
-A reader is a function ``read(folder, **options) -> Manifest``.  Other packages add theirs through
-the entry point group ``lesionlib.datasets``; a name of ours cannot be taken over.
+A reader is a function ``read(folder, *, partial=False, **options) -> Manifest``, registered below
+by name.  Its part:
+
+* options are keyword arguments of its own; an unknown one is refused here with the nearest name;
+* ``partial=True`` goes on with the image files that are there and lists the others as excluded;
+* what it leaves out it lists in ``Manifest.exclusions``, so that the counts close; files that are
+  missing or cannot be read have the stage "files", which ``data-check`` takes for a fault;
+* what it counts in the set's lists goes to ``Manifest.counted`` and is held against
+  ``data_manifest/<name>/expected_counts.json`` here; see :mod:`lesionlib.datasets.expected`.
+
+Other packages add readers through the entry point group ``lesionlib.datasets``; a name of ours
+cannot be taken over.
 """
 
 from __future__ import annotations
@@ -20,6 +30,13 @@ GROUP = "lesionlib.datasets"
 OWN = {
     "table": "lesionlib.datasets.table:read",
     "mini_mias": "lesionlib.datasets.mini_mias:read",
+    "cbis_ddsm": "lesionlib.datasets.cbis_ddsm:read",
+    "inbreast": "lesionlib.datasets.inbreast:read",
+    "vindr_mammo": "lesionlib.datasets.vindr_mammo:read",
+    "cmmd": "lesionlib.datasets.cmmd:read",
+    "dicom_folder": "lesionlib.datasets.dicom_folder:read",
+    "embed": "lesionlib.datasets.embed:read",
+    "nyu": "lesionlib.datasets.nyu_exam_list:read",
     "phantom": "lesionlib.datasets.phantom:read",
 }
 
@@ -40,9 +57,19 @@ def read(dataset: str, folder: Path | str | None, **options) -> Manifest:
     folder : where its files lie.
     options : passed to the reader as they are.
 
-    Raises InputError for an unknown name, a missing folder, an unknown option, and for whatever the
-    reader finds wrong with the files.
+    Raises InputError for an unknown name, a missing folder, an unknown option, counts that are not
+    those of the complete set, and whatever the reader finds wrong with the files.
     """
+    from lesionlib.datasets import expected
+
+    found = read_as_it_is(dataset, folder, **options)
+    if dataset in OWN:
+        expected.check(dataset, found.counted)
+    return found
+
+
+def read_as_it_is(dataset: str, folder: Path | str | None, **options) -> Manifest:
+    """As :func:`read`, but the counts are not held against those expected."""
     reader = _reader(dataset)
     if folder is None or str(folder) == "":
         raise InputError(f"no folder given for the data set '{dataset}'", "data.folder", "Name it")

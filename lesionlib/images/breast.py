@@ -93,12 +93,12 @@ def _opened(mask: np.ndarray, radius: float, edge: int) -> np.ndarray:
     core = cv2.distanceTransform(wide, cv2.DIST_L2, 5) > radius
     if not core.any():
         return np.zeros(mask.shape, bool)
-    core = _largest(core)
+    core = largest_part(core)
     reach = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5) <= 1.2 * radius
-    return _largest(reach[1:-1, pad:-pad] & mask)
+    return largest_part(reach[1:-1, pad:-pad] & mask)
 
 
-def _largest(mask: np.ndarray) -> np.ndarray:
+def largest_part(mask: np.ndarray) -> np.ndarray:
     number, labels, stats, _ = cv2.connectedComponentsWithStats(
         mask.astype(np.uint8), connectivity=4
     )

@@ -6,24 +6,29 @@ import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from lesionlib.errors import InputError
-from lesionlib.images.prepare import Prepared, Task, prepare
+from lesionlib.images.prepare import Prepared, Task, decoded, prepare
+from lesionlib.images.read import Image
 from lesionlib.manifest import Manifest
 
 RECIPE = 1  # raise it when the same settings would give other pixels
 BLOCK = 16  # images a process between two waits for the writer
 FEWEST = 48  # images for which it is worth starting processes
+USUAL = {"grey": "raw", "placement": "breast"}  # named in a store only where it differs
 
 
 def settings_of(manifest: Manifest, canvas) -> dict:
     """What decides a canvas beside its image; 8-bit images make a store of uint8."""
-    return {
+    found = {name: str(getattr(canvas, name, usual)) for name, usual in USUAL.items()}
+    return {name: value for name, value in found.items() if value != USUAL[name]} | {
         "rows": int(canvas.rows),
         "cols": int(canvas.cols),
         "scale": float(canvas.scale),
@@ -50,6 +55,17 @@ def tasks_of(manifest: Manifest, settings: dict, first: int = 0) -> Iterator[Tas
     root = str(manifest.root)
     for row in _plain(manifest.images.iloc[first:]):
         yield Task(root, row, of_image.get(row["image_id"], []), **settings)
+
+
+def source_image(manifest: Manifest, image_id: str, canvas) -> Image:
+    """One image as the build reads it: of the stated size, before anything is blanked or placed.
+
+    canvas : ``experiment.canvas``; it says how greys are read.  Raises InputError for a file that
+    the build would leave out.
+    """
+    row = manifest.images[manifest.images["image_id"] == image_id]
+    task = next(tasks_of(replace(manifest, images=row), settings_of(manifest, canvas)))
+    return decoded(Path(task.root) / task.image["file"], task.image, task)
 
 
 def _plain(frame: pd.DataFrame) -> Iterator[dict]:

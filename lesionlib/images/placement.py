@@ -115,7 +115,7 @@ class Placement:
         each canvas px of `box` (row0, col0, row1, col1); 0 outside the block."""
         rows = (np.arange(box[0], box[2] + 1) - self.top) / self.scale + self.row0 - row
         cols = np.arange(box[1], box[3] + 1) / self.scale + self.col0 - col
-        sums = _stretch_sums(block.astype(np.float64), rows)
+        sums = _stretch_sums(block, rows)
         return _stretch_sums(sums.T, cols).T * self.scale**2
 
 
@@ -124,10 +124,10 @@ def _stretch_sums(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     n = len(values)
     edges = np.clip(edges, 0, n)
     whole = np.minimum(edges.astype(np.int64), n - 1)
-    total = np.zeros((n + 1, values.shape[1]))
-    np.cumsum(values, axis=0, out=total[1:])
-    at_edges = total[whole] + (edges - whole)[:, None] * values[whole]
-    return np.diff(at_edges, axis=0)
+    sums = np.add.reduceat(values, whole, axis=0, dtype=np.float64)[:-1]
+    sums[whole[1:] == whole[:-1]] = 0  # both edges in one row: reduceat gives that row
+    begun = (edges - whole)[:, None] * values[whole]  # the part of its row before each edge
+    return sums + np.diff(begun, axis=0)
 
 
 def place_on_canvas(

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from lesionlib.errors import InputError
 from lesionlib.images.breast import breast_box, chest_wall, dilated, find_breast
+from lesionlib.images.gmic_preparation import gmic_placement
 from lesionlib.images.placement import Placement, place_on_canvas
 from lesionlib.images.read import Image, mask_of, read_image, read_mask_levels
 from lesionlib.outlines import Outline, check_extent, rasterise, tight
@@ -34,6 +36,8 @@ class Task:
     buffer: int
     background: str
     dtype: str
+    grey: str = "raw"
+    placement: str = "breast"
 
 
 @dataclass
@@ -70,13 +74,14 @@ def prepare(task: Task) -> Prepared:
 
 def _prepare(task: Task, out: Prepared) -> None:
     row = task.image
-    image = _decoded(Path(task.root) / row["file"], row, task.dtype)
+    image = decoded(Path(task.root) / row["file"], row, task)
     mask = find_breast(image.pixels, row["source"])
-    placement = _place(task, mask, row)
+    pixels = _blanked(image.pixels, mask, task.background)
+    placement = _place(task, pixels, mask, row, image)
     outlines = _outlines(task, image, mask, placement, out)
     if task.lesions and not outlines:
         raise InputError(f"no usable truth: {out.exclusions[0][2]}")
-    canvas = placement.apply(_blanked(image.pixels, mask, task.background))
+    canvas = placement.apply(pixels)
     on_canvas = placement.apply_mask(mask)
     if not on_canvas.any():
         raise InputError("no breast on the canvas", row["file"], "Check canvas.scale")
@@ -85,6 +90,8 @@ def _prepare(task: Task, out: Prepared) -> None:
     box = dict(zip(_BOX, breast_box(on_canvas), strict=True))
     out.record = {**moments(canvas), **box, **placement.record(), "sha256": image.sha256}
     out.record["unplaced"] = len(task.lesions) - len(outlines)
+    if image.grey:
+        out.record["grey"] = image.grey
     out.lesions = outlines
 
 
@@ -97,38 +104,54 @@ def _reason(error: InputError, root: str) -> str:
 
 
 # ------------------------------------------------------------------ the image
-def _decoded(file: Path, row: dict, dtype: str) -> Image:
+def decoded(file: Path, row: dict, task: Task) -> Image:
     """The image, held against what the manifest says of it, bright tissue on dark background."""
-    image = read_image(file)
-    found, stated = image.pixels.shape, (int(row["rows"]), int(row["cols"]))
+    accept = tuple((row.get("accept") or "").split())
+    scanned = ("secondary_capture",) if row["source"] == "film" else ()
+    image = read_image(file, accept=accept + scanned, grey=task.grey)
+    stated = (int(row["rows"]), int(row["cols"]))
+    if row.get("resized"):
+        image = replace(image, pixels=_brought_to(image.pixels, stated))
+    found = image.pixels.shape
     if all(stated) and found != stated:
         raise InputError(
             f"size {found[0]} rows x {found[1]} cols, the table says {stated[0]} x {stated[1]}",
             row["file"],
             "Correct rows and cols, or the file",
         )
-    if image.laterality and row["laterality"] and image.laterality != row["laterality"]:
+    sides = {image.laterality, row["laterality"]} - {""}
+    if len(sides) > 1 and "laterality" not in accept:
         raise InputError(
             f"laterality {image.laterality} in the file, {row['laterality']} in the table",
             row["file"],
-            "Correct the table",
+            "Correct the table, or write 'laterality' into its column accept",
         )
     top = 2 ** int(row["bits"]) - 1
+    most = int(np.iinfo(task.dtype).max) if image.oriented else top  # DICOM: a LUT may add bits
     highest = int(image.pixels.max())
-    if highest > top:
+    if highest > most:
         raise InputError(
             f"grey levels up to {highest}, but {row['bits']} bits allow {top}",
             row["file"],
             "Correct 'bits'",
         )
-    pixels = image.pixels.astype(dtype, copy=False)
+    pixels = image.pixels.astype(task.dtype, copy=False)
     if row["polarity"] == "MONOCHROME1" and not image.oriented:
         pixels = top - pixels
     return replace(image, pixels=pixels)
 
 
-def _place(task: Task, mask: np.ndarray, row: dict) -> Placement:
+def _brought_to(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`pixels` at another size and other proportions: each px is the one under its centre."""
+    return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _place(
+    task: Task, pixels: np.ndarray, mask: np.ndarray, row: dict, image: Image
+) -> Placement:
     found, stated = chest_wall(mask), row["chest_wall"]
+    if stated == "auto":
+        _check_edge(found, row, image)
     edge = mask[:, 0] if stated == "left" else mask[:, -1]
     if stated not in ("auto", found) and not edge.any():
         raise InputError(
@@ -136,15 +159,29 @@ def _place(task: Task, mask: np.ndarray, row: dict) -> Placement:
             row["file"],
             "Correct chest_wall, or write auto",
         )
-    return place_on_canvas(
-        mask,
-        found if stated == "auto" else stated,
-        rows=task.rows,
-        cols=task.cols,
-        scale=task.scale,
-        buffer=task.buffer,
-        keep_whole=task.background == "zero",
-    )
+    side = found if stated == "auto" else stated
+    canvas = {"rows": task.rows, "cols": task.cols, "buffer": task.buffer}
+    if task.placement == "gmic":
+        return gmic_placement(pixels, side, row["view"], **canvas)
+    whole = task.background == "zero"
+    return place_on_canvas(mask, side, **canvas, scale=task.scale, keep_whole=whole)
+
+
+def _check_edge(found: str, row: dict, image: Image) -> None:
+    """InputError where a DICOM file lies otherwise than its header says.
+
+    Digital images lie with the chest wall of a left breast at the left edge; scanned films do as
+    they were put on the scanner.
+    """
+    digital = image.oriented and row["source"] != "film"
+    side = {"L": "left", "R": "right"}.get(row["laterality"], "") if digital else ""
+    for edge, source in ((image.chest_wall, "PatientOrientation"), (side, "laterality")):
+        if edge and edge != found:
+            raise InputError(
+                f"the breast lies at the {found} edge, its {source} means the {edge} one",
+                row["file"],
+                f"Correct the side, or, if it is right, write chest_wall {found} into the table",
+            )
 
 
 def _blanked(pixels: np.ndarray, mask: np.ndarray, background: str) -> np.ndarray:
@@ -187,11 +224,11 @@ def _outlines(
         except InputError as error:
             out.exclusions.append(("lesion", row["lesion_id"], _reason(error, task.root)))
             continue
-        share = placed.area_px / (source.area_px * task.scale**2)
+        on_canvas = _share_on_canvas(source, placement)
         on_breast = _share_on(source, breast)
         record = {"row0": placed.row0, "col0": placed.col0, "rows": placed.mask.shape[0]}
         record |= {"cols": placed.mask.shape[1], "area_px": placed.area_px}
-        record |= {"on_canvas": min(1.0, share), "on_breast": on_breast}
+        record |= {"on_canvas": on_canvas, "on_breast": on_breast}
         usable.append(
             ({"lesion_id": row["lesion_id"], **record}, np.packbits(placed.mask).tobytes())
         )
@@ -207,6 +244,8 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
         if name not in files:  # one file may hold all lesions of an image
             files[name] = read_mask_levels(Path(root) / name)
         levels, lossy = files[name]
+        if row.get("resized"):
+            levels = _brought_to(levels, size)
         if levels.shape != size:
             raise InputError(
                 f"mask {levels.shape[0]} rows x {levels.shape[1]} cols, its image {size[0]} x {size[1]}",
@@ -248,3 +287,9 @@ def _placed(source: Outline, breast: np.ndarray, placement: Placement) -> Outlin
 def _share_on(outline: Outline, breast: np.ndarray) -> float:
     r0, c0, r1, c1 = outline.box
     return float((breast[r0:r1, c0:c1] & outline.mask).sum() / outline.area_px)
+
+
+def _share_on_canvas(outline: Outline, placement: Placement) -> float:
+    points = placement.to_canvas(outline.pixels + 0.5)
+    inside = (points >= 0) & (points < (placement.rows, placement.cols))
+    return float(inside.all(axis=1).mean())

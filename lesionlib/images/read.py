@@ -32,8 +32,10 @@ class Image:
     pixels : uint8 or uint16 (rows, cols), bright tissue on dark background.
     bits : grey levels are 0 .. 2**bits - 1.
     spacing_mm : mm per px on the detector or film; nan where the file does not say.
-    laterality, view : "L" or "R", "CC" or "MLO"; empty where the file does not say.
+    laterality, view : "L" or "R", "CC", "MLO" or "other"; empty where the file does not say.
     oriented : the file itself said which grey is bright, and has been obeyed (DICOM).
+    chest_wall : "left" or "right" edge, where a DICOM header states the patient's orientation.
+    grey : what has been done to the grey levels of a DICOM file: "raw", "voi linear", ...
     """
 
     pixels: np.ndarray
@@ -42,6 +44,8 @@ class Image:
     laterality: str = ""
     view: str = ""
     oriented: bool = False
+    chest_wall: str = ""
+    grey: str = ""
 
     @property
     def sha256(self) -> str:
@@ -52,14 +56,14 @@ class Image:
         return total.hexdigest()
 
 
-def read_image(path: Path | str) -> Image:
+def read_image(path: Path | str, *, accept: tuple[str, ...] = (), grey: str = "raw") -> Image:
     """A mammogram from a PGM, PNG, TIFF, JPEG or DICOM file.
 
-    DICOM: MONOCHROME1 is inverted, rescale slope and intercept are applied, padding becomes 0; see
-    :mod:`lesionlib.images.dicom`.
+    accept, grey : of DICOM files, see :func:`lesionlib.images.dicom_pixels.decode`; other files
+        have neither kinds nor windows.
 
     Raises InputError for a missing, empty, damaged or truncated file, an unknown format, colour,
-    several frames, more than 60 million pixels, and DICOM files that are not for presentation.
+    several frames, more than 60 million pixels, and DICOM files of a kind that is not accepted.
     """
     path = Path(path)
     data = _read_bytes(path)
@@ -67,9 +71,9 @@ def read_image(path: Path | str) -> Image:
     if kind == "pgm":
         pixels, bits = _pgm(data, path)
     elif kind == "dicom":
-        from lesionlib.images.dicom import decode  # pydicom: only where it is needed
+        from lesionlib.images.dicom_pixels import decode  # pydicom: only where it is needed
 
-        return Image(**decode(data, path))
+        return Image(**decode(data, path, accept, grey))
     else:
         pixels, bits = _raster(data, path, kind)
     return Image(pixels, bits)
@@ -93,7 +97,9 @@ def read_mask_levels(path: Path | str) -> tuple[np.ndarray, bool]:
     data = _read_bytes(path)
     kind = _format(data, path)
     if kind == "dicom":
-        return read_image(path).pixels, False
+        from lesionlib.images.dicom_header import FILE_KINDS
+
+        return read_image(path, accept=FILE_KINDS).pixels, False
     if kind == "pgm":
         return _pgm(data, path)[0], False
     return _raster(data, path, kind, palette=True)[0], kind == "jpeg"
@@ -114,6 +120,12 @@ def check_size(rows: int, cols: int, path: Path) -> None:
         )
 
 
+def is_dicom(start: bytes) -> bool:
+    """Whether the first 132 bytes of a file are DICOM's: with its preamble or without."""
+    headless = start[:2] in (b"\x08\0", b"\x02\0") and start[3:4] == b"\0"
+    return start[128:132] == b"DICM" or headless
+
+
 # ------------------------------------------------------------------ containers
 def _read_bytes(path: Path) -> bytes:
     try:
@@ -128,6 +140,8 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _format(data: bytes, path: Path) -> str:
+    if is_dicom(data):  # first, since its preamble may be a TIFF header
+        return "dicom"
     if data[:2] in (b"P5", b"P2"):
         return "pgm"
     if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -136,9 +150,6 @@ def _format(data: bytes, path: Path) -> str:
         return "jpeg"
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "tiff"
-    headless = path.suffix.lower() in (".dcm", ".dicom", "") and data[:2] in (b"\x08\0", b"\x02\0")
-    if data[128:132] == b"DICM" or headless:
-        return "dicom"
     raise InputError(
         "neither PGM, PNG, TIFF, JPEG nor DICOM", path, "Convert the file to one of them"
     )
@@ -162,6 +173,8 @@ def _pgm(data: bytes, path: Path) -> tuple[np.ndarray, int]:
     if values.size < rows * cols:
         raise InputError(f"truncated: {values.size} of {rows * cols} px", path, DAMAGED)
     pixels = values[: rows * cols].reshape(rows, cols).astype(kind.newbyteorder("="))
+    if int(pixels.max()) > top:
+        raise InputError(f"levels up to {pixels.max()}, PGM maximum {top}", path, DAMAGED)
     return pixels, max(8, top.bit_length())
 
 

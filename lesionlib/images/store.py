@@ -6,11 +6,13 @@ a canvas and one an outline; `breast.bin` and `outlines.bin` hold packed bits.
 
 Promises: a store appears under its name only when it is whole; an interrupted build goes on where it
 stopped and ends in the same bytes; a damaged file is listed with its reason and the rest is built.
+How fast the last build was stands in `build.json`, apart from the store itself.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +22,7 @@ import pandas as pd
 from filelock import FileLock
 
 from lesionlib.errors import InputError
+from lesionlib.images import gmic_preparation
 from lesionlib.images.build import digest_of, ordered_results, settings_of
 from lesionlib.images.journal import DATA_FILES, Journal
 from lesionlib.images.placement import Placement
@@ -32,7 +35,7 @@ FORMAT = 1
 STAGE = "image store"
 EPSILON = 1e-5  # least standard deviation, as GMIC
 _TEXT = ("image_id", "patient_id", "exam_id", "laterality", "view", "split", "source", "sha256")
-_TEXT += ("lesion_id", "finding_id", "pathology", "truth", "kind", "subtype", "birads")
+_TEXT += ("lesion_id", "finding_id", "pathology", "truth", "kind", "subtype", "birads", "grey")
 _FROM_IMAGES = ["image_id", "patient_id", "exam_id", "laterality", "view", "split", "negative"]
 _FROM_IMAGES += ["source", "spacing_mm", "bits"]
 _FROM_LESIONS = ["lesion_id", "finding_id", "image_id", "pathology", "truth", "kind", "subtype"]
@@ -47,7 +50,8 @@ class ImageStore:
         (bool), source, spacing_mm (of the source), bits, mean, std (over the whole canvas),
         breast_row0, breast_col0, breast_row1, breast_col1 (box, half-open), the columns of
         :class:`~lesionlib.images.placement.Placement`, sha256 (of the source's pixels), unplaced
-        (number of its lesions that have no usable outline).
+        (number of its lesions that have no usable outline); of DICOM files also grey (what has been
+        done to their grey levels: raw, voi lut, voi linear, ...).
     lesions : row j is outline j: lesion_id, finding_id, image (row of `images`), image_id,
         patient_id, split, pathology, truth, kind, subtype, birads, row0, col0, rows, cols (box on
         the canvas), area_px, on_canvas, on_breast (shares of the outline), offset (in outlines.bin).
@@ -107,7 +111,12 @@ class ImageStore:
         return np.stack([self.images["mean"].to_numpy(np.float64), spread], axis=1)
 
     def standardised(self, i: int) -> np.ndarray:
-        """Canvas i as float32 (rows, cols): (x - mean) / max(std, 1e-5), as GMIC."""
+        """Canvas i as float32 (rows, cols): (x - mean) / max(std, 1e-5), as GMIC.
+
+        Where the canvases are GMIC's windows, equal to the published arrays in the last bit, too.
+        """
+        if self.facts.get("placement") == "gmic":
+            return gmic_preparation.standardise(self.raw(i))
         mean, spread = self._moments[i].astype(np.float32)
         return (self.raw(i).astype(np.float32) - mean) / spread
 
@@ -262,7 +271,8 @@ def build_store(
 ) -> ImageStore:
     """Read every image of the manifest and write the store; a whole one is opened as it is.
 
-    canvas : settings with rows, cols, scale, background, buffer (``experiment.canvas``).
+    canvas : settings with rows, cols, scale, background, buffer and, if they are not the usual ones,
+        placement and grey (``experiment.canvas``).
     workers : processes; 1 works in this one.
     progress : takes one-line messages.
 
@@ -284,14 +294,28 @@ def build_store(
             return ImageStore(folder)
         if (folder / "store.json").exists():
             say("image store: the one here is of other settings or data, it is built again")
-        lines = _build(building, digest, manifest, settings, workers, say)
+        start = time.monotonic()
+        lines, kept = _build(building, digest, manifest, settings, workers, say)
+        speed = _speed(len(lines) - kept, time.monotonic() - start, workers)
         _write_tables(building, manifest, lines)
         facts = {"format": FORMAT, "digest": digest, "name": manifest.name, **settings}
         write_json(building / "store.json", facts)
         _install(building, folder)
+        write_json(folder / "build.json", speed)
     store = ImageStore(folder)
-    say(_told(store))
+    say(f"{_told(store)} ({speed['images_per_second']:g} images a second)")
     return store
+
+
+def _speed(images: int, seconds: float, workers: int) -> dict:
+    """The record of a build: images read in this start, s, images a second, processes."""
+    speed = images / max(seconds, 1e-3)
+    return {
+        "images": images,
+        "seconds": round(seconds, 1),
+        "images_per_second": round(speed, 1),
+        "workers": workers,
+    }
 
 
 def _told(store: ImageStore) -> str:
@@ -306,15 +330,15 @@ def _told(store: ImageStore) -> str:
 
 def _build(
     building: Path, digest: str, manifest: Manifest, settings: dict, workers: int, say: Callable
-) -> list[dict]:
-    """The journal's lines of all images, after those of an interrupted build are completed."""
+) -> tuple[list[dict], int]:
+    """The journal's lines of all images, and how many of them an interrupted build had left."""
     with Journal(building, digest) as journal:
         kept = len(journal.lines)
         say(f"image store: {len(manifest.images)} images, {kept} of them ready from before")
         for done in ordered_results(manifest, settings, workers, first=kept):
             journal.add(done)
         journal.flush()
-        return journal.lines
+        return journal.lines, kept
 
 
 def _digest(folder: Path) -> str:

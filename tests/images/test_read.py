@@ -46,6 +46,14 @@ def test_pgm_of_twelve_bits_is_not_stretched(tmp_path):
     assert image.bits == 12 and np.array_equal(image.pixels, GREY8.astype(np.uint16) * 16)
 
 
+def test_pgm_with_levels_above_its_maximum_is_refused(tmp_path):
+    """Trap: a maximum of 1 to 254 in the header, and bytes up to 255 behind it."""
+    file = tmp_path / "a.pgm"
+    file.write_bytes(b"P5\n2 1\n100\n" + bytes([100, 101]))
+    with pytest.raises(InputError, match="levels up to 101, PGM maximum 100"):
+        read_image(file)
+
+
 def test_pgm_as_text(tmp_path):
     (tmp_path / "a.pgm").write_bytes(pgm(GREY8, 255, magic=b"P2"))
     assert np.array_equal(read_image(tmp_path / "a.pgm").pixels, GREY8)

@@ -18,6 +18,7 @@ from lesionlib.images.breast import dilated
 from lesionlib.images.prepare import moments
 from lesionlib.images.read import read_image, read_mask
 from lesionlib.images.store import ImageStore, build_store
+from lesionlib.provenance import read_json
 
 CANVAS = SimpleNamespace(rows=192, cols=128, cell=64, scale=1.0, background="zero", buffer=8)
 
@@ -32,7 +33,9 @@ def made(folder, target="store", canvas=CANVAS, **more):
 
 
 def digest_of(folder):
-    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name != ".lock")
+    """Of all files of a store but the lock and the record of the build's speed."""
+    apart = (".lock", "build.json")
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name not in apart)
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
@@ -176,13 +179,23 @@ def test_bits_decide_the_type_and_dark_breasts_are_inverted(tiny_table):
 
 
 # ------------------------------------------------------------------ building again
+def test_a_build_tells_its_speed(tiny_table):
+    messages = []
+    store = made(tiny_table, progress=messages.append)
+    record = read_json(store.folder / "build.json")
+    assert record["images"] == 24 and record["workers"] == 1
+    assert record["images_per_second"] > 0
+    assert messages[-1].endswith(f"({record['images_per_second']:g} images a second)")
+
+
 def test_a_second_build_does_nothing(tiny_table, monkeypatch):
     first = made(tiny_table)
-    before = digest_of(first.folder)
+    before = digest_of(first.folder) | {"speed": (first.folder / "build.json").read_bytes()}
     monkeypatch.setattr(build, "prepare", None)  # any work would fail
     messages = []
     again = made(tiny_table, progress=messages.append)
-    assert digest_of(again.folder) == before and messages == []
+    after = digest_of(again.folder) | {"speed": (again.folder / "build.json").read_bytes()}
+    assert after == before and messages == []
 
 
 def test_other_splits_touch_the_tables_only(tiny_table, monkeypatch):
