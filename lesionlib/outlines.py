@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from lesionlib.errors import InputError
@@ -16,6 +17,7 @@ from lesionlib.errors import InputError
 GEOMETRIES = ("mask", "polygon", "box", "circle")
 MIN_AREA_PX = 4
 MAX_AREA_SHARE = 0.5
+SPECK_PX = 100  # the specks of NYU's released masks have 4 to 13 px, their smallest lesion 20,041
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,44 @@ def tight(mask: np.ndarray, row0: int = 0, col0: int = 0) -> Outline:
     r0, c0 = int(rows[0]), int(cols[0])
     part = mask[r0 : rows[-1] + 1, c0 : cols[-1] + 1].astype(bool)
     return Outline(row0 + r0, col0 + c0, part)
+
+
+def separated(mask: np.ndarray, speck_px: int = SPECK_PX) -> list[Outline]:
+    """The lesions of one mask that holds several, and specks: largest first.
+
+    mask : bool (rows, cols).
+    speck_px : 4-connected parts of fewer pixels are specks and are dropped; 0 or 1 keeps all.
+
+    A mask that was enlarged may have specks around the rim of its lesions: each of eight released
+    masks of the NYU set has one lesion and 63 to 114 of them.
+    """
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    lesions = []
+    for part in np.argsort(-areas, kind="stable"):
+        if areas[part] >= speck_px:
+            x, y, width, height, _ = stats[part + 1]
+            box = labels[y : y + height, x : x + width]
+            lesions.append(Outline(int(y), int(x), box == part + 1))
+    return lesions
+
+
+def border(outline: Outline) -> np.ndarray:
+    """(n, 2) int64 x, y: the polygon along the pixel edges of a connected outline, holes filled.
+
+    :func:`rasterise` gives the same pixels back.
+    """
+    # each pixel becomes 2 x 2, so that a corner is known by which of the four the contour visits
+    doubled = outline.mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    corners = (contours[0][:, 0].astype(np.int64) + 1) // 2
+    changed = (corners != np.roll(corners, 1, axis=0)).any(axis=1)
+    return corners[changed] + (outline.col0, outline.row0)
+
+
+def polygon_text(points: np.ndarray) -> str:
+    """(n, 2) x, y -> `"x y;x y;..."`, which :func:`parse_polygon` reads."""
+    return ";".join(f"{x:g} {y:g}" for x, y in points)
 
 
 def parse_polygon(text: str) -> np.ndarray:

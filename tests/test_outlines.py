@@ -2,13 +2,18 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from lesionlib.errors import InputError
+from lesionlib.images.read import read_mask
 from lesionlib.outlines import (
     Outline,
+    border,
     check_extent,
     parse_polygon,
+    polygon_text,
     rasterise,
+    separated,
     shape_facts,
     tight,
 )
@@ -112,3 +117,67 @@ def test_extent_limits(area, x, y, words):
     with pytest.raises(InputError, match=words):
         check_extent(area, x, y, 10, 10, "lesion A")
     check_extent(50, 9.9, 0, 10, 10, "lesion A")
+
+
+# ------------------------------------------------------------------ masks of several lesions
+def two_lesions_and_a_speck() -> np.ndarray:
+    mask = np.zeros((40, 60), bool)
+    mask[5:15, 5:25] = True  # 200 px
+    mask[20:32, 30:40] = True  # 120 px
+    mask[1:4, 50:54] = True  # 12 px
+    return mask
+
+
+def test_parts_of_a_mask_are_lesions_and_small_ones_specks():
+    """Trap: connected parts are not lesions, an enlarged mask has specks around their rims."""
+    mask = two_lesions_and_a_speck()
+    assert [lesion.box for lesion in separated(mask)] == [(5, 5, 15, 25), (20, 30, 32, 40)]
+    assert [lesion.area_px for lesion in separated(mask, 12)] == [200, 120, 12]
+    assert [lesion.area_px for lesion in separated(mask, 121)] == [200]
+    assert separated(np.zeros((5, 5), bool)) == []
+
+
+def test_parts_that_touch_at_a_corner_are_two():
+    assert [lesion.area_px for lesion in separated(np.eye(2, dtype=bool), 1)] == [1, 1]
+
+
+REAL_MASKS = {  # file: 4-connected parts, area and box of the lesion
+    "0_R-CC_benign": (65, 20041, (1788, 365, 1948, 534)),
+    "0_R-MLO_benign": (71, 24685, (1769, 458, 1959, 644)),
+    "1_R-CC_malignant": (76, 49395, (1183, 213, 1490, 430)),
+    "1_R-MLO_malignant": (75, 48488, (552, 415, 855, 620)),
+    "2_R-CC_benign": (64, 41417, (1103, 987, 1328, 1221)),
+    "2_R-MLO_benign": (82, 53482, (1133, 1083, 1395, 1358)),
+    "3_L-CC_malignant": (115, 96766, (1862, 316, 2243, 668)),
+    "3_L-MLO_malignant": (115, 118295, (1175, 5, 1568, 394)),
+}
+
+
+@pytest.mark.parametrize("name", REAL_MASKS)
+def test_each_real_mask_holds_one_lesion(real_data, name):
+    """Trap: 64 to 115 connected parts in each of the released masks, and one lesion."""
+    mask = read_mask(real_data("nyu_samples") / f"gmic/{name}.png")
+    parts, area, box = REAL_MASKS[name]
+    (lesion,) = separated(mask)
+    assert (lesion.area_px, lesion.box) == (area, box)
+    assert len(separated(mask, 1)) == parts
+    again = rasterise("polygon", {"polygon": polygon_text(border(lesion))}, mask.shape)
+    assert again.box == box and (again.mask == lesion.mask).all()
+
+
+def test_border_of_a_square_and_of_an_l():
+    assert sorted(map(tuple, border(Outline(2, 3, np.ones((1, 1), bool))))) == [
+        (3, 2), (3, 3), (4, 2), (4, 3)]  # fmt: skip
+    corner = Outline(0, 0, np.array([[1, 0], [1, 1]], bool))
+    assert polygon_text(border(corner)).count(";") == 5  # six corners
+
+
+def test_border_gives_every_pixel_back_and_fills_holes():
+    generator = np.random.default_rng(0)
+    for _ in range(25):
+        noise = ndimage.gaussian_filter(generator.random((24, 31)), generator.uniform(0.3, 2))
+        for outline in separated(noise > np.median(noise), 1):
+            shape = {"polygon": polygon_text(border(outline))}
+            again = rasterise("polygon", shape, noise.shape)
+            assert again.box == outline.box
+            assert (again.mask == ndimage.binary_fill_holes(outline.mask)).all()

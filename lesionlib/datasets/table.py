@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from lesionlib.errors import InputError
-from lesionlib.manifest import IMAGE_COLUMNS, LESION_COLUMNS, Manifest
+from lesionlib.manifest import IMAGE_COLUMNS, LESION_COLUMNS, RARE_COLUMNS, Manifest
 
 REQUIRED = {
     "images.csv": ("image_id", "patient_id", "laterality", "view", "file"),
@@ -29,26 +29,24 @@ SPLIT_NAMES = {"train": "training", "val": "validation", "valid": "validation"}
 YES, NO = ("true", "1", "yes"), ("false", "0", "no")
 
 
-def read(folder: Path | str, *, name: str = "table", missing: str = "error") -> Manifest:
+def read(folder: Path | str, *, name: str = "table", partial: bool = False) -> Manifest:
     """The manifest of a folder in the table format, validated.
 
     name : of the data set, for titles.
-    missing : what to do with rows whose image file is absent: "error", or "exclude" (the image and
-        its lesions are listed with the reason).
+    partial : go on with the image files that are there; the others are listed as excluded, with
+        their lesions.
 
     Raises InputError for a missing or unreadable table, a missing or misspelt column, a value of the
     wrong type, a path that leaves the folder, a missing file, and whatever
     :meth:`Manifest.validate` refuses.
     """
     folder = Path(folder)
-    if missing not in ("error", "exclude"):
-        raise InputError(f"missing = '{missing}'", "data.options", "Write 'error' or 'exclude'")
     images = read_table(folder / "images.csv", IMAGE_COLUMNS)
     lesions = read_table(folder / "lesions.csv", LESION_COLUMNS)
     images["split"] = images["split"].replace(SPLIT_NAMES)
-    lesions = _with_findings(lesions)
-    lost = _missing(folder, images, "file", "images.csv", "image_id", refuse=missing == "error")
-    _missing(folder, lesions, "mask_file", "lesions.csv", "lesion_id", refuse=True)
+    lesions = with_findings(lesions)
+    lost = check_files(folder, images, "file", "images.csv", "image_id", refuse=not partial)
+    check_files(folder, lesions, "mask_file", "lesions.csv", "lesion_id", refuse=True)
     whole = Manifest(name, folder, images, lesions).validate()
     return without_images(whole, lost, "files", "image file missing") if lost else whole
 
@@ -79,6 +77,8 @@ def read_table(file: Path, columns: dict) -> pd.DataFrame:
     except (ValueError, pd.errors.ParserError) as error:
         raise InputError(f"not a readable table: {error}", file, "Save it as CSV (UTF-8)") from None
     frame.columns = [str(c).strip() for c in frame.columns]
+    _check_header(file, frame)
+    columns = columns | {name: rule for name, rule in RARE_COLUMNS.items() if name in frame}
     _check_columns(file, list(frame.columns), columns)
     out = {}
     for column, (kind, default) in columns.items():
@@ -88,6 +88,16 @@ def read_table(file: Path, columns: dict) -> pd.DataFrame:
         else:
             out[column] = pd.Series([default] * len(frame), dtype=object if kind is str else kind)
     return pd.DataFrame(out)
+
+
+def _check_header(file: Path, frame: pd.DataFrame) -> None:
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first for names of rows
+        raise InputError(
+            "rows with more fields than the header", file.name, "Quote values that hold a separator"
+        )
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise InputError(f"column '{twice}' occurs twice", file.name, "Leave one of them out")
 
 
 def _read_text(file: Path) -> str:
@@ -143,7 +153,7 @@ def _cast(file: Path, column: str, values: pd.Series, kind, default) -> pd.Serie
 
 
 # ------------------------------------------------------------------ what joins rows or files
-def _with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
+def with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
     """Fill `finding_id`, and make `lesion_id` unique where one finding stands on several views."""
     if (lesions["finding_id"] != "").any():
         empty = lesions["finding_id"] == ""
@@ -163,7 +173,7 @@ def _with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _missing(
+def check_files(
     folder: Path, frame: pd.DataFrame, column: str, table: str, key: str, *, refuse: bool
 ) -> list[str]:
     """Ids of the rows whose file is absent; InputError if `refuse`, or for a path out of bounds."""
@@ -174,10 +184,11 @@ def _missing(
         if path and not _present(root, path, parents, f"{table}, {key} {name}"):
             lost.append((name, path))
     if lost and refuse:
+        way_out = "set data.options: {partial: true}" if column == "file" else "remove the rows"
         raise InputError(
             f"{len(lost)} of {len(frame)} files are missing, first {lost[0][1]}",
             f"{table}, {key} {lost[0][0]}",
-            f"Complete {folder}, or remove the rows",
+            f"Complete {folder}, or {way_out}",
         )
     return [name for name, _ in lost]
 

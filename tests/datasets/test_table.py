@@ -1,6 +1,7 @@
 """The table format: what it accepts, and the one line for everything it refuses."""
 
 import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -8,6 +9,22 @@ import pytest
 from lesionlib import datasets
 from lesionlib.datasets import table
 from lesionlib.errors import InputError
+
+
+def test_rows_with_more_fields_than_the_header_are_refused(tiny_table):
+    """Trap: pandas takes the first field for the row's name, and every value moves one column on."""
+    file = tiny_table / "images.csv"
+    header, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([header, *(f"{row},surplus" for row in rows)]))
+    with pytest.raises(InputError, match="more fields than the header .images.csv"):
+        table.read(tiny_table)
+
+
+def test_a_column_that_occurs_twice_is_refused(tiny_table):
+    file = tiny_table / "images.csv"
+    file.write_text("\n".join(f"{line}, view" for line in file.read_text().splitlines()))
+    with pytest.raises(InputError, match="column 'view' occurs twice"):
+        table.read(tiny_table)
 
 
 def edit(folder, name, change):
@@ -161,13 +178,30 @@ def test_links_out_of_the_folder_are_refused(tiny_table, tmp_path):
 
 def test_missing_images_can_be_listed_instead(tiny_table):
     (tiny_table / "png" / "P01_CC.png").unlink()
-    manifest = table.read(tiny_table, missing="exclude")
+    manifest = table.read(tiny_table, partial=True)
     assert manifest.exclusions[["level", "id", "reason"]].to_numpy().tolist() == [
         ["image", "P01_CC", "image file missing"],
         ["lesion", "P01_1@P01_CC", "image file missing"],
     ]
     flow = manifest.flow().set_index(["level", "reason"])["count"]
     assert flow["image"].tolist() == [24, -1, 23] and flow["lesion"].tolist() == [20, -1, 19]
+
+
+def test_the_private_archive_of_the_page_is_read(tmp_path):
+    """The example of data_manifest/table, as a user would copy it; its polygon is on no small image."""
+    page = Path(__file__).parents[2] / "data_manifest" / "table" / "README.md"
+    blocks = page.read_text(encoding="utf-8").split("```\n")
+    for name, start in (("images.csv", "image_id,patient_id"), ("lesions.csv", "image_id,lesion_id")):
+        (text,) = (block for block in blocks if block.startswith(start))
+        (tmp_path / name).write_text(text)
+    for file in ("2019/a1_cc.dcm", "2019/a1_mlo.dcm", "2020/b7_cc.dcm", "masks/a1_cc.png"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    manifest = table.read(tmp_path)
+    assert manifest.images["patient_id"].tolist() == ["a1", "a1", "b7"]
+    assert manifest.lesions["finding_id"].tolist() == ["a1_1", "a1_1"]
+    assert manifest.lesions["lesion_id"].tolist() == ["a1_1@a1_cc", "a1_1@a1_mlo"]
+    assert manifest.images["negative"].tolist()[2] is True
 
 
 # ------------------------------------------------------------------ the registry
@@ -183,10 +217,8 @@ def test_folders_and_options(tiny_table, tmp_path):
         datasets.read("table", tmp_path / "none")
     with pytest.raises(InputError, match="no folder given"):
         datasets.read("table", None)
-    with pytest.raises(InputError, match="no option 'mising' .*did you mean 'missing'"):
-        datasets.read("table", tiny_table, mising="exclude")
-    with pytest.raises(InputError, match="missing = 'maybe'"):
-        datasets.read("table", tiny_table, missing="maybe")
+    with pytest.raises(InputError, match="no option 'partal' .*did you mean 'partial'"):
+        datasets.read("table", tiny_table, partal=True)
 
 
 def test_readers_of_other_packages_are_found_but_take_over_no_name(monkeypatch, tiny_table):
