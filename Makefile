@@ -13,7 +13,10 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # where pip looks for torch beside the package index, as https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 EXPERIMENT ?= demo
+DATASET ?=
 DATA ?=
+PIXELS ?=
+FUZZ_CASES ?= 20000
 
 export PATH := $(BIN):$(PATH)
 # several processes of one thread each: faster here than few of many, and sums are the same everywhere
@@ -22,10 +25,10 @@ export OMP_NUM_THREADS ?= 1
 NBVAL := $(BIN)/pytest -q -n $(CORES) --dist loadfile --nbval-lax --nbval-current-env \
          --nbval-cell-timeout=300
 
-.PHONY: help setup demo test lab run refresh clean
+.PHONY: help setup demo run data-check lab test refresh bench fuzz clean
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(READY) ## make the environment in .venv, or bring it up to date
 
@@ -34,6 +37,9 @@ demo: $(READY) ## run every notebook on the embedded phantom (10 minutes on 2 co
 
 run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder
 	@$(LESIONLIB) run "$(EXPERIMENT)" --cores $(CORES) $(if $(DATA),--data "$(DATA)")
+
+data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
+	@$(LESIONLIB) data-check "$(DATASET)" --data "$(DATA)" --cores $(CORES) $(if $(PIXELS),--pixels)
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
@@ -52,6 +58,12 @@ test: $(READY) ## run all tests (about 7 minutes on 2 cores)
 
 refresh: demo ## bring the demo's outputs into the committed notebooks
 	@$(LESIONLIB) refresh
+
+bench: $(READY) ## measure speed and memory (benchmarks/)
+	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
+
+fuzz: $(READY) ## read damaged files by the thousand: make fuzz [FUZZ_CASES=20000] -> runs/fuzz
+	$(BIN)/python tests/fuzz/fuzz_run.py --cases $(FUZZ_CASES) --workers $(CORES)
 
 clean: ## remove what was computed (runs/), not the environment
 	rm -rf runs .snakemake figures/smoke

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from lesionlib.errors import InputError
 
+STOPPED = 130  # exit code of a process that Ctrl-C has ended
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that says what is wrong in the one line that all our errors have."""
@@ -43,6 +45,14 @@ def parser() -> Parser:
     check.add_argument("--data", help="folder of the data set")
     check.add_argument("--complete", action="store_true", help="fail unless all is up to date")
 
+    data = commands.add_parser("data-check", help="look through a data set before it is used")
+    data.add_argument("dataset", help="name of its reader, as mini_mias or table")
+    data.add_argument("--data", required=True, help="folder of the data set")
+    data.add_argument("--pixels", action="store_true", help="open every image and outline, too")
+    data.add_argument("--experiment", help="whose options, splits and canvas; default: the set's")
+    data.add_argument("-p", nargs=2, action="append", default=[], metavar=("OPTION", "VALUE"))
+    data.add_argument("--cores", type=int, help="images read side by side; default: all cores")
+
     commands.add_parser("refresh", help="bring the outputs of the demo into notebooks/")
     return top
 
@@ -59,8 +69,8 @@ def pairs(words: list[str]) -> dict[str, str]:
     }
 
 
-def carry_out(words: list[str]) -> None:
-    """Do what a command line says; InputError and JobError go to the caller."""
+def carry_out(words: list[str]) -> int:
+    """Do what a command line says; its exit code.  InputError and JobError go to the caller."""
     args, rest = parser().parse_known_args(words)
     if rest and args.command != "stage":
         raise InputError(f"cannot read '{rest[0]}'", "command line", "See --help")
@@ -78,10 +88,13 @@ def carry_out(words: list[str]) -> None:
         run_stage(args.stage, args.experiment, pairs(rest))
     elif args.command == "check":
         _check(args)
+    elif args.command == "data-check":
+        return _data_check(args)
     else:
         from lesionlib.refresh import refresh
 
         refresh()
+    return 0
 
 
 def _check(args) -> None:
@@ -98,16 +111,33 @@ def _check(args) -> None:
     print(f"experiment {args.experiment}: {state}")
 
 
+def _data_check(args) -> int:
+    """1 where the set has a fault."""
+    import yaml
+
+    from lesionlib.data_check import data_check, settings_for
+
+    options = {name: yaml.safe_load(value) for name, value in args.p}
+    faults = data_check(
+        args.dataset,
+        args.data,
+        settings_for(args.dataset, args.experiment),
+        options,
+        pixels=args.pixels,
+        workers=args.cores or os.cpu_count() or 1,
+    )
+    return 1 if faults else 0
+
+
 def main(words: list[str] | None = None) -> int:
     """Carry out a command line; returns its exit code: 0, 2 for the user's input, 1 otherwise."""
     from lesionlib.jobs import JobError
 
     try:
-        carry_out(sys.argv[1:] if words is None else words)
+        return carry_out(sys.argv[1:] if words is None else words)
     except (InputError, JobError) as error:
         _last_line(f"error: {error}")
         return 2 if isinstance(error, InputError) else 1
-    return 0
 
 
 def _last_line(text: str) -> None:
@@ -120,11 +150,23 @@ def _stop(number, frame):
     raise KeyboardInterrupt
 
 
-if __name__ == "__main__":
+def guarded_main() -> int:
+    """As :func:`main`; a stop by hand or by the workflow is told in one line.
+
+    Ctrl-C reaches a workflow and its jobs at once, and the workflow then ends its jobs by a second
+    signal.  A process that is on its way out is deaf to it, or it would die with a traceback.
+    """
     signal.signal(signal.SIGTERM, _stop)
     try:
         code = main()
     except KeyboardInterrupt:
+        code = STOPPED
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if code == STOPPED:
         _last_line("stopped. The same command goes on from here")
-        code = 130
-    sys.exit(code)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(guarded_main())

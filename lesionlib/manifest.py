@@ -62,20 +62,31 @@ LESION_COLUMNS = {
     "subtype": (str, ""),
     "birads": (str, ""),
 }
+# in a table only where its reader gives them, so that the others need not carry them
+RARE_COLUMNS = {
+    # images: kinds of DICOM file that are refused unless named here, see images.dicom_header
+    "accept": (str, ""),
+    # images: of the breast, in the set's own words or grades
+    "density": (str, ""),
+    # images: the file was squeezed, and is brought back to rows x cols when it is read
+    # lesions: the mask is brought to its image's size (nearest px)
+    "resized": ("boolean", pd.NA),
+}
 EXCLUSION_COLUMNS = {"level": (str, ""), "id": (str, ""), "stage": (str, ""), "reason": (str, "")}
 
 
 def typed(frame: pd.DataFrame | None, columns: dict) -> pd.DataFrame:
-    """`frame` with exactly `columns`, in order and of their types; further columns are dropped.
+    """`frame` with `columns`, in order and of their types; further ones are dropped, except rare ones.
 
     Raises InputError for a value that cannot be of the column's type.
     """
     source = pd.DataFrame() if frame is None else frame.reset_index(drop=True)
+    columns = columns | {name: rule for name, rule in RARE_COLUMNS.items() if name in source}
     out = {}
     for name, (kind, default) in columns.items():
         values = source[name] if name in source else pd.Series([default] * len(source))
         if kind is str:
-            out[name] = values.astype(object).where(values.notna(), default).map(str).astype(object)
+            out[name] = _text(values, default)
             continue
         filled = values if pd.isna(default) else values.where(values.notna(), default)
         try:
@@ -85,6 +96,13 @@ def typed(frame: pd.DataFrame | None, columns: dict) -> pd.DataFrame:
                 f"column '{name}' holds values that are not {kind}", "manifest", "Correct the table"
             ) from None
     return pd.DataFrame(out, columns=list(columns))
+
+
+def _text(values: pd.Series, default: str) -> pd.Series:
+    """As texts of dtype object; a column that holds nothing else is only copied."""
+    if pd.api.types.infer_dtype(values, skipna=False) == "string":
+        return values.astype(object)
+    return values.astype(object).where(values.notna(), default).map(str).astype(object)
 
 
 def exclusion(level: str, name: str, stage: str, reason: str) -> dict:
@@ -123,6 +141,7 @@ class Manifest:
     images : one row an image, columns `IMAGE_COLUMNS`.
     lesions : one row a finding on an image, columns `LESION_COLUMNS`.
     exclusions : what the set holds and is not used: level ("image" or "lesion"), id, stage, reason.
+    counted : what the reader counted in the set's lists; see :mod:`lesionlib.datasets.expected`.
     """
 
     name: str
@@ -130,6 +149,7 @@ class Manifest:
     images: pd.DataFrame
     lesions: pd.DataFrame
     exclusions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    counted: dict = field(default_factory=dict)
 
     def __post_init__(self):
         object.__setattr__(self, "root", Path(self.root))
@@ -160,6 +180,17 @@ class Manifest:
         check_splits(self)
         return self
 
+    def warnings(self, outlines: pd.DataFrame | None = None) -> pd.DataFrame:
+        """What is no fault but worth a look, one row each: level, id, warning.
+
+        A pixel spacing that is not stated, and an outline cut at the edge of its image.
+        outlines : a store's table of lesions (lesion_id, on_breast); with it also the outlines of
+            which over 20 % lies off the breast.
+        """
+        from lesionlib.manifest_checks import warnings_of
+
+        return warnings_of(self, outlines)
+
     def with_splits(
         self, validation_share: float = 0.15, test_share: float = 0.25, seed: int = 1
     ) -> Manifest:
@@ -167,6 +198,15 @@ class Manifest:
         from lesionlib.splits import draw_splits
 
         split = draw_splits(self, validation_share, test_share, seed)
+        return replace(self, images=self.images.assign(split=split)).check_splits()
+
+    def with_folds(
+        self, folds: int, fold: int, validation_share: float = 0.15, seed: int = 1
+    ) -> Manifest:
+        """The same for fold number `fold`; see :func:`lesionlib.splits.draw_folds`."""
+        from lesionlib.splits import draw_folds
+
+        split = draw_folds(self, folds, fold, validation_share, seed)
         return replace(self, images=self.images.assign(split=split)).check_splits()
 
     def flow(self) -> pd.DataFrame:
@@ -191,6 +231,7 @@ class Manifest:
             write_text(folder / f"{name}.csv", getattr(self, name).to_csv(index=False))
         content = {"format": FORMAT, "name": self.name, "root": str(self.root)}
         content |= {"images": len(self.images), "lesions": len(self.lesions)}
+        content["counted"] = self.counted
         write_json(folder / "manifest.json", content)
 
     @staticmethod
@@ -203,12 +244,13 @@ class Manifest:
                 "no manifest", folder, "Make it first: run notebook 01 or the pipeline"
             )
         tables = {name: _read_csv(folder / f"{name}.csv") for name in ("images", "lesions")}
-        exclusions = _read_csv(folder / "exclusions.csv")
-        return Manifest(content["name"], Path(content["root"]), **tables, exclusions=exclusions)
+        tables["exclusions"] = _read_csv(folder / "exclusions.csv")
+        counted = content.get("counted", {})
+        return Manifest(content["name"], Path(content["root"]), **tables, counted=counted)
 
 
 def _read_csv(file: Path) -> pd.DataFrame:
-    text = {**IMAGE_COLUMNS, **LESION_COLUMNS, **EXCLUSION_COLUMNS}
+    text = {**IMAGE_COLUMNS, **LESION_COLUMNS, **RARE_COLUMNS, **EXCLUSION_COLUMNS}
     kinds = {name: (object if kind is str else kind) for name, (kind, _) in text.items()}
     strings = [name for name, kind in kinds.items() if kind is object]
     frame = pd.read_csv(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from lesionlib.errors import InputError
 from lesionlib.manifest import SPLITS
-from lesionlib.outlines import GEOMETRIES, check_extent, shape_facts
+from lesionlib.outlines import GEOMETRIES, check_extent, parse_polygon, shape_facts
 
 if TYPE_CHECKING:
     from lesionlib.manifest import Manifest
@@ -32,6 +32,10 @@ VALUES = {
     "geom": GEOMETRIES,
 }
 RANGES = {"spacing_mm": (0.02, 0.3), "bits": (8, 16), "rows": (0, 65535), "cols": (0, 65535)}
+MAX_OFF_BREAST = 0.2
+NO_SPACING = "spacing_mm is empty"
+CLIPPED = "the outline is cut at the edge of its image"
+OFF_BREAST = f"over {MAX_OFF_BREAST:.0%} of the outline lies off the breast"
 FILLED = ("patient_id", "file", "lesion_id", "finding_id")
 
 
@@ -84,6 +88,12 @@ def check_splits(manifest: Manifest) -> None:
             f"{len(empty)} of {len(images)} images have no split, first {empty['image_id'].iloc[0]}",
             "images",
             "Draw them with Manifest.with_splits",
+        )
+    if not manifest.lesions["pathology"].isin(["benign", "malignant"]).any():
+        raise InputError(
+            f"none of {len(manifest.lesions)} lesions has a known pathology",
+            manifest.name,
+            "Name a stand-in in data.options, where the set has one (truth: birads_proxy)",
         )
     counts = manifest.counts()
     for split in SPLITS:
@@ -179,9 +189,10 @@ def _check_findings(manifest: Manifest) -> None:
 def _check_negatives(manifest: Manifest) -> None:
     """A view without a mark is not negative if the other view of the breast has a lesion."""
     images = manifest.images
-    breast = images[["patient_id", "exam_id", "laterality"]].apply(tuple, axis=1)
+    breast = images.groupby(["patient_id", "exam_id", "laterality"], sort=False).ngroup()
     marked = images["image_id"].isin(manifest.lesions["image_id"])
-    wrong = images[images["negative"].fillna(False).astype(bool) & breast.isin(breast[marked])]
+    negative = images["negative"].fillna(False).astype(bool)
+    wrong = images[negative & breast.isin(breast[marked])]
     if len(wrong):
         raise InputError(
             f"image {wrong['image_id'].iloc[0]} is negative, but its breast has a lesion "
@@ -192,8 +203,7 @@ def _check_negatives(manifest: Manifest) -> None:
 
 
 def _check_shapes(manifest: Manifest) -> None:
-    sizes = manifest.images.set_index("image_id")[["rows", "cols"]]
-    for row in manifest.lesions.to_dict("records"):
+    for row in _with_sizes(manifest):
         where = f"lesion {row['lesion_id']} on image {row['image_id']}"
         if row["geom"] == "mask":
             if not row["mask_file"]:
@@ -201,9 +211,42 @@ def _check_shapes(manifest: Manifest) -> None:
                     "geom is mask, but mask_file is empty", where, "Name the mask's file"
                 )
             continue
-        rows, cols = (int(v) for v in sizes.loc[row["image_id"]])
         try:
             facts = shape_facts(row["geom"], row)
         except InputError as error:
             raise InputError(error.what, where, error.remedy) from None
-        check_extent(*facts, rows, cols, where)
+        check_extent(*facts, row["rows"], row["cols"], where)
+
+
+def _with_sizes(manifest: Manifest) -> list[dict]:
+    """Rows of the lesions with `rows` and `cols` of their images."""
+    sizes = manifest.images[["image_id", "rows", "cols"]]
+    sizes = sizes[sizes["image_id"].isin(manifest.lesions["image_id"])]
+    return manifest.lesions.merge(sizes, on="image_id").to_dict("records")
+
+
+# ------------------------------------------------------------------ warnings
+def warnings_of(manifest: Manifest, outlines: pd.DataFrame | None = None) -> pd.DataFrame:
+    """What is no fault but worth a look; see :meth:`lesionlib.manifest.Manifest.warnings`."""
+    images = manifest.images
+    rows = [("image", name, NO_SPACING) for name in images["image_id"][images["spacing_mm"].isna()]]
+    cut = [row["lesion_id"] for row in _with_sizes(manifest) if _clipped(row)]
+    rows += [("lesion", name, CLIPPED) for name in cut]
+    if outlines is not None:
+        off = outlines["on_breast"] < 1 - MAX_OFF_BREAST
+        rows += [("lesion", name, OFF_BREAST) for name in outlines["lesion_id"][off]]
+    return pd.DataFrame(rows, columns=["level", "id", "warning"])
+
+
+def _clipped(row: dict) -> bool:
+    """Whether a shape reaches over the edge of its image, as far as sizes are stated."""
+    if row["geom"] == "mask" or not (row["rows"] and row["cols"]):
+        return False
+    if row["geom"] == "polygon":
+        points = parse_polygon(row["polygon"])
+        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+    elif row["geom"] == "circle":
+        (x0, x1), (y0, y1) = ((row[c] - row["r"], row[c] + row["r"]) for c in ("cx", "cy"))
+    else:
+        x0, y0, x1, y1 = (row[c] for c in ("x0", "y0", "x1", "y1"))
+    return bool(x0 < 0 or y0 < 0 or x1 > row["cols"] or y1 > row["rows"])

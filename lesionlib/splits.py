@@ -1,7 +1,8 @@
 """Splits: which patient is for training, validation or test.
 
 The unit is the patient, never the image or the lesion.  Splits that a data set brings are kept; the
-rest is drawn, stratified by what the patient has.
+rest is drawn, stratified by what the patient has.  A small set can be folded instead, so that every
+patient is tested once.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ def strata(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.Series:
     return kind
 
 
+def split_by_settings(manifest: Manifest, data, seed: int) -> Manifest:
+    """The manifest split or folded as an experiment's settings `data` say."""
+    if data.folds is None:
+        return manifest.with_splits(data.validation_share, data.test_share, seed)
+    return manifest.with_folds(data.folds, data.fold, data.validation_share, seed)
+
+
 def draw_splits(
     manifest: Manifest, validation_share: float, test_share: float, seed: int
 ) -> pd.Series:
@@ -38,7 +46,8 @@ def draw_splits(
     A patient who has a split on any image keeps it.  The others are drawn stratum by stratum: of
     each stratum's patients, `test_share` go to test and `validation_share` to validation, at least
     one each where the stratum has three or more.  A split that the data set brings itself is not
-    added to, so an official test set stays as it is.
+    added to, so an official test set stays as it is.  Where it brings a training set and no
+    validation set, `validation_share` of those training patients, drawn in the same way, become it.
 
     Raises InputError if the shares leave no training patients, or a patient has two splits.
     """
@@ -54,13 +63,53 @@ def draw_splits(
     shares = {"test": test_share, "validation": validation_share}
     shares = {name: share for name, share in shares.items() if name not in brought}
     kind = strata(images, manifest.lesions)
-    free = kind[~kind.index.isin(given.index)]
-    drawn = dict(given)
-    for stratum in STRATA:
-        patients = free.index[free == stratum].to_numpy()
-        order = rng(seed, "splits", stratum).permutation(len(patients))
-        drawn |= dict(zip(patients[order], _parts(len(patients), shares), strict=True))
+    drawn = dict(given) | _drawn(kind[~kind.index.isin(given.index)], shares, seed, "splits")
+    if "validation" in shares:
+        official = kind[kind.index.isin(given.index[given == "training"])]
+        drawn |= _drawn(official, {"validation": validation_share}, seed, "validation")
     return images["patient_id"].map(drawn)
+
+
+def draw_folds(
+    manifest: Manifest, folds: int, fold: int, validation_share: float, seed: int
+) -> pd.Series:
+    """The split of every image when fold number `fold` (0 .. folds - 1) is the test set.
+
+    Patients are dealt to the folds one by one, stratum after stratum: every patient is tested in
+    one fold and no other, and the folds differ by one patient at most, in each stratum and in all.
+    `validation_share` of each stratum's other patients go to validation, the rest to training.
+    Splits that the data set brings are put aside.
+
+    Raises InputError if there is no such fold.
+    """
+    if not (folds >= 2 and 0 <= fold < folds and 0 <= validation_share < 1):
+        raise InputError(
+            f"fold {fold} of {folds} with validation_share {validation_share:g}",
+            "data",
+            "Choose 2 folds or more, a fold from 0 to folds - 1, and a share below 1",
+        )
+    kind = strata(manifest.images, manifest.lesions)
+    dealt = np.concatenate([_shuffled(kind, stratum, seed, "folds") for stratum in STRATA])
+    tested = np.arange(len(dealt)) % folds == fold
+    rest = kind[np.sort(dealt[~tested])]
+    shares = {"validation": validation_share}
+    drawn = dict.fromkeys(dealt[tested], "test") | _drawn(rest, shares, seed, f"fold {fold}")
+    return manifest.images["patient_id"].map(drawn)
+
+
+def _drawn(kind: pd.Series, shares: dict[str, float], seed: int, purpose: str) -> dict[str, str]:
+    """Patient -> split, each stratum's share of the patients in `kind`; the rest for training."""
+    drawn = {}
+    for stratum in STRATA:
+        patients = _shuffled(kind, stratum, seed, purpose)
+        drawn |= dict(zip(patients, _parts(len(patients), shares), strict=True))
+    return drawn
+
+
+def _shuffled(kind: pd.Series, stratum: str, seed: int, purpose: str) -> np.ndarray:
+    """The patients of a stratum in an order of its own."""
+    patients = kind.index[kind == stratum].to_numpy()
+    return patients[rng(seed, purpose, stratum).permutation(len(patients))]
 
 
 def _given(images: pd.DataFrame) -> pd.Series:
