@@ -43,6 +43,9 @@ class Data(Section):
     options: dict = Field(default_factory=dict, description="passed to the reader as they are")
     validation_share: Share = Field(0.15, description="of the patients, where the set has no split")
     test_share: Share = Field(0.25, description="of the patients, where the set has no split")
+    folds: int | None = Field(None, ge=2, description="fold the patients instead of splitting them")
+    fold: int = Field(0, ge=0, description="the one that is tested, 0 .. folds - 1")
+    sha256: bool = Field(False, description="write sha256 of every source file to the manifest")
     damaged: Literal["error", "exclude"] = Field(
         "error", description="images and outlines that turn out unusable: stop, or go on without"
     )
@@ -52,9 +55,13 @@ class Canvas(Section):
     rows: Natural = 2944
     cols: Natural = 1920
     cell: Literal[64] = Field(64, description="px of a cell's side, which GMIC's five halvings fix")
+    placement: Literal["breast", "gmic"] = Field(
+        "breast", description="breast: centred; gmic: its published window, see images.gmic_preparation"
+    )
     scale: Positive = Field(1.0, description="canvas px per source px")
     background: Literal["zero", "film"] = Field("zero", description="film: blanked off the breast")
     buffer: int = Field(50, ge=0, description="px kept around the breast, but for the chest wall")
+    grey: Literal["raw", "voi"] = Field("raw", description="of DICOM: voi applies its LUT or window")
 
     @property
     def map_shape(self) -> tuple[int, int]:
@@ -64,6 +71,12 @@ class Canvas(Section):
     def _whole_cells(self):
         if self.rows % self.cell or self.cols % self.cell:
             raise ValueError(f"{self.rows} x {self.cols} px are not whole cells of {self.cell} px")
+        return self
+
+    @model_validator(mode="after")
+    def _published_at_its_scale(self):
+        if self.placement == "gmic" and self.scale != 1:
+            raise ValueError(f"placement gmic needs scale 1, found {self.scale:g}; scale the files")
         return self
 
 
@@ -88,11 +101,22 @@ class Optimisation(Section):
     patience: Natural = Field(10, description="epochs without a rise of the validation AUC")
 
 
+# how the weighted cross-entropy of a batch becomes one number
+Divisor = Annotated[
+    Literal["weights", "windows"],
+    Field(description="weighted sum / sum of the weights, torch's mean, or / number of windows"),
+]
+
+
 class FLoc(Optimisation):
     backbone: str = "densenet161"
     initialisation: Literal["imagenet", "he", "file"] = "imagenet"
     weights_file: str | None = None
+    weights_head: Literal["drop", "map"] = Field(
+        "drop", description="the file's last layer; map: its four classes are ours, keep it"
+    )
     h_activation: Literal["relu", "none"] = "relu"
+    loss_divisor: Divisor = "weights"
     epoch: Counts = Field(PAPER_EPOCH, description="malignant, benign, outside, negative windows")
     runs: Natural = 3
     flips: bool = Field(False, description="mirror patches up-down at random in training")
@@ -113,7 +137,9 @@ class GMIC(Optimisation):
     sparsity: Positive = Field(1.0, description="exponent of the saliency in the sparsity term")
     sparsity_mean: bool = Field(False, description="mean over the cells in place of their sum")
     flips: bool = True
-    initialisation: Literal["he", "file"] = "he"
+    initialisation: Literal["he", "imagenet", "file"] = Field(
+        "he", description="imagenet: of the local network alone"
+    )
     weights_file: str | None = None
 
 
@@ -122,6 +148,14 @@ class FAgg(Optimisation):
     learning_rate: Positive | Literal["search"] = 1e-4
     epoch: Counts = Field(PAPER_EPOCH, description="malignant, benign, outside, negative windows")
     filters: Natural = 32
+    loss_divisor: Divisor = "weights"
+    cells: Literal["nominal", "true_centre"] = Field(
+        "nominal", description="where the cells of I and E lie, see lesionlib.windows.CELL_SHIFTS"
+    )
+    both_cells: bool = Field(False, description="table 3 with the other choice of cells, too")
+    saliency_file: str | None = Field(
+        None, description="maps of another context network, see lesionlib.saliency_file"
+    )
     runs: Natural = 3
     pool_windows: Natural = Field(50, description="stored windows per training lesion")
     pool_epochs: Natural = Field(4, description="stored outside and negative windows, in epochs")

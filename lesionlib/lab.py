@@ -29,6 +29,7 @@ from lesionlib.experiment import (
 )
 
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
+MOST_BYTES = 150_000  # of a picture in a notebook; a larger one is compressed more
 SAVED_DPI = 300
 
 
@@ -195,7 +196,11 @@ def _shown_bytes(figure, picture: bool) -> str:
     figure.savefig(raw, format="png", dpi=min(width, 130 if picture else 120))
     image = Image.open(raw).convert("RGB")
     if picture:
-        image.save(out, "JPEG", quality=80)
+        for quality in (80, 70, 60, 50):
+            out = io.BytesIO()
+            image.save(out, "JPEG", quality=quality)
+            if out.tell() <= MOST_BYTES:
+                break
     else:
         # median cut, Pillow's default, merges the few red dots of a plot into its many greys
         image.quantize(128, method=Image.Quantize.FASTOCTREE).save(out, "PNG", optimize=True)

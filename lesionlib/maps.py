@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 COMBINATIONS = ("I", "S", "E", "I+E", "I+S", "E+S", "I+S+E")
+OF_THE_WINDOW = tuple(name for name in COMBINATIONS if name != "S")  # S alone reads the image only
 MAPS = {"I": 1, "S": 2, "E": 32}  # in the order in which they stand in X
 
 

@@ -25,6 +25,7 @@ from lesionlib.lab import Lab
 from lesionlib.stages import key_of, stage
 
 SCORED = ("validation", "test")
+STORED = ("training", *SCORED)  # splits whose windows f_agg reads
 
 
 # ------------------------------------------------------------------ data
@@ -50,7 +51,9 @@ def data_folder(lab: Lab) -> Path | None:
 
 def manifest(lab: Lab):
     """The validated :class:`~lesionlib.manifest.Manifest` with patient-disjoint splits."""
+    from lesionlib.checksums import write_checksums
     from lesionlib.manifest import Manifest
+    from lesionlib.splits import split_by_settings
 
     folder, s = data_folder(lab), lab.settings
     inputs = {"data": s.data.model_dump(exclude={"folder", "damaged"}), "seed": s.seed}
@@ -59,9 +62,10 @@ def manifest(lab: Lab):
 
     def compute(place: Path) -> str:
         found = _read_data(lab, folder)
-        found = found.with_splits(s.data.validation_share, s.data.test_share, s.seed)
-        found.validate()
+        found = split_by_settings(found, s.data, s.seed).validate()
         found.write(place)
+        if s.data.sha256:
+            write_checksums(found, place / "files.sha256", s.compute.workers)
         return _digest_of_files(place)
 
     place = stage(lab, "manifest", inputs, ("datasets", "manifest"), compute)
@@ -210,21 +214,16 @@ def _trained_floc(
 
 
 FLOC_CODE = ("models/backbones", "models/floc", "models/weights", "training", "tasks", "scoring")
-FLOC_CODE += ("patches", "sampling", "windows")
+FLOC_CODE += ("models/state_files", "patches", "sampling", "windows")
 
 
 def outputs(lab: Lab, run_folder: Path, settings, windows: pd.DataFrame):
     """h (n, 32) and logits (n, 4) of a trained f_loc for a table of windows, float32."""
     import torch
 
-    from lesionlib.models.floc import FLoc
-    from lesionlib.models.weights import load_checkpoint
     from lesionlib.patches import extract_patches
 
-    images, s = store(lab), lab.settings
-    net = FLoc(settings.backbone, h_activation=settings.h_activation)
-    load_checkpoint(run_folder / "best.safetensors", net)
-    net = net.to(s.compute.device).eval()
+    images, s, net = store(lab), lab.settings, _floc_network(lab, run_folder, settings)
     h, logits = np.empty((len(windows), 32), np.float32), np.empty((len(windows), 4), np.float32)
     with torch.no_grad():
         for start in range(0, len(windows), 250):
@@ -233,6 +232,26 @@ def outputs(lab: Lab, run_folder: Path, settings, windows: pd.DataFrame):
             out = net(torch.from_numpy(patches).to(s.compute.device))
             logits[part], h[part] = (t.float().cpu().numpy() for t in out)
     return h, logits
+
+
+def load_floc(lab: Lab, run: int = 0):
+    """A trained f_loc in evaluation mode."""
+    return _floc_network(lab, floc(lab, run), lab.settings.floc)
+
+
+def _floc_network(lab: Lab, run_folder: Path, settings):
+    from lesionlib.models.floc import FLoc
+
+    net = FLoc(settings.backbone, h_activation=settings.h_activation)
+    return _loaded(lab, run_folder, net)
+
+
+def _loaded(lab: Lab, run_folder: Path, net):
+    """A network with the weights of a finished run, on the set device, in evaluation mode."""
+    from lesionlib.models.weights import load_checkpoint
+
+    load_checkpoint(run_folder / "best.safetensors", net)
+    return net.to(lab.settings.compute.device).eval()
 
 
 def best_floc(lab: Lab) -> tuple[int, Path]:
@@ -259,22 +278,25 @@ def gmic(lab: Lab) -> Path:
         task = GMICTask(images, s.gmic, seed=seed, workers=s.compute.workers)
         fit(task, place, s.gmic, seed=seed, compute=s.compute, progress=_named(lab, "gmic"))
 
-    modules = ("models/gmic", "training", "tasks", "models/weights")
+    modules = ("models/gmic", "training", "tasks", "models/weights", "models/state_files")
     return stage(lab, "gmic", inputs, modules, compute, resumes=True)
 
 
 def load_gmic(lab: Lab):
     """The trained GMIC in evaluation mode."""
     from lesionlib.models.gmic import gmic_from_settings
-    from lesionlib.models.weights import load_checkpoint
 
-    net = gmic_from_settings(lab.settings.gmic)
-    load_checkpoint(gmic(lab) / "best.safetensors", net)
-    return net.to(lab.settings.compute.device).eval()
+    return _loaded(lab, gmic(lab), gmic_from_settings(lab.settings.gmic))
 
 
 def saliency(lab: Lab) -> np.ndarray:
-    """Saliency maps of every image of the store, float32 (n, 2, h, w); S_m first, then S_b."""
+    """Saliency maps of every image of the store, float32 (n, 2, h, w); S_m first, then S_b.
+
+    They are GMIC's, or those of the file that `fagg.saliency_file` names, made by any other network
+    (see `lesionlib.saliency_file`).
+    """
+    if lab.settings.fagg.saliency_file:
+        return _given_saliency(lab)
     folder, images, s = gmic(lab), store(lab), lab.settings
 
     def compute(place: Path) -> None:
@@ -296,14 +318,37 @@ def saliency(lab: Lab) -> np.ndarray:
     return np.load(place / "maps.npy", mmap_mode="r")
 
 
+def _given_saliency(lab: Lab) -> np.ndarray:
+    from lesionlib.experiment import project_root
+    from lesionlib.saliency_file import read_saliency
+
+    images, s = store(lab), lab.settings
+    file = project_root() / s.fagg.saliency_file
+    state = [file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else None
+    inputs = {"file": [str(file), state], "store": key_of(lab.runs / "store")}
+
+    def compute(place: Path) -> str:
+        maps = read_saliency(file, images.images["image_id"], s.canvas.map_shape)
+        np.save(place / "maps.npy", maps)
+        return hashlib.sha256(maps).hexdigest()[:16]
+
+    place = stage(lab, "saliency", inputs, ("saliency_file",), compute)
+    return np.load(place / "maps.npy", mmap_mode="r")
+
+
 # ------------------------------------------------------------------ features and f_agg
-def features(lab: Lab) -> dict[str, dict]:
+def features(lab: Lab, cells: str | None = None) -> dict[str, dict]:
     """What f_agg reads: for each split the stored windows with h, logits and location maps.
 
     Keys of a split: ``windows`` (data frame), ``h`` (n, 32), ``logits`` (n, 4), ``location``
     (n, h, w).  Training windows are a pool drawn once; validation and test are the evaluation
-    windows.
+    windows.  cells : where the cells of the location maps lie, `fagg.cells` if None.
     """
+    stored, location = _stored_windows(lab), _location(lab, cells or lab.settings.fagg.cells)
+    return {name: _read_features(stored / name, location / f"{name}.npy") for name in STORED}
+
+
+def _stored_windows(lab: Lab) -> Path:
     run, folder = best_floc(lab)
     windows, s = evaluation_windows(lab), lab.settings
     inputs = {"floc": key_of(folder), "fagg": s.fagg.model_dump(include=_POOL), "seed": s.seed}
@@ -314,19 +359,37 @@ def features(lab: Lab) -> dict[str, dict]:
         split = store(lab).lesions["split"].to_numpy()[windows["lesion"]]
         for name in SCORED:
             rows = np.flatnonzero(split == name)
-            _write_features(lab, place / name, windows.iloc[rows].reset_index(drop=True),
+            _write_features(place / name, windows.iloc[rows].reset_index(drop=True),
                             known["h"][rows], known["logits"][rows])  # fmt: skip
         pool = training_pool(lab)
         h, logits = outputs(lab, folder, s.floc, pool)
-        _write_features(lab, place / "training", pool, h, logits)
+        _write_features(place / "training", pool, h, logits)
 
     modules = ("windows", "sampling", "patches", "models/floc", "models/backbones")
-    place = stage(lab, "features", inputs, modules, compute)
-    return {name: _read_features(place / name) for name in ("training", *SCORED)}
+    return stage(lab, "features", inputs, modules, compute)
+
+
+def _location(lab: Lab, cells: str) -> Path:
+    """The folder of the stored windows' location maps, a file a split."""
+    from lesionlib.windows import CELL_SHIFTS, location_maps
+
+    stored, canvas = _stored_windows(lab), lab.settings.canvas
+    inputs = {"features": key_of(stored), "cells": cells, "canvas": canvas.map_shape}
+
+    def compute(place: Path) -> None:
+        for name in STORED:
+            windows = pd.read_parquet(stored / name / "windows.parquet")
+            shift = CELL_SHIFTS[cells]
+            found = location_maps(windows, canvas.map_shape, canvas.cell, shift=shift)
+            np.save(place / f"{name}.npy", found)
+
+    return stage(lab, f"location/{cells}", inputs, ("windows",), compute)
 
 
 _POOL_ONLY = {"pool_windows", "pool_epochs"}
 _POOL = {"epoch"} | _POOL_ONLY
+# told by the keys of the stages before, or by the name of the run
+_NOT_OF_A_RUN = {"runs", "cells", "both_cells", "saliency_file"} | _POOL_ONLY
 
 
 def training_pool(lab: Lab) -> pd.DataFrame:
@@ -346,35 +409,50 @@ def training_pool(lab: Lab) -> pd.DataFrame:
     return pd.concat([near, far], ignore_index=True)
 
 
-def _write_features(lab: Lab, place: Path, windows: pd.DataFrame, h, logits) -> None:
-    from lesionlib.windows import location_maps
-
+def _write_features(place: Path, windows: pd.DataFrame, h, logits) -> None:
     place.mkdir(exist_ok=True)
-    canvas = lab.settings.canvas
     windows.to_parquet(place / "windows.parquet")
     np.save(place / "h.npy", h)
     np.save(place / "logits.npy", logits)
-    np.save(place / "location.npy", location_maps(windows, canvas.map_shape, canvas.cell))
 
 
-def _read_features(place: Path) -> dict:
-    arrays = {n: np.load(place / f"{n}.npy", mmap_mode="r") for n in ("h", "logits", "location")}
+def _read_features(place: Path, location: Path) -> dict:
+    files = {"h": place / "h.npy", "logits": place / "logits.npy", "location": location}
+    arrays = {name: np.load(file, mmap_mode="r") for name, file in files.items()}
     return {"windows": pd.read_parquet(place / "windows.parquet"), **arrays}
 
 
-def fagg(lab: Lab, combination: str, run: int = 0) -> Path:
-    """The folder of one trained f_agg: weights, history and lesion scores."""
+def fagg(lab: Lab, combination: str, run: int = 0, cells: str | None = None) -> Path:
+    """The folder of one trained f_agg: weights, history and lesion scores.
+
+    cells : where the cells of I and E lie, `fagg.cells` if None; nothing else differs, the seed
+    neither.
+    """
     s = lab.settings
     settings = s.fagg.model_copy(update={"learning_rate": learning_rate(lab, "fagg")})
-    name = f"fagg/{combination}/run{run}"
-    return _trained_fagg(lab, name, settings, combination, run)
+    other = cells not in (None, s.fagg.cells)
+    name = f"fagg_{cells}" if other else "fagg"
+    return _trained_fagg(lab, f"{name}/{combination}/run{run}", settings, combination, run, cells)
 
 
-def _trained_fagg(lab: Lab, name: str, settings, combination: str, run: int) -> Path:
-    read, maps, s = features(lab), saliency(lab), lab.settings
+def load_fagg(lab: Lab, combination: str, run: int = 0):
+    """A trained f_agg in evaluation mode."""
+    from lesionlib.maps import channels
+    from lesionlib.models.fagg import FAgg
+
+    net = FAgg(channels(combination), lab.settings.fagg.filters)
+    return _loaded(lab, fagg(lab, combination, run), net)
+
+
+def _trained_fagg(
+    lab: Lab, name: str, settings, combination: str, run: int, cells: str | None = None
+) -> Path:
+    read, maps, s = features(lab, cells), saliency(lab), lab.settings
     seed = derive_seed(s.seed, "fagg", combination, run)
-    inputs = {"fagg": settings.model_dump(exclude={"runs"} | _POOL_ONLY), "combination": combination, "seed": seed}
-    inputs |= {"features": key_of(lab.runs / "features"), "saliency": key_of(lab.runs / "saliency")}
+    inputs = {"fagg": settings.model_dump(exclude=_NOT_OF_A_RUN), "combination": combination}
+    inputs |= {"seed": seed, "saliency": key_of(lab.runs / "saliency")}
+    inputs |= {"features": key_of(lab.runs / "features")}
+    inputs |= {"location": key_of(lab.runs / "location" / (cells or s.fagg.cells))}
 
     def compute(place: Path) -> None:
         from lesionlib.scoring import lesion_predictions, window_scores
@@ -409,7 +487,8 @@ def architectures(lab: Lab, arm: str | None = None) -> pd.DataFrame:
     s, rows = lab.settings, []
     for which in s.architectures.arms:
         for run in range(s.architectures.runs if arm in (None, which.name) else 0):
-            changed = which.model_dump() | {"epochs": s.architectures.epochs}
+            changed = {"epochs": s.architectures.epochs, "weights_head": "drop"}
+            changed |= which.model_dump()
             settings = s.floc.model_copy(update=changed)
             name = f"architectures/{which.name}/run{run}"
             seed = derive_seed(s.seed, "architectures", which.name, run)
@@ -423,27 +502,29 @@ def architectures(lab: Lab, arm: str | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def search(lab: Lab, network: str = "floc") -> pd.DataFrame:
-    """Random search over the learning rate of `floc` or `fagg`; see `lesionlib.search`."""
+def search(lab: Lab, network: str = "floc", trial: int | None = None) -> pd.DataFrame:
+    """Random search over the learning rate of `floc` or `fagg`; see `lesionlib.search`.
+
+    trial : the only one to run, for work done side by side.
+    """
     from lesionlib.search import run_search
     from lesionlib.training import read_result
 
     s = lab.settings
     low, high = getattr(s.search, network)
 
-    def train(trial: int, rate: float):
+    def train(k: int, rate: float):
         changed = {"learning_rate": rate, "epochs": s.search.epochs}
         settings = getattr(s, network).model_copy(update=changed)
-        name = f"search/{network}/trial{trial}"
+        name = f"search/{network}/trial{k}"
         if network == "floc":
             seed = derive_seed(s.seed, name)
-            return read_result(_trained_floc(lab, name, settings, seed, trial, scored=False))
-        return read_result(_trained_fagg(lab, name, settings, "E+S", trial))
+            return read_result(_trained_floc(lab, name, settings, seed, k, scored=False))
+        return read_result(_trained_fagg(lab, name, settings, "E+S", k))
 
     seed = derive_seed(s.seed, "search", network)
-    return run_search(
-        train, s.search.trials, low=low, high=high, seed=seed, progress=lab.progress
-    )
+    trials = range(s.search.trials) if trial is None else [trial]
+    return run_search(train, trials, low=low, high=high, seed=seed, progress=lab.progress)
 
 
 def learning_rate(lab: Lab, network: str) -> float:
@@ -464,12 +545,33 @@ def predictions(lab: Lab) -> pd.DataFrame:
     s = lab.settings
     folders = [floc(lab, run) for run in range(s.floc.runs)]
     folders += [fagg(lab, c, run) for c in COMBINATIONS for run in range(s.fagg.runs)]
-    parts = [pd.read_csv(folder / "predictions.csv") for folder in folders]
-    table = pd.concat(parts, ignore_index=True)
+    return _gathered(lab, folders, "predictions.csv")
+
+
+def predictions_other_cells(lab: Lab) -> pd.DataFrame:
+    """As :func:`predictions`, of the combinations of the window, with I and E on the other cells.
+
+    h, S, windows and seeds are those of :func:`predictions`.  ``figures/../predictions_<cells>.csv``;
+    no row where `fagg.both_cells` is off.
+    """
+    from lesionlib.maps import OF_THE_WINDOW
+    from lesionlib.windows import CELL_SHIFTS
+
+    s = lab.settings
+    if not s.fagg.both_cells:
+        return predictions(lab).iloc[:0]
+    (other,) = CELL_SHIFTS.keys() - {s.fagg.cells}
+    folders = [fagg(lab, c, run, other) for c in OF_THE_WINDOW for run in range(s.fagg.runs)]
+    return _gathered(lab, folders, f"predictions_{other}.csv")
+
+
+def _gathered(lab: Lab, folders: list[Path], name: str) -> pd.DataFrame:
+    """The predictions of these runs, kept in one file, which is left alone where it says the same."""
+    table = pd.concat([pd.read_csv(folder / "predictions.csv") for folder in folders])
     content = table.to_csv(index=False, float_format="%.6f").encode()
-    target = lab.figures / "predictions.csv"
-    if s.evaluation.compress:
-        target = lab.figures / "predictions.csv.gz"
+    target = lab.figures / name
+    if lab.settings.evaluation.compress:
+        target = target.with_name(f"{name}.gz")
         content = gzip.compress(content, mtime=0)  # no time in it: the same scores, the same file
     if not target.is_file() or target.read_bytes() != content:
         provenance.write_bytes(target, content)

@@ -7,7 +7,7 @@ by side; the test split is never looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 
@@ -35,7 +35,7 @@ def draw_trial(seed: int, k: int, low: float, high: float) -> float:
 
 def run_search(
     train: Callable[[int, float], TrainingResult],
-    trials: int,
+    trials: Iterable[int],
     *,
     low: float,
     high: float,
@@ -45,12 +45,13 @@ def run_search(
     """Train one network a trial, at that trial's learning rate; a row a trial.
 
     train : called as ``train(k, learning_rate)``; keeps and reuses what it trained by itself.
+    trials : the numbers k of the trials, all of a search or a few of it.
 
     Columns: trial, learning_rate, validation_auc (of the best epoch) and best_epoch; a trial whose
     loss is no number has an empty AUC and best_epoch 0.
     """
     rows = []
-    for k in range(trials):
+    for k in trials:
         rate = draw_trial(seed, k, low, high)
         try:
             run = train(k, rate)

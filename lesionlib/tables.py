@@ -155,9 +155,15 @@ def _pair(predictions, a: str, b: str, split: str) -> tuple[Scores, Scores]:
 
 
 def models_of(predictions: pd.DataFrame) -> list[str]:
-    """The models of a predictions frame, in the paper's order, others after them."""
+    """The models of a predictions frame, in the paper's order, others after them.
+
+    Others stand in alphabetical order, but variants of a model ("E+S, cells moved") as it does.
+    """
     found = list(predictions["model"].unique())
-    return [m for m in MODELS if m in found] + sorted(m for m in found if m not in MODELS)
+    place = {model: k for k, model in enumerate(MODELS)}
+    others = sorted(m for m in found if m not in MODELS)
+    others.sort(key=lambda m: place.get(m.partition(",")[0], len(MODELS)))
+    return [m for m in MODELS if m in found] + others
 
 
 # ------------------------------------------------------------------ tables 2 and 3
@@ -406,13 +412,14 @@ def roc_curves(
 def figure_6(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean and spread over runs of each arm of figure 6, and the paper's value where it is named.
 
-    runs : columns backbone, initialisation, run, auc; one row a run.  Returns backbone,
-    initialisation, auc, sd, low, high (mean +- 1.96 SD), runs and the paper's column.
+    runs : columns backbone, initialisation, run, test_auc; one row a run, as
+    ``pipeline.architectures`` gives them.  Returns backbone, initialisation, auc, sd, low, high
+    (mean +- 1.96 SD), runs and the paper's column.
     """
     printed = paper.figure_6().set_index(["backbone", "initialisation"])
     rows = []
     for arm, part in runs.groupby(["backbone", "initialisation"], sort=False):
-        r = resampling.runs_interval(part["auc"])
+        r = resampling.runs_interval(part["test_auc"])
         row = dict(zip(("backbone", "initialisation"), arm, strict=True))
         row |= dict(auc=r.mean, sd=r.sd, low=r.low, high=r.high, runs=r.n)
         row[paper.LABEL] = "not printed"

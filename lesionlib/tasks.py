@@ -52,6 +52,20 @@ def class_weights(counts: Sequence[int]) -> np.ndarray:
     return weights.astype(np.float32)
 
 
+def weighted_loss(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, divisor: str = "weights"
+) -> torch.Tensor:
+    """Weighted cross-entropy of a batch, (n, 4) logits and (n,) labels, as one number.
+
+    divisor : the sum over windows of weight x cross-entropy is divided by the sum of the "weights",
+    so that every batch counts alike, or by the number of "windows", so that every window of a class
+    counts alike whatever its batch holds.  The paper does not say which.
+    """
+    if divisor == "weights":
+        return F.cross_entropy(logits.float(), labels, weights)
+    return F.cross_entropy(logits.float(), labels, weights, reduction="sum") / len(labels)
+
+
 # ------------------------------------------------------------------ f_loc
 class FLocTask:
     """f_loc on patches of an epoch of windows; judged by the AUC over validation lesions.
@@ -107,7 +121,8 @@ class FLocTask:
     def loss(self, batch) -> torch.Tensor:
         """Weighted cross-entropy over the four classes."""
         patches, labels, weights = batch
-        return F.cross_entropy(self.model(patches)[0].float(), labels, weights)
+        logits = self.model(patches)[0]
+        return weighted_loss(logits, labels, weights, self.settings.loss_divisor)
 
     def validate(self) -> dict[str, float]:
         """AUC over the validation lesions ("score") and the plain cross-entropy of their windows."""
@@ -295,7 +310,8 @@ class FAggTask:
     def loss(self, batch) -> torch.Tensor:
         """Weighted cross-entropy over the four classes."""
         parts, labels, weights = batch
-        return F.cross_entropy(self.model(self._stack(parts)).float(), labels, weights)
+        logits = self.model(self._stack(parts))
+        return weighted_loss(logits, labels, weights, self.settings.loss_divisor)
 
     def validate(self) -> dict[str, float]:
         """AUC over the validation lesions ("score") and the plain cross-entropy of their windows."""
@@ -441,7 +457,8 @@ def _seeded(seed: int) -> Iterator[None]:
 
 def _first_weights(model, settings) -> dict:
     """Initialise the network; what it started from, without the folder it was read from."""
-    record = initialise(model, settings.initialisation, settings.weights_file)
+    head = getattr(settings, "weights_head", "drop")  # GMIC has none to choose
+    record = initialise(model, settings.initialisation, settings.weights_file, head=head)
     return {**record, "source": Path(record["source"]).name}
 
 

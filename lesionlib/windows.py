@@ -37,6 +37,9 @@ COLUMNS = {
 }
 # Below this the window counts as unturned; it moves no edge of a 10,000 px window by 1e-6 px.
 STRAIGHT = 1e-9
+# px (row, col) by which the cells of a map lie off their squares.  GMIC's cell (i, j) looks at
+# (64 i + 2.5, 64 j + 2.5), as its kernels, strides and paddings fix it, and not at 64 i + 32.
+CELL_SHIFTS = {"nominal": (0.0, 0.0), "true_centre": (-29.5, -29.5)}
 CHUNK = 4096  # windows at a time: bounds the memory of location_maps, changes no number
 
 Windows = pd.DataFrame | pd.Series | Mapping
@@ -180,7 +183,8 @@ def location_maps(
     shape : (h, w) of the map, in cells; cell (0, 0) starts at the canvas' upper left corner.
     cell : side of a cell, px of the canvas.
     shift : (row, col) in px by which the cells lie off their nominal place, for a network whose
-        cells do not look at the middle of their square; the windows stay, the grid moves.
+        cells do not look at the middle of their square (`CELL_SHIFTS`); the windows stay, the grid
+        moves, and what lies beyond its last row and column is in no cell.
     """
     size, shift = np.full(2, float(cell)), np.asarray(shift, dtype=float)
     count = len(windows["row"])

@@ -54,7 +54,7 @@ def test_every_key_is_one_that_the_tables_write(results):
     known |= {f"table_1.{s}.{c}" for s in splits for c in paper.table_1().columns.drop("where")}
     arms = pd.DataFrame(
         [(b, i, 0, 0.7) for b in Experiment().architectures.arms for i in ("he", "imagenet")],
-        columns=["backbone", "initialisation", "run", "auc"],
+        columns=["backbone", "initialisation", "run", "test_auc"],
     )
     arms["backbone"] = [b.backbone for b in arms["backbone"]]
     known |= set(tables.figure_6_results(tables.figure_6(arms.drop_duplicates())))

@@ -168,6 +168,94 @@ def test_the_splits_that_a_set_brings_are_kept():
     assert not (drawn.loc[~official, "split"] == "test").any()
 
 
+def official(manifest, training, test):
+    """The manifest with an official split: patient numbers to training and to test."""
+    number = manifest.images["patient_id"].str[1:].astype(int)
+    split = np.where(number.isin(training), "training", np.where(number.isin(test), "test", ""))
+    return replace(manifest, images=manifest.images.assign(split=split))
+
+
+def test_validation_is_taken_from_the_official_training_part():
+    """The trap: a set with training and test alone would have no validation part at all."""
+    brought = official(make(60), range(30), range(30, 60))
+    drawn = brought.with_splits(0.2, 0.25, seed=1)
+    moved = drawn.images["split"] != brought.images["split"]
+    assert set(brought.images.loc[moved, "split"]) == {"training"}
+    assert set(drawn.images.loc[moved, "split"]) == {"validation"}
+    assert drawn.counts()["patients"].tolist() == [24, 6, 30, 60]  # 2 of 10 in each stratum
+    assert drawn.counts()["lesions_malignant"].tolist() == [16, 4, 20, 40]
+    again = brought.with_splits(0.2, 0.25, seed=1).images["split"]
+    assert again.equals(drawn.images["split"])
+
+
+def test_patients_without_a_split_join_an_official_training_part_but_not_the_test():
+    drawn = official(make(60), range(18), range(18, 36)).with_splits(0.25, 0.25, seed=1)
+    assert (drawn.images["split"] == "test").sum() == 2 * 18
+    assert drawn.counts()["patients"].tolist() == [30, 12, 18, 60]  # 2 of 6 and 2 of 8 a stratum
+
+
+def test_an_official_validation_part_is_kept():
+    images = official(make(60), range(30), range(30, 60)).images
+    images.loc[images["patient_id"].isin(["p0", "p1", "p2"]), "split"] = "validation"
+    drawn = replace(make(60), images=images).with_splits(seed=1)
+    assert drawn.images["split"].equals(images["split"])
+
+
+def test_folds_test_every_patient_once_and_are_even_in_every_stratum():
+    manifest = make(62)  # 21 malignant, 21 benign, 20 negative patients
+    tested = []
+    for fold in range(5):
+        drawn = manifest.with_folds(5, fold, validation_share=0.25, seed=1)
+        assert (drawn.images.groupby("patient_id")["split"].nunique() == 1).all()
+        counts = drawn.counts()
+        assert counts.loc["test", "patients"] in (12, 13)
+        assert counts.loc["test", "lesions_malignant"] in (2 * 4, 2 * 5)
+        assert counts.loc["test", "images_negative"] == 2 * 4
+        assert counts.loc["validation", "images_negative"] == 2 * 4  # a quarter of 16 patients
+        tested += sorted(drawn.images.loc[drawn.images["split"] == "test", "patient_id"].unique())
+    assert sorted(tested) == sorted(manifest.images["patient_id"].unique())
+
+
+def test_folds_put_the_splits_of_the_set_aside_and_depend_on_the_seed_alone():
+    brought = official(make(60), range(30), range(30, 60))
+    folded = brought.with_folds(5, 2, seed=1).images["split"]
+    assert folded.equals(make(60).with_folds(5, 2, seed=1).images["split"])
+    assert not folded.equals(make(60).with_folds(5, 2, seed=2).images["split"])
+
+
+@pytest.mark.parametrize(("folds", "fold"), [(1, 0), (5, 5), (5, -1)])
+def test_folds_that_do_not_exist_are_refused(folds, fold):
+    with pytest.raises(InputError, match=f"fold {fold} of {folds}"):
+        make().with_folds(folds, fold)
+
+
+def test_warnings_are_collected_and_leave_the_manifest_valid():
+    assert make(images=lambda f: f.assign(spacing_mm=0.1)).warnings().empty
+    shapes = [
+        {"geom": "circle", "cx": 30.0, "cy": 4.5, "r": 5.0},  # over the upper edge by half a px
+        {"geom": "box", "x0": 70.0, "y0": 10.0, "x1": 80.0, "y1": 20.0},  # just up to the edge
+        {"geom": "box", "x0": 70.0, "y0": 10.0, "x1": 81.0, "y1": 20.0},
+        {"geom": "polygon", "polygon": "-1 10;10 10;10 20"},
+    ]
+
+    def reshaped(frame):
+        return frame.drop(columns=["geom", "cx", "cy", "r"]).iloc[:4].assign(**pd.DataFrame(shapes))
+
+    images = setting("spacing_mm", None, row=3)
+    manifest = make(images=lambda f: images(f.assign(spacing_mm=0.1)), lesions=reshaped)
+    found = manifest.validate().warnings().to_numpy().tolist()
+    cut = "the outline is cut at the edge of its image"
+    assert found == [
+        ["image", "p1_MLO", "spacing_mm is empty"],
+        ["lesion", "l0_CC", cut],
+        ["lesion", "l1_CC", cut],
+        ["lesion", "l1_MLO", cut],
+    ]
+    outlines = pd.DataFrame({"lesion_id": ["l0_CC", "l0_MLO"], "on_breast": [0.8, 0.79]})
+    last = manifest.warnings(outlines).to_numpy().tolist()[-1]
+    assert last == ["lesion", "l0_MLO", "over 20% of the outline lies off the breast"]
+
+
 def test_shares_that_leave_no_training_are_refused():
     with pytest.raises(InputError, match="leave no training"):
         make().with_splits(0.5, 0.5)
@@ -182,6 +270,8 @@ def test_write_and_read_give_the_same_manifest(tiny_table, tmp_path):
     pd.testing.assert_frame_equal(back.exclusions, manifest.exclusions)
     assert (back.name, back.root) == (manifest.name, manifest.root)
     back.validate()
+    replace(manifest, counted={"images": 24}).write(tmp_path / "m")
+    assert Manifest.read(tmp_path / "m").counted == {"images": 24}
 
 
 def test_texts_that_look_like_numbers_or_nothing_survive_the_disk(tmp_path):

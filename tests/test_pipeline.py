@@ -104,6 +104,56 @@ def test_a_searched_learning_rate_is_the_best_trials(lab):
     assert pipeline.learning_rate(other, "fagg") == best
 
 
+def test_a_trial_alone_is_a_trial_of_the_search(lab):
+    whole = pipeline.search(lab, "fagg")
+    alone = pipeline.search(lab, "fagg", trial=1)
+    pd.testing.assert_frame_equal(alone, whole.iloc[[1]].reset_index(drop=True))
+
+
+def test_the_other_cells_leave_the_papers_scores_alone(lab):
+    before = (lab.figures / "predictions.csv").read_bytes()
+    moved = pipeline.predictions_other_cells(lab)
+    table = pipeline.predictions(lab)
+    assert (lab.figures / "predictions.csv").read_bytes() == before
+    assert set(moved["model"]) == set(COMBINATIONS) - {"S"} and list(moved) == list(table)
+    pair = [t.query("model == 'E'").set_index("lesion_id")["y_score"] for t in (moved, table)]
+    assert set(pair[0].index) == set(pair[1].index) and not np.allclose(pair[0], pair[1])
+    nominal, true = (pipeline.features(lab, c)["test"] for c in ("nominal", "true_centre"))
+    np.testing.assert_array_equal(nominal["h"], true["h"])
+    assert not np.array_equal(nominal["location"], true["location"])
+
+
+def test_without_the_setting_there_are_no_other_cells(lab):
+    other = bench(lab.runs.parent, fagg=SMALL["fagg"] | {"both_cells": False})
+    moved = pipeline.predictions_other_cells(other)
+    assert len(moved) == 0 and list(moved) == list(pipeline.predictions(other))
+
+
+def test_saliency_of_another_network_comes_from_a_file(lab, tmp_path):
+    images = pipeline.store(lab).images
+    own = np.random.default_rng(1).random((len(images), 2, 9, 6), dtype=np.float32)
+    file = tmp_path / "maps.npz"
+    np.savez(file, maps=own[::-1], image_id=images["image_id"].to_numpy(str)[::-1])
+    other = bench(tmp_path, fagg=SMALL["fagg"] | {"saliency_file": str(file)})
+    np.testing.assert_array_equal(pipeline.saliency(other), own)
+    assert not (other.runs / "gmic").exists(), "GMIC is not needed"
+
+
+def test_trained_networks_are_loaded_ready_for_use(lab):
+    net = pipeline.load_fagg(lab, "E+S")
+    assert not net.training and net.channels == 34
+    stored = pipeline.features(lab)["test"]
+    windows = stored["windows"].head(5)
+    h, logits = pipeline.outputs(lab, pipeline.floc(lab), lab.settings.floc, windows)
+    np.testing.assert_allclose(h, stored["h"][:5], atol=1e-5)
+    assert not pipeline.load_floc(lab).training and logits.shape == (5, 4)
+
+
+def test_evaluation_windows_remember_what_was_impure(lab):
+    """Trap: a table that is read back loses its notes where the file format drops them."""
+    assert pipeline.evaluation_windows(lab).attrs["impure"] == []
+
+
 def test_a_real_set_without_a_folder_is_told_how_to_give_one(tmp_path, monkeypatch):
     monkeypatch.delenv("LESIONLIB_DATA", raising=False)
     lab = lab_module.Lab(load_experiment("mini_mias"), "stage")
@@ -113,3 +163,16 @@ def test_a_real_set_without_a_folder_is_told_how_to_give_one(tmp_path, monkeypat
     monkeypatch.setenv("LESIONLIB_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="does not exist.*DATA=<folder>"):
         pipeline.manifest(lab)
+
+
+def test_data_can_be_folded_and_its_files_checksummed(tiny_table, tmp_path, monkeypatch):
+    monkeypatch.setenv("LESIONLIB_DATA", str(tiny_table))
+    data = {"dataset": "table", "folds": 2, "validation_share": 0.3, "sha256": True}
+    tested = []
+    for fold in (0, 1):
+        lab = lab_module.Lab(Experiment(name="made", data={**data, "fold": fold}), "stage")
+        lab.runs = tmp_path / str(fold)
+        images = pipeline.manifest(lab).images
+        tested += images.loc[images["split"] == "test", "patient_id"].unique().tolist()
+        assert len((lab.runs / "manifest" / "files.sha256").read_text().splitlines()) == 24 + 20
+    assert sorted(tested) == sorted(images["patient_id"].unique())

@@ -56,7 +56,7 @@ def some_maps(n, h=6, w=4):
 def arms(runs=3):
     rows = [(b, i, r, 0.75 + 0.01 * r) for b in ("resnetv2_50", "densenet121")
             for i in ("he", "imagenet") for r in range(runs)]  # fmt: skip
-    return pd.DataFrame(rows, columns=["backbone", "initialisation", "run", "auc"])
+    return pd.DataFrame(rows, columns=["backbone", "initialisation", "run", "test_auc"])
 
 
 def exclusion_flow(reasons=3):
@@ -78,7 +78,7 @@ def draw(name, frames, **more):
     case = [plots.LesionCase(image, corners(few_windows(12)), each, each.mean(), t, zoom=z)
             for t, z in (("malignant", None), ("benign", 40))]  # fmt: skip
     epochs = pd.DataFrame({"epoch": [1, 2, 3], "loss": [1.2, 0.9, 0.8], "score": [0.6, 0.7, 0.69]})
-    trials = pd.DataFrame({"learning_rate": [1e-6, 1e-5, 1e-3], "score": [0.6, 0.7, np.nan]})
+    trials = pd.DataFrame({"learning_rate": [1e-6, 1e-5, 1e-3], "validation_auc": [0.6, 0.7, np.nan]})
     lesions = pd.DataFrame({"rows": [20, 40, 90], "cols": [30, 30, 60],
                             "pathology": ["benign", "malignant", "benign"]})  # fmt: skip
     s = frames["scores"]
@@ -106,7 +106,7 @@ def draw(name, frames, **more):
         "patches": lambda: plots.patches(patches, labels=w["label"], columns=4, **more),
         "maps": lambda: plots.maps(some_maps(5), ["I", "S_m", "S_b", "E_1", "E_2"], **more),
         "search": lambda: plots.search(trials, paper_range=(1e-6, 1e-4), **more),
-        "sizes": lambda: plots.sizes(lesions, 24, 72, **more),
+        "sizes": lambda: plots.sizes(lesions, ["pathology"], 24, 72, **more),
         "forest": lambda: plots.forest(frames["table_3"], printed=paper.table_3(), **more),
     }  # fmt: skip
     return makers[name]()
@@ -384,7 +384,7 @@ def test_bad_input_is_refused(frames):
         w = few_windows()
         plots.figure_3({0: image}, w, corners(w), np.zeros((len(w), 4, 4)))
     with pytest.raises(InputError, match="no trial has a score"):
-        plots.search(pd.DataFrame({"learning_rate": [1e-3], "score": [np.nan]}))
+        plots.search(pd.DataFrame({"learning_rate": [1e-3], "validation_auc": [np.nan]}))
 
 
 def test_drawing_leaves_no_figure_open_and_takes_given_axes(frames):

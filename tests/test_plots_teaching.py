@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_up import mammogram
+from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from lesionlib import plots
 from lesionlib.datasets.phantom import PhantomSettings, draw_cases
+from lesionlib.errors import InputError
 
 SMALL = PhantomSettings(training=30, negative=4, validation=1, test=1)
 
@@ -49,13 +52,35 @@ def test_a_breasts_contour_lies_on_its_edge(stride):
         assert abs(found - edge) <= stride / 2 + 1e-9, (found, edge)
 
 
-def test_a_contact_sheet_holds_every_image_and_its_title():
+def test_a_contact_sheet_holds_every_image_its_contour_and_its_title():
     images = [mammogram(k) for k in range(5)]
     breasts = [np.ones((24, 16), bool)] * 5
-    figure = plots.contact_sheet(images, breasts, columns=3, phantom=True)
-    assert sum(bool(ax.images) for ax in figure.axes) == 5
-    assert len(figure.axes) == 6
+    flagged = [True] + 4 * [False]
+    figure = plots.contact_sheet(images, breasts, columns=3, flagged=flagged, phantom=True)
+    assert len(figure.axes) == sum(bool(ax.images) for ax in figure.axes) == 5
+    assert all(len(ax.collections) == 1 for ax in figure.axes)  # the breast, and no lesion
+    red = [to_rgb(ax.title.get_color())[0] > 0.5 for ax in figure.axes]
+    assert red == flagged and [ax.get_title() for ax in figure.axes] == ["L CC"] * 5
     assert texts(figure).count("phantom") == 1
+
+
+def test_no_gap_is_left_above_the_legend_of_figure_1():
+    figure = plots.figure_1([mammogram(0), mammogram(1)], phantom=True)
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent().y1
+    lowest = min(ax.get_window_extent().y0 for ax in figure.axes)
+    assert 0 <= lowest - legend < 0.15 * figure.dpi  # inches
+
+
+def test_sizes_are_shown_for_columns_with_groups_and_counted_beside_the_windows():
+    lesions = pd.DataFrame({"rows": [20, 40, 90], "cols": [30, 30, 60], "view": "CC",
+                            "subtype": ["SPIC", "", "CIRC"], "kind": ["a", "b", "a"]})  # fmt: skip
+    ax = plots.sizes(lesions, ["view", "kind", "subtype"], 35, 72)
+    names = [t.get_text() for t in ax.get_yticklabels()]
+    assert names == ["kind: a", "kind: b", "subtype: SPIC", "subtype: CIRC"]
+    assert "n = 2: 1 smaller, 1 larger" in texts(ax.figure)
+    with pytest.raises(InputError, match="no group"):
+        plots.sizes(lesions, ["view"], 35, 72)
 
 
 def test_latents_are_counted_by_lesion_and_by_image():

@@ -46,7 +46,8 @@ def search(folder, trials, made=None, **changed):
         task = RateTask(own, k, made)
         return fit(task, folder / f"trial{k}", own, seed=k, compute=CPU)
 
-    return run_search(train, trials, **values)
+    which = range(trials) if isinstance(trials, int) else trials
+    return run_search(train, which, **values)
 
 
 def test_a_trial_is_the_same_whatever_ran_before():
@@ -86,6 +87,12 @@ def test_more_trials_change_no_earlier_one_and_repeat_none(tmp_path):
     more = search(tmp_path, 4)
     pd.testing.assert_frame_equal(more.iloc[:2], first)
     assert (tmp_path / "trial1" / "state.json").stat().st_mtime_ns == stamp
+
+
+def test_a_trial_alone_is_the_trial_of_the_whole(tmp_path):
+    alone = search(tmp_path / "alone", [2])
+    whole = search(tmp_path / "whole", 4)
+    pd.testing.assert_frame_equal(alone, whole.iloc[[2]].reset_index(drop=True))
 
 
 def test_a_trial_that_diverges_has_no_score_and_the_search_goes_on(tmp_path):

@@ -15,7 +15,14 @@ from lesionlib.errors import InputError
 from lesionlib.experiment import GMIC, FAgg, FLoc, Windows
 from lesionlib.models.weights import save_checkpoint
 from lesionlib.scoring import lesion_scores, window_scores
-from lesionlib.tasks import FAggTask, FLocTask, GMICTask, class_weights, image_labels
+from lesionlib.tasks import (
+    FAggTask,
+    FLocTask,
+    GMICTask,
+    class_weights,
+    image_labels,
+    weighted_loss,
+)
 from lesionlib.training import fit
 
 CPU = SimpleNamespace(device="cpu", precision="32-true", threads=1, channels_last=False)
@@ -51,6 +58,30 @@ def test_weighted_cross_entropy_by_hand():
     assert float(task.loss(batch)) == pytest.approx((3 * np.log(4) + np.log(2)) / 4)
 
 
+def test_the_weighted_sum_is_divided_by_weights_or_windows():
+    """The same two windows: 3 log 4 + log 2, over the weights' sum 4 or over two windows."""
+    logits = torch.log(torch.tensor([[1.0, 1, 1, 1], [1, 1, 3, 1]]))
+    given = logits, torch.tensor([0, 2]), torch.tensor([3.0, 0, 1, 0])
+    total = 3 * np.log(4) + np.log(2)
+    assert float(weighted_loss(*given)) == pytest.approx(total / 4)
+    assert float(weighted_loss(*given, "windows")) == pytest.approx(total / 2)
+
+
+@pytest.mark.parametrize("make, settings", [(FLocTask, FLOC), (FAggTask, FAGG)])
+def test_the_divisor_is_the_settings(tiny_store, make, settings):
+    changed = settings.model_copy(update={"loss_divisor": "windows"})
+    if make is FLocTask:
+        task = FLocTask(tiny_store, changed, RULES, seed=4)
+    else:
+        task = features_task("I", settings=changed)
+    batch = next(iter(task.batches(1)))
+    per_window = float(task.loss(batch).detach())
+    task.settings = settings
+    *_, labels, weights = batch
+    share = float(weights[labels].mean())
+    assert per_window == pytest.approx(share * float(task.loss(batch).detach()), rel=1e-4)
+
+
 # ------------------------------------------------------------------ stopping and going on
 def floc_task(store, seed=4):
     return FLocTask(store, FLOC, RULES, seed=seed)
@@ -82,6 +113,18 @@ def test_interrupted_and_resumed_equals_uninterrupted(tiny_store, tmp_path, name
     history = first.history
     assert len(history) == 3 and history["loss"].between(0, 100).all()
     assert first.best_score == history["score"].max()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bfloat16_trains_the_three_networks(tiny_store, tmp_path, name):
+    make, settings = CASES[name]
+    compute = SimpleNamespace(**{**vars(CPU), "precision": "bf16-mixed"})
+    short = settings.model_copy(update={"epochs": 1})
+    plain, half = (
+        fit(make(tiny_store), tmp_path / how, short, seed=4, compute=c).history["loss"].item()
+        for how, c in (("plain", CPU), ("half", compute))
+    )
+    assert half != plain and half == pytest.approx(plain, rel=0.05)
 
 
 def stops_in_epoch(batches, last):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lesionlib.errors import InputError
 from lesionlib.windows import (
+    CELL_SHIFTS,
     CLASSES,
     COLUMNS,
     check_windows,
@@ -257,6 +258,41 @@ def test_a_shifted_grid_is_a_window_moved_the_other_way():
     np.testing.assert_allclose(
         location_maps(windows, (9, 6), shift=(-30, 7)), location_maps(moved, (9, 6)), atol=1e-7
     )
+
+
+def test_the_true_centres_are_those_of_gmics_layers():
+    """Where cell (0, 0) looks, layer by layer: pixel 0's centre, moved by kernels and paddings."""
+    from lesionlib.models import GMIC
+
+    network = GMIC(width=1).global_network
+    blocks = [block for stage in network.stages for block in stage]
+    layers = [network.stem, network.pool, *(c for b in blocks for c in (b.conv1, b.conv2))]
+    looks, step = 0.5, 1
+    for layer in layers:
+        kernel, stride, padding = (_single(getattr(layer, n)) for n in KERNEL)
+        looks += ((kernel - 1) / 2 - padding) * step
+        step *= stride
+    assert (looks, step) == (2.5, 64)
+    assert CELL_SHIFTS["true_centre"] == (looks - step / 2, looks - step / 2)
+    assert CELL_SHIFTS["nominal"] == (0, 0)
+
+
+KERNEL = ("kernel_size", "stride", "padding")
+
+
+def _single(value) -> int:
+    return value if isinstance(value, int) else value[0]
+
+
+def test_maps_on_the_true_centres_by_hand():
+    """A window on the square of cell (1, 1): the moved cell covers 34.5 of its 64 px each way."""
+    square = window_table(image=0, row=96, col=96, side=64)
+    shift = CELL_SHIFTS["true_centre"]
+    moved = location_maps(square, (3, 3), shift=shift)[0] * 64**2
+    near, far = 34.5, 29.5
+    expected = np.zeros((3, 3))
+    expected[1:, 1:] = [[near * near, near * far], [far * near, far * far]]
+    np.testing.assert_allclose(moved, expected, atol=1e-3)
 
 
 def test_no_windows_no_maps():

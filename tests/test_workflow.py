@@ -62,6 +62,25 @@ def test_a_user_error_is_one_line_with_its_remedy(project, capsys, words):
     assert re.match(f"error: .*{USER_ERRORS[words]}", said), said
 
 
+def test_a_process_that_is_stopped_twice_says_one_line(project):
+    """Trap: the second signal, which ends a workflow's jobs, reached them while they left."""
+    lines = [
+        "import atexit, os, signal, sys",
+        "from lesionlib import __main__ as command_line",
+        # a process that was started in the background ignores the first signal
+        "signal.signal(signal.SIGINT, signal.default_int_handler)",
+        "strike = lambda number: os.kill(os.getpid(), number)",
+        "atexit.register(strike, signal.SIGTERM)",
+        "command_line.carry_out = lambda words: strike(signal.SIGINT)",
+        "sys.exit(command_line.guarded_main())",
+    ]
+    script = project / "stopped.py"
+    script.write_text("\n".join(lines))
+    done = call(project, "stopped")
+    assert done.returncode == 130
+    assert done.stderr == "stopped. The same command goes on from here\n"
+
+
 def test_make_ends_with_the_line_and_a_failing_exit_code():
     if not (ROOT / ".venv" / ".ready").is_file():
         pytest.skip("the environment was not made by `make setup`")
@@ -204,7 +223,8 @@ def test_jobs_wait_for_what_they_read_and_for_nothing_else(stubs):
         ("lesion_scores", "operating_points"), ("lesion_scores", "information"),
         ("operating_points", "results"), ("information", "results"), ("floc", "architectures"),
         ("architecture", "architectures"), ("search", "architectures"), ("maps", "search"),
-        ("architectures", "results"),
+        ("architectures", "results"), ("maps", "fagg_other_cells"),
+        ("fagg_other_cells", "information"),
     ]:  # fmt: skip
         assert (before, after) in graph, f"{after} does not wait for {before}"
     for before, after in [("floc", "gmic"), ("gmic", "floc"), ("search", "fagg_combination")]:

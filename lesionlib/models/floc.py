@@ -47,6 +47,22 @@ class FLoc(nn.Module):
             h = h.relu()
         return self.classifier(h), h
 
+    @torch.no_grad()
+    def become_linear(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        """Let both last layers give `weight @ features + bias`, weight (4, channels), bias (4,).
+
+        With a ReLU on h a logit z takes two of the 32 numbers, max(z, 0) and max(-z, 0), else one;
+        the others keep their weights and reach the logits only once training lets them.
+        """
+        signs = (1, -1) if self.h_activation == "relu" else (1,)
+        used = len(signs) * CLASS_COUNT
+        self.hidden.weight[:used] = torch.cat([sign * weight for sign in signs])
+        self.hidden.bias[:used] = torch.cat([sign * bias for sign in signs])
+        self.classifier.weight.zero_()
+        self.classifier.bias.zero_()
+        one = torch.eye(CLASS_COUNT)
+        self.classifier.weight[:, :used] = torch.cat([sign * one for sign in signs], dim=1)
+
 
 def initialise_linear(layer: nn.Linear, nonlinearity: str) -> None:
     """He-normal weights for the non-linearity that follows, bias 0; in place."""

@@ -1,9 +1,7 @@
-"""Weights in and out: initialisation, checkpoints, and GMIC's published files.
+"""Weights in and out: the first weights of a network, and its checkpoints.
 
-Every way in is strict: a key that is missing, left over or of another shape ends in an
-InputError that names it, and nothing is loaded. Files are read without running code from them
-(safetensors, or a torch file of tensors alone). Checkpoints are written to a temporary name and
-renamed when whole; the settings travel inside the file, with a readable copy beside it.
+Every way in is strict, see `lesionlib.models.state_files`. Checkpoints are written to a temporary
+name and renamed when whole; the settings travel inside the file, with a readable copy beside it.
 """
 
 from __future__ import annotations
@@ -11,59 +9,53 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
 import re
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from lesionlib.errors import InputError
 from lesionlib.models.backbones import BACKBONES
-from lesionlib.models.floc import FLoc
+from lesionlib.models.floc import CLASS_COUNT, FLoc
 from lesionlib.models.gmic import GMIC
+from lesionlib.models.gmic.checkpoint import is_published, load_published
+from lesionlib.models.state_files import State, is_safetensors, load_strict, read_state
 
-State = dict[str, torch.Tensor]
 TIMEOUT = 5  # s until a download counts as impossible
-UNUSED_PUBLISHED = "shared_rep_filter.weight"
-
-# GMIC: our name of a module -> its name in the published files
-_PUBLISHED = (
-    (r"^(global_network\.stages\..*)\.norm([12])\.", r"\1.bn\2."),
-    (r"^(global_network\.stages\..*)\.shortcut\.", r"\1.downsample.0."),
-    (r"^global_network\.stages\.", "ds_net.layer_list."),
-    (r"^global_network\.stem\.", "ds_net.first_conv."),
-    (r"^global_network\.norm\.", "ds_net.final_bn."),
-    (r"^saliency_head\.", "left_postprocess_net.gn_conv_last."),
-    (r"^local_network\.", "dn_resnet."),
-    (r"^attention_content\.", "mil_attn_V."),
-    (r"^attention_gate\.", "mil_attn_U."),
-    (r"^attention_score\.", "mil_attn_w."),
-    (r"^local_head\.", "classifier_linear."),
-    (r"^fusion_head\.", "fusion_dnn."),
-)
 
 
 # ------------------------------------------------------------------ initialisation
-def initialise(model: nn.Module, how: str, file: str | Path | None = None) -> dict:
+def initialise(
+    model: nn.Module, how: str, file: str | Path | None = None, *, head: str = "drop"
+) -> dict:
     """Give a fresh model its first weights and say which ones it really has.
 
     how: "he" keeps the random weights of construction; "imagenet" takes torchvision's
     published weights (f_loc's DenseNets: all but the last two layers; GMIC: the local network),
     from torch's hub cache or by download; "file" reads a safetensors or torch file: a whole
-    checkpoint of this model, for f_loc also its backbone alone, for GMIC also a published file.
+    checkpoint of this model, for f_loc also its backbone with or without torchvision's last layer,
+    for GMIC also a published file, or its local network alone.
+    head: what becomes of the last layer in a backbone's file: "drop", or, where it tells our four
+    classes apart, "map" (see `FLoc.become_linear`).
     Returns a record for the run's folder: initialisation, source, sha256 of the file, number
     of tensors taken. Raises InputError where the weights cannot be had or do not fit.
     """
+    if head == "map" and not (how == "file" and isinstance(model, FLoc)):
+        raise InputError(
+            f"There is no head to map with initialisation {how}",
+            "floc.weights_head",
+            "Set initialisation: file, or weights_head: drop",
+        )
     if how == "he":
         return {"initialisation": how, "source": "random", "sha256": "", "tensors": 0}
     if how == "imagenet":
         path, target, state = _imagenet(model)
-        _load_strict(target, state, path)
+        load_strict(target, state, path)
         source = path.name
     elif how == "file":
         if not file:
@@ -71,7 +63,7 @@ def initialise(model: nn.Module, how: str, file: str | Path | None = None) -> di
                 "initialisation is file but no file is named", "weights_file", "Name one"
             )
         path = Path(file)
-        state = _load_any(model, read_state(path), path)
+        state = _load_any(model, read_state(path), path, head)
         source = str(path)
     else:
         raise InputError(f"Unknown initialisation {how!r}", "", "Use imagenet, he or file")
@@ -83,13 +75,49 @@ def initialise(model: nn.Module, how: str, file: str | Path | None = None) -> di
     }
 
 
-def _load_any(model: nn.Module, state: State, path: Path) -> State:
-    """Load a whole checkpoint, a backbone or a published GMIC, told apart by their names."""
-    if isinstance(model, GMIC) and any(key.startswith("ds_net.") for key in state):
-        return _load_published(model, state, path)
+def _load_any(model: nn.Module, state: State, path: Path, head: str) -> State:
+    """Load a whole checkpoint, a part of the network or a published file, told apart by names."""
+    if isinstance(model, GMIC) and is_published(state):
+        return load_published(model, state, path)
+    if isinstance(model, GMIC) and "layer1.0.conv1.weight" in state:
+        return load_strict(model.local_network, _without_head(state), path)
     if isinstance(model, FLoc) and not any(key.startswith("trunk.") for key in state):
-        return _load_strict(model.trunk, _without_head(state), path)
-    return _load_strict(model, state, path)
+        return _load_trunk(model, _unwrapped(state), path, head)
+    if head == "map":
+        raise InputError("The file is a whole f_loc", path, "Set floc.weights_head: drop")
+    return load_strict(model, state, path)
+
+
+def _load_trunk(model: FLoc, state: State, path: Path, head: str) -> State:
+    """A backbone, and its last layer where that is asked for.
+
+    So the patch classifier of Wu et al. 2019 comes in, a torchvision DenseNet-121 with the outputs
+    malignant, benign, outside, negative, which are ours. It was trained with TensorFlow's padding
+    (first convolution 2 px before and 3 after, first pool 0 and 1; torchvision: 3 and 3, 1 and 1),
+    so that its features look 3 px further up and left here, and its outputs are not quite its own.
+    """
+    last = [state.get(f"classifier.{name}") for name in ("weight", "bias")]
+    wanted = [(CLASS_COUNT, model.hidden.in_features), (CLASS_COUNT,)]
+    if head == "map" and [None if x is None else tuple(x.shape) for x in last] != wanted:
+        raise InputError(
+            f"There is no last layer classifier of {CLASS_COUNT} classes to map",
+            path,
+            "Set floc.weights_head: drop",
+        )
+    trunk = load_strict(model.trunk, _without_head(state), path)
+    if head == "drop":
+        return trunk
+    model.become_linear(*last)
+    return trunk | {"classifier.weight": last[0], "classifier.bias": last[1]}
+
+
+def _unwrapped(state: State) -> State:
+    """Names without what a wrapping module put before `features.`, if every name has it."""
+    first = next((key for key in state if ".features." in key), "")
+    wrapper = first.split("features.")[0]
+    if not wrapper or not all(key.startswith(wrapper) for key in state):
+        return state
+    return {key.removeprefix(wrapper): value for key, value in state.items()}
 
 
 def _imagenet(model: nn.Module) -> tuple[Path, nn.Module, State]:
@@ -196,106 +224,8 @@ def load_checkpoint(path: Path, model: nn.Module) -> dict:
     file, for one with anything but tensors in it, and for keys that do not fit.
     """
     path = Path(path)
-    _load_strict(model, read_state(path), path)
-    if not _is_safetensors(path):
+    load_strict(model, read_state(path), path)
+    if not is_safetensors(path):
         return {}
     with safe_open(path, framework="pt") as content:
         return json.loads((content.metadata() or {}).get("settings", "{}"))
-
-
-def read_state(path: Path) -> State:
-    """The tensors of a safetensors or torch file by name; no code in the file is run."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("Weights file is missing", path, "Check the path")
-    try:
-        if _is_safetensors(path):
-            with safe_open(path, framework="pt") as content:
-                return {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            "Weights file holds more than tensors, or is no weights file",
-            path,
-            "Save the model's state_dict alone, best as safetensors",
-        ) from None
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise InputError(f"Weights file cannot be read: {reason}", path, "Copy it again") from None
-    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
-    if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
-        raise InputError(
-            "Weights file is no table of tensors", path, "Save the model's state_dict alone"
-        )
-    return dict(state)
-
-
-def _is_safetensors(path: Path) -> bool:
-    """By content: eight bytes of length, then a JSON table."""
-    with path.open("rb") as content:
-        return content.read(9)[8:] == b"{"
-
-
-# ------------------------------------------------------------------ strict loading
-def _load_strict(model: nn.Module, state: State, path: Path) -> State:
-    own = model.state_dict()
-    # files of PyTorch before 0.4.1 have no counters; they play no part in the values
-    counters = {k: v for k, v in own.items() if k.endswith("num_batches_tracked")}
-    state = {**{k: torch.zeros_like(v) for k, v in counters.items()}, **state}
-    _check_fit(own, state, path)
-    model.load_state_dict(state)
-    return state
-
-
-def _check_fit(wanted: State, given: State, path: Path) -> None:
-    misfits = [
-        f"{key} is {tuple(given[key].shape)}, not {tuple(wanted[key].shape)}"
-        for key in wanted
-        if key in given and given[key].shape != wanted[key].shape
-    ]
-    faults = {
-        "missing": [key for key in wanted if key not in given],
-        "left over": [key for key in given if key not in wanted],
-        "of another shape": misfits,
-    }
-    found = [f"{len(names)} {fault}: {_few(names)}" for fault, names in faults.items() if names]
-    if found:
-        raise InputError(
-            f"Weights do not fit the network: {'; '.join(found)}",
-            path,
-            "Give the file that was saved from a network of these settings",
-        )
-
-
-def _few(names: list[str], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
-
-
-# ------------------------------------------------------------------ published GMIC
-def load_gmic_checkpoint(path: Path, top_t: float = 0.02) -> GMIC:
-    """GMIC with the weights of a published file (sample_model_1.p ... 5), in evaluation mode.
-
-    top_t of the five published models: .02, .03, .03, .05, .1; the maps do not depend on it.
-    The unused `shared_rep_filter.weight` of those files is dropped, and nothing else:
-    InputError for any other difference, in the file's own names.
-    """
-    path = Path(path)
-    model = GMIC(top_t=top_t)
-    _load_published(model, read_state(path), path)
-    return model.eval()
-
-
-def published_name(key: str) -> str:
-    """Our name of a GMIC tensor -> its name in the published files."""
-    for pattern, name in _PUBLISHED:
-        key = re.sub(pattern, name, key)
-    return key
-
-
-def _load_published(model: GMIC, state: State, path: Path) -> State:
-    state = {key: value for key, value in state.items() if key != UNUSED_PUBLISHED}
-    own = model.state_dict()
-    _check_fit({published_name(key): value for key, value in own.items()}, state, path)
-    model.load_state_dict({key: state[published_name(key)] for key in own})
-    return state

@@ -12,7 +12,8 @@ save it), a Figure where it draws several.  Nothing is shown or saved here and n
 | map_panels | figure_2, figure_4, maps, saliency_overlays, cell_grid |
 | score_plots | figure_5, scores, by_windows; LesionCase |
 | curves | roc, figure_7, history |
-| comparisons | figure_6, forest, search, sizes |
+| comparisons | figure_6, forest, search |
+| lesion_sizes | sizes |
 | exclusions | flow |
 | phantom_panels | latents |
 | observers | beside_ideal, said_and_drawn |
@@ -21,9 +22,10 @@ save it), a Figure where it draws several.  Nothing is shown or saved here and n
 """
 
 from lesionlib.plots import style
-from lesionlib.plots.comparisons import figure_6, forest, search, sizes
+from lesionlib.plots.comparisons import figure_6, forest, search
 from lesionlib.plots.curves import figure_7, history, roc
 from lesionlib.plots.exclusions import flow
+from lesionlib.plots.lesion_sizes import sizes
 from lesionlib.plots.mammograms import (
     Mammogram,
     breast_contour,

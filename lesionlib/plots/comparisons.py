@@ -1,4 +1,4 @@
-"""Comparisons: backbones (figure 6), models with intervals (forest), search, lesion sizes."""
+"""Comparisons: backbones (figure 6), models with intervals (forest), search."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullLocator
 
 from lesionlib import paper
 from lesionlib.errors import InputError
@@ -30,7 +29,7 @@ def figure_6(
     ----------
     arms : ``tables.figure_6``: backbone, initialisation, auc, low, high (mean +- 1.96 SD over runs,
         NaN for one run), runs.  Only the arms given are drawn.
-    each : backbone, initialisation, auc of every run, drawn as small dots.
+    each : ``pipeline.architectures``: backbone, initialisation, test_auc of every run, as dots.
     printed : ``paper.figure_6()``; values of arms that are not here are left out, as is everything
         when None.  Drawn hollow.
     """
@@ -51,7 +50,7 @@ def figure_6(
         if each is not None:
             dots = each[(each["initialisation"] == start) & each["backbone"].isin(names)]
             at = dots["backbone"].map(names.index) + shift[start] + 0.09
-            ax.plot(at, dots["auc"], ".", color="0.35", markersize=3.5, linestyle="none")
+            ax.plot(at, dots["test_auc"], ".", color="0.35", markersize=3.5, linestyle="none")
     if printed is not None:
         _printed_arms(ax, printed, names, shift)
     ax.set(xticks=range(len(names)), xlim=(-0.6, len(names) - 0.4), ylabel="AUC over lesions")
@@ -142,65 +141,30 @@ def search(
 ) -> Axes:
     """Learning rate against validation AUC of a random search, the best trial ringed.
 
-    trials : columns learning_rate, score (empty where a trial diverged).  paper_range : the range
-    searched in the paper, shaded.
+    trials : ``pipeline.search``: columns learning_rate and validation_auc (empty where a trial
+    diverged).  paper_range : the range searched in the paper, shaded.
     """
     ax = style.axes(ax, style.WIDTH, 2.8)
-    good = trials[trials["score"].notna()]
-    lost = trials[trials["score"].isna()]
+    score = trials["validation_auc"]
+    good, lost = trials[score.notna()], trials[score.isna()]
     if good.empty:
         raise InputError("no trial has a score", "plots.search", "Lower the range's upper end")
     if paper_range is not None:
         low, high = paper_range
         text = f"range of the paper, {low:.0e} to {high:.0e}"
         ax.axvspan(low, high, color="0.92", zorder=0, label=text)
-    ax.plot(good["learning_rate"], good["score"], "o", color="#14507E", label="trial")
-    best = good.loc[good["score"].idxmax()]
-    ax.plot(best["learning_rate"], best["score"], "o", markersize=10, markerfacecolor="none",
+    ax.plot(good["learning_rate"], good["validation_auc"], "o", color="#14507E", label="trial")
+    best = good.loc[good["validation_auc"].idxmax()]
+    ax.plot(best["learning_rate"], best["validation_auc"], "o", markersize=10, markerfacecolor="none",
             color=style.CLASS_COLOURS["malignant"],
             label=f"kept: {best['learning_rate']:.1e}")  # fmt: skip
     if len(lost):
-        ax.plot(lost["learning_rate"], np.full(len(lost), good["score"].min()), "x", color="0.5",
+        ax.plot(lost["learning_rate"], np.full(len(lost), score.min()), "x", color="0.5",
                 label="diverged")  # fmt: skip
     ax.set_xscale("log")
     ax.set(xlabel="learning rate (log scale)", ylabel="best AUC over validation lesions")
     ax.set_title(title or None)
     ax.margins(0.08)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    style.mark(ax.figure, phantom)
-    return ax
-
-
-def sizes(
-    lesions: pd.DataFrame,
-    side_min: float,
-    side_max: float,
-    *,
-    ax: Axes | None = None,
-    phantom: bool = False,
-) -> Axes:
-    """Longest side of each lesion's box against the window sides: benign up, malignant down.
-
-    lesions : columns rows, cols (px of the canvas) and pathology, as a store's.
-    """
-    ax = style.axes(ax, style.WIDTH, 2.8)
-    extent = lesions[["rows", "cols"]].max(axis=1).to_numpy(float)
-    edges = np.geomspace(max(extent.min(), 1) * 0.95, max(extent.max(), side_max) * 1.05, 26)
-    ax.axvspan(side_min, side_max, color="0.9", zorder=0,
-               label=f"window sides, {side_min:g} to {side_max:g} px")  # fmt: skip
-    for kind, sign in (("benign", 1), ("malignant", -1)):
-        part = extent[(lesions["pathology"] == kind).to_numpy()]
-        counts = sign * np.histogram(part, edges)[0]
-        ax.bar(edges[:-1], counts, np.diff(edges), align="edge", edgecolor="white", linewidth=0.4,
-               color=style.CLASS_COLOURS[kind], label=f"{kind}, n = {len(part)}")  # fmt: skip
-    ax.axhline(0, color="black", linewidth=0.7)
-    ax.yaxis.set_major_formatter(lambda v, _: f"{abs(v):.0f}")
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set(xlabel="longest side of a lesion's box (px of the canvas, log scale)",
-           ylabel="lesions (count)", xlim=(edges[0], edges[-1]))  # fmt: skip
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     style.mark(ax.figure, phantom)
     return ax

@@ -21,6 +21,7 @@ from lesionlib.plots import style
 from lesionlib.windows import CLASSES
 
 Box = tuple[float, float, float, float]
+_FLAG = "#B00010"
 _MOST = 1000  # rows of a drawn mammogram; more would only swell the file
 
 
@@ -185,8 +186,9 @@ def figure_1(
         for ax in column[1:]:
             _magnified(ax, image)
     kinds = {p for image in mammograms for p in image.pathologies}
-    truth_legend(figure, kinds, loc="outside lower left", title="Outline of a lesion")
-    return style.mark(figure, phantom)
+    truth_legend(figure, kinds, loc="outside lower left", title="Outline of a lesion",
+                 alignment="left")  # fmt: skip
+    return style.mark(figure, phantom, strip=not kinds)
 
 
 def _magnified(ax: Axes, image: Mammogram) -> None:
@@ -206,26 +208,32 @@ def contact_sheet(
     mammograms: Sequence[Mammogram],
     breasts: Sequence[np.ndarray],
     *,
-    columns: int = 8,
+    columns: int = 10,
+    flagged: Sequence[bool] | None = None,
     phantom: bool = False,
 ) -> Figure:
-    """Small mammograms side by side, each with the contour of its breast.
+    """Small mammograms side by side, each with the contour of its breast and its title.
 
     breasts : one mask a mammogram, bool, of any whole fraction of its size (a store's are at
-    stride 4).
+    stride 4).  flagged : whose title is red.
     """
     n, columns = len(mammograms), min(columns, len(mammograms))
-    rows = -(-n // columns)
     side = style.PAGE / columns
-    height, width = mammograms[0].shape
-    figure = style.new_figure(style.PAGE, (0.92 * side * height / width + 0.2) * rows + 0.25)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, image, breast in zip(grid, mammograms, breasts, strict=False):
-        mammogram(image, ax=ax, bar=False)
+    tall = 0.96 * side * max(image.shape[0] / image.shape[1] for image in mammograms)
+    step, rows = tall + 0.15, -(-n // columns)
+    height = rows * step + (0.2 if phantom else 0)
+    # the places are known, so no layout is searched: it takes long for so many axes
+    figure = Figure(figsize=(style.PAGE, height))
+    flags = [False] * n if flagged is None else flagged
+    longest = max(len(image.title) for image in mammograms)
+    size = min(5.5, 72 * side / (0.62 * max(longest, 1)))
+    for k, (image, breast, flag) in enumerate(zip(mammograms, breasts, flags, strict=True)):
+        row, column = divmod(k, columns)
+        left, bottom = (column + 0.02) / columns, 1 - (row + 1) * step / height
+        ax = figure.add_axes((left, bottom, 0.96 / columns, tall / height), anchor="N")
+        mammogram(image, ax=ax, outlines=False, bar=False)
         breast_contour(ax, breast, image.shape)
-        ax.set_title(image.title, fontsize=6, pad=2)
-    for ax in grid[n:]:
-        ax.set_axis_off()
+        ax.set_title(image.title, fontsize=size, pad=1.5, color=_FLAG if flag else "black")
     return style.mark(figure, phantom)
 
 

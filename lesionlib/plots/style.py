@@ -98,13 +98,14 @@ def axes(ax: Axes | None, width: float = WIDTH, height: float = 3.2) -> Axes:
     return new_figure(width, height).subplots() if ax is None else ax
 
 
-def mark(figure: Figure, phantom: bool) -> Figure:
-    """Write *phantom* into the lower right corner of a figure made from made-up images, once."""
+def mark(figure: Figure, phantom: bool, *, strip: bool = True) -> Figure:
+    """Write *phantom* into the lower right corner of a figure made from made-up images, once.
+
+    strip : below all else, so that the word covers no label; False where there is room beside.
+    """
     if phantom and not any(t.get_text() == "phantom" for t in figure.texts):
         engine = figure.get_layout_engine()
-        if isinstance(
-            engine, ConstrainedLayoutEngine
-        ):  # a strip of its own, so that it covers no label
+        if strip and isinstance(engine, ConstrainedLayoutEngine):
             strip = 0.17 / figure.get_figheight()
             engine.set(rect=(0, strip, 1, 1 - strip))
         box = dict(boxstyle="round,pad=0.2", facecolor="white", edgecolor="0.5", linewidth=0.5)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lesionlib.errors import InputError
-from lesionlib.models import FAgg, FLoc
+from lesionlib.models import BACKBONES, FAgg, FLoc
 
 
 def count(module):
@@ -63,6 +63,27 @@ def test_every_weight_of_floc_learns(backbone):
     model(torch.randn(4, 1, 48, 48))[0].square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
     assert all(p.grad.abs().max() > 0 for p in model.hidden.parameters())
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_backbone_learns_four_patches_by_heart(backbone):
+    """Two batches of two: the loss of both falls below .05, so gradients reach what matters."""
+    torch.manual_seed(0)
+    model = FLoc(backbone).train()
+    rate = 0.1 if backbone.endswith("mini") else 0.03
+    descent = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.5)
+    patches, labels = torch.randn(2, 2, 1, 64, 64), torch.tensor([[0, 1], [2, 3]])
+    for _ in range(40):
+        losses = []
+        for x, y in zip(patches, labels, strict=True):
+            loss = torch.nn.functional.cross_entropy(model(x)[0], y)
+            descent.zero_grad()
+            loss.backward()
+            descent.step()
+            losses.append(loss.item())
+        if max(losses) < 0.05:
+            return
+    pytest.fail(f"losses are still {losses}")
 
 
 @pytest.mark.parametrize(

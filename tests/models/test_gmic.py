@@ -73,6 +73,22 @@ def test_full_size_image_gives_46_by_30():
     ]
 
 
+def test_a_crop_through_the_local_network():
+    local, sizes = GMIC().local_network.eval(), []
+    for part in (local.conv1, local.maxpool, *(getattr(local, f"layer{i}") for i in (1, 2, 3, 4))):
+        part.register_forward_hook(lambda *call: sizes.append(tuple(call[2].shape[1:])))
+    with torch.no_grad():
+        assert local(torch.zeros(1, 1, 256, 256)).shape == (1, 512)
+    assert sizes == [
+        (64, 128, 128),
+        (64, 64, 64),
+        (64, 64, 64),
+        (128, 32, 32),
+        (256, 16, 16),
+        (512, 8, 8),
+    ]
+
+
 def test_local_network_equals_torchvision():
     from torchvision.models import resnet18
 

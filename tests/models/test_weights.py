@@ -9,14 +9,9 @@ from safetensors.torch import save_file
 
 from lesionlib.errors import InputError
 from lesionlib.models import GMIC, FAgg, FLoc, backbones, weights
-from lesionlib.models.weights import (
-    initialise,
-    load_checkpoint,
-    load_gmic_checkpoint,
-    published_name,
-    read_state,
-    save_checkpoint,
-)
+from lesionlib.models.gmic.checkpoint import published_name
+from lesionlib.models.state_files import read_state
+from lesionlib.models.weights import initialise, load_checkpoint, save_checkpoint
 
 
 def same(first, second):
@@ -253,29 +248,94 @@ def test_urls_of_torchvision():
             assert name.startswith(entry.imagenet.split("_")[0].lower())
 
 
-# ------------------------------------------------------------------ published GMIC
-@pytest.fixture
-def published():
-    return {published_name(key): value for key, value in GMIC().state_dict().items()}
+# ------------------------------------------------------------------ networks of others
+@pytest.fixture(scope="module")
+def patch_classifier():
+    """As the patch classifier of Wu et al. 2019: torchvision's DenseNet-121 with four outputs."""
+    from torchvision.models import densenet121
+
+    network = densenet121(weights=None, num_classes=4).eval()
+    generator = torch.Generator().manual_seed(3)
+    for buffer in network.buffers():
+        if buffer.is_floating_point():
+            buffer.copy_(buffer + 0.3 * torch.rand(buffer.shape, generator=generator))
+    return network
 
 
-def test_published_file(published, tmp_path):
-    """The old torch format, with the one key that the network does not use."""
-    path = tmp_path / "sample_model_3.p"
-    extra = {"shared_rep_filter.weight": torch.zeros(256, 256, 4, 4)}
-    torch.save(published | extra, path, _use_new_zipfile_serialization=False)
-    model = load_gmic_checkpoint(path, top_t=0.03)
-    assert model.top_t == 0.03 and not model.training
-    weight = published["ds_net.layer_list.2.0.downsample.0.weight"]
-    assert torch.equal(model.global_network.stages[2][0].shortcut.weight, weight)
-    assert torch.equal(model.attention_content.weight, published["mil_attn_V.weight"])
-    assert torch.equal(model.attention_gate.weight, published["mil_attn_U.weight"])
+@pytest.mark.parametrize("activation", ["relu", "none"])
+def test_patch_classifier_with_its_head(activation, patch_classifier, tmp_path):
+    """727 tensors; the four classes are ours, so f_loc gives the very logits of its file."""
+    path, state = tmp_path / "sample_patch_model.p", patch_classifier.state_dict()
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    assert len(state) == 727 and sum(p.numel() for p in patch_classifier.parameters()) == 6_957_956
+    model = FLoc("densenet121", h_activation=activation).eval()
+    record = initialise(model, "file", path, head="map")
+    assert record["tensors"] == 727
+    patches = torch.randn(2, 1, 64, 64)
+    with torch.no_grad():
+        expected = patch_classifier(patches.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(model(patches)[0], expected, atol=2e-5, rtol=1e-5)
 
 
-def test_published_file_is_read_strictly(published, tmp_path):
-    path = tmp_path / "sample_model_1.p"
-    published["another.weight"] = published.pop("ds_net.final_bn.bias")
-    torch.save(published, path)
-    message = refused(load_gmic_checkpoint, path)
-    assert "1 missing: ds_net.final_bn.bias" in message
-    assert "1 left over: another.weight" in message
+def test_patch_classifier_without_its_head(patch_classifier, tmp_path):
+    """Names may carry those of a module around it; the last two layers stay as they were."""
+    path = tmp_path / "patch.pt"
+    state = {f"module.{key}": value for key, value in patch_classifier.state_dict().items()}
+    torch.save(state, path)
+    model = FLoc("densenet121")
+    hidden = model.hidden.weight.clone()
+    assert initialise(model, "file", path)["tensors"] == 725
+    norm = patch_classifier.features.norm5
+    assert torch.equal(model.trunk.features.norm5.running_var, norm.running_var)
+    assert torch.equal(model.hidden.weight, hidden)
+
+
+def test_patch_classifier_is_read_strictly(patch_classifier, tmp_path):
+    path, state = tmp_path / "patch.pt", patch_classifier.state_dict()
+    torch.save(state | {"features.extra.weight": torch.zeros(2)}, path)
+    message = refused(lambda: initialise(FLoc("densenet121"), "file", path))
+    assert "1 left over: features.extra.weight" in message
+    assert "missing" in refused(lambda: initialise(FLoc("densenet161"), "file", path))
+    torch.save({k: v for k, v in state.items() if not k.startswith("classifier")}, path)
+    message = refused(lambda: initialise(FLoc("densenet121"), "file", path, head="map"))
+    assert "no last layer" in message and "floc.weights_head" in message
+    torch.save(state | {"surprise": Surprise()}, path)
+    assert "more than tensors" in refused(lambda: initialise(FLoc("densenet121"), "file", path))
+
+
+@pytest.mark.parametrize("how", ["he", "imagenet"])
+def test_a_head_is_mapped_from_a_file_alone(how):
+    message = refused(lambda: initialise(FLoc("densenet_mini"), how, head="map"))
+    assert "floc.weights_head" in message
+
+
+def test_mapped_numbers_of_h_and_the_rest():
+    """z = 2 f - 1 for the first class: h holds max(z, 0) and max(-z, 0); 24 numbers stay."""
+    model = FLoc("densenet_mini")
+    rest = model.hidden.weight[8:].clone()
+    weight, bias = torch.zeros(4, 74), torch.tensor([-1.0, 0.5, 0.0, 2.0])
+    weight[0, 0] = 2.0
+    model.become_linear(weight, bias)
+    features = torch.zeros(1, 74)
+    features[0, 0] = 0.2
+    h = model.hidden(features).relu()
+    torch.testing.assert_close(h[0, :8], torch.tensor([0.0, 0.5, 0, 2, 0.6, 0, 0, 0]))
+    torch.testing.assert_close(model.classifier(h)[0], torch.tensor([-0.6, 0.5, 0, 2]))
+    assert torch.equal(model.hidden.weight[8:], rest)
+
+
+def test_local_network_of_gmic_from_torchvision(tmp_path):
+    from torchvision.models import resnet18
+
+    theirs, model = resnet18(weights=None), GMIC()
+    torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
+    fresh = model.global_network.stem.weight.clone()
+    assert initialise(model, "file", tmp_path / "resnet18.pth")["tensors"] == 120
+    found = model.local_network.layer4[1].conv2.weight
+    assert torch.equal(found, theirs.layer4[1].conv2.weight)
+    assert torch.equal(model.global_network.stem.weight, fresh)
+
+
+def test_gmic_from_imagenet_offline_names_the_option(hub):
+    message = refused(initialise, GMIC(), "imagenet")
+    assert "resnet18-" in message and "gmic.weights_file" in message

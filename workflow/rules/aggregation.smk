@@ -39,6 +39,23 @@ rule fagg_combination:
         " --combination {wildcards.combination}"
 
 
+# table 3 once more on the other grid of cells; short trainings, so one job for all of them
+rule fagg_other_cells:
+    input:
+        done("08"),
+        searched("fagg"),
+    output:
+        done("predictions_other_cells"),
+    params:
+        depends(*FAGG_CODE, "windows"),
+    priority: 70
+    threads: THREADS
+    resources:
+        gpu=GPU,
+    shell:
+        "python -m lesionlib stage predictions_other_cells --experiment {EXPERIMENT}"
+
+
 rule fagg:
     input:
         source("09"),

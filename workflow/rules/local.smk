@@ -1,4 +1,4 @@
-# 04 trains f_loc, 05 compares backbones and learning rates; runs, arms and trials side by side
+# 04 trains f_loc, 05 compares backbones and learning rates; every run, arm and trial is a job
 
 # a single run is trained by its notebook
 FLOC_RUNS = range(SETTINGS.floc.runs if SETTINGS.floc.runs > 1 else 0)
@@ -60,20 +60,23 @@ rule search:
     input:
         lambda wildcards: done("02" if wildcards.network == "floc" else "08"),
     output:
-        f"{RUNS}/done/search.{{network}}.json",
+        f"{RUNS}/done/search.{{network}}.{{trial}}.json",
     params:
         depends(*FLOC_CODE, "search", "maps"),
     threads: THREADS
     resources:
         gpu=GPU,
     shell:
-        "python -m lesionlib stage search --experiment {EXPERIMENT} --network {wildcards.network}"
+        "python -m lesionlib stage search --experiment {EXPERIMENT}"
+        " --network {wildcards.network} --trial {wildcards.trial}"
 
 
 rule architectures:
     input:
         source("05"),
-        done("04", "search.floc", "search.fagg", *(f"architectures.{arm}" for arm in ARMS)),
+        done("04", *(f"architectures.{arm}" for arm in ARMS)),
+        trials("floc"),
+        trials("fagg"),
     output:
         done("05"),
     log:

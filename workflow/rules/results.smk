@@ -35,7 +35,7 @@ rule operating_points:
 rule information:
     input:
         source("12"),
-        done("10"),
+        done("10", *(["predictions_other_cells"] if SETTINGS.fagg.both_cells else [])),
     output:
         done("12"),
     log:

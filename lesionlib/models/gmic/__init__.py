@@ -13,6 +13,7 @@ smaller than a crop the box on the map is the map. An image without a breast (co
 case of its own: its maps differ at most at the edges, its crops are filled with its one value.
 """
 
+from lesionlib.models.gmic.checkpoint import load_gmic_checkpoint, published_top_t
 from lesionlib.models.gmic.loss import gmic_loss, gmic_loss_terms
 from lesionlib.models.gmic.network import (
     GMIC,
@@ -29,7 +30,9 @@ __all__ = [
     "gmic_from_settings",
     "gmic_loss",
     "gmic_loss_terms",
+    "load_gmic_checkpoint",
     "malignant_first",
     "mean_of_top",
+    "published_top_t",
     "top_t_count",
 ]

@@ -1,0 +1,91 @@
+"""GMIC's published files (Shen et al. 2021) and the names that their weights have there.
+
+The five files, their digests and their `top_t` are in `published.csv` beside this module; where to
+get them stands in `data_manifest/weights.md`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+import warnings
+from functools import cache
+from pathlib import Path
+
+from lesionlib.models.gmic.network import GMIC
+from lesionlib.models.state_files import State, check_fit, read_state
+
+UNUSED = "shared_rep_filter.weight"  # in every published file, read by no network
+
+# our name of a module -> its name in the published files
+_NAMES = (
+    (r"^(global_network\.stages\..*)\.norm([12])\.", r"\1.bn\2."),
+    (r"^(global_network\.stages\..*)\.shortcut\.", r"\1.downsample.0."),
+    (r"^global_network\.stages\.", "ds_net.layer_list."),
+    (r"^global_network\.stem\.", "ds_net.first_conv."),
+    (r"^global_network\.norm\.", "ds_net.final_bn."),
+    (r"^saliency_head\.", "left_postprocess_net.gn_conv_last."),
+    (r"^local_network\.", "dn_resnet."),
+    (r"^attention_content\.", "mil_attn_V."),
+    (r"^attention_gate\.", "mil_attn_U."),
+    (r"^attention_score\.", "mil_attn_w."),
+    (r"^local_head\.", "classifier_linear."),
+    (r"^fusion_head\.", "fusion_dnn."),
+)
+
+
+def load_gmic_checkpoint(path: Path | str, top_t: float = 0.02) -> GMIC:
+    """GMIC with the weights of a published file (sample_model_1.p ... 5), in evaluation mode.
+
+    top_t : share of the cells that make y_global; nothing else depends on it.  A warning tells
+    where one of the five files is read with another `top_t` than its own (see `published_top_t`).
+
+    The file's unused `shared_rep_filter.weight` is dropped, and nothing else: InputError for a
+    file that is no table of tensors, and for a key that is missing, left over or of another shape,
+    in the file's own names.
+    """
+    path = Path(path)
+    model = GMIC(top_t=top_t)
+    load_published(model, read_state(path), path)
+    return model.eval()
+
+
+def published_top_t(path: Path | str) -> float | None:
+    """The `top_t` of one of the five published files, known by its sha256; None for any other."""
+    known = _top_t_by_digest()
+    return known.get(hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+
+def published_name(key: str) -> str:
+    """Our name of a GMIC tensor -> its name in the published files."""
+    for pattern, name in _NAMES:
+        key = re.sub(pattern, name, key)
+    return key
+
+
+def is_published(state: State) -> bool:
+    """Whether the names are those of the published files."""
+    return any(key.startswith("ds_net.") for key in state)
+
+
+def load_published(model: GMIC, state: State, path: Path) -> State:
+    """Load weights with published names, strictly; what was loaded, under those names."""
+    state = {key: value for key, value in state.items() if key != UNUSED}
+    own = model.state_dict()
+    check_fit({published_name(key): value for key, value in own.items()}, state, path)
+    model.load_state_dict({key: state[published_name(key)] for key in own})
+    own_top_t = published_top_t(path)
+    if own_top_t not in (None, model.top_t):
+        warnings.warn(
+            f"{path.name} was published with top_t {own_top_t:g} and is used with {model.top_t:g}: "
+            "y_global differs, the maps and the other predictions do not",
+            stacklevel=3,
+        )
+    return state
+
+
+@cache
+def _top_t_by_digest() -> dict[str, float]:
+    with Path(__file__).with_name("published.csv").open(encoding="ascii", newline="") as rows:
+        return {row["sha256"]: float(row["top_t"]) for row in csv.DictReader(rows)}

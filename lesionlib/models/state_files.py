@@ -1,0 +1,88 @@
+"""Files of weights: read without running code from them, loaded strictly or not at all.
+
+A key that is missing, left over or of another shape ends in an InputError that names it, and nothing
+is loaded.  What is in such a file, and for which network, is for `lesionlib.models.weights` and
+`lesionlib.models.gmic.checkpoint`.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from lesionlib.errors import InputError
+
+State = dict[str, torch.Tensor]
+
+
+def read_state(path: Path) -> State:
+    """The tensors of a safetensors or torch file by name; no code in the file is run."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("Weights file is missing", path, "Check the path")
+    try:
+        if is_safetensors(path):
+            with safe_open(path, framework="pt") as content:
+                return {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            "Weights file holds more than tensors, or is no weights file",
+            path,
+            "Save the model's state_dict alone, best as safetensors",
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise InputError(f"Weights file cannot be read: {reason}", path, "Copy it again") from None
+    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
+        raise InputError(
+            "Weights file is no table of tensors", path, "Save the model's state_dict alone"
+        )
+    return dict(state)
+
+
+def is_safetensors(path: Path) -> bool:
+    """By content: eight bytes of length, then a JSON table."""
+    with path.open("rb") as content:
+        return content.read(9)[8:] == b"{"
+
+
+def load_strict(model: nn.Module, state: State, path: Path) -> State:
+    own = model.state_dict()
+    # files of PyTorch before 0.4.1 have no counters; they play no part in the values
+    counters = {k: v for k, v in own.items() if k.endswith("num_batches_tracked")}
+    state = {**{k: torch.zeros_like(v) for k, v in counters.items()}, **state}
+    check_fit(own, state, path)
+    model.load_state_dict(state)
+    return state
+
+
+def check_fit(wanted: State, given: State, path: Path) -> None:
+    misfits = [
+        f"{key} is {tuple(given[key].shape)}, not {tuple(wanted[key].shape)}"
+        for key in wanted
+        if key in given and given[key].shape != wanted[key].shape
+    ]
+    faults = {
+        "missing": [key for key in wanted if key not in given],
+        "left over": [key for key in given if key not in wanted],
+        "of another shape": misfits,
+    }
+    found = [f"{len(names)} {fault}: {_few(names)}" for fault, names in faults.items() if names]
+    if found:
+        raise InputError(
+            f"Weights do not fit the network: {'; '.join(found)}",
+            path,
+            "Give the file that was saved from a network of these settings",
+        )
+
+
+def _few(names: list[str], count: int = 3) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
