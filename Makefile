@@ -45,7 +45,7 @@ lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 # unit tests, then every notebook from nothing at the smallest size, then what the stored outputs say
-test: $(READY) ## run all tests (about 9 minutes on 2 cores)
+test: $(READY) ## run all tests (about 7 minutes on 2 cores)
 	$(BIN)/pytest -q -n $(CORES) tests
 	rm -rf runs/smoke figures/smoke
 	@$(LESIONLIB) run smoke --cores $(CORES)
