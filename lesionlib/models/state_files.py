@@ -65,6 +65,7 @@ def load_strict(model: nn.Module, state: State, path: Path) -> State:
 
 
 def check_fit(wanted: State, given: State, path: Path) -> None:
+    """Raise InputError naming the keys of `given` that are missing, too many or of another shape."""
     misfits = [
         f"{key} is {tuple(given[key].shape)}, not {tuple(wanted[key].shape)}"
         for key in wanted
