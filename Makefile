@@ -16,7 +16,7 @@ EXPERIMENT ?= demo
 DATASET ?=
 DATA ?=
 PIXELS ?=
-FUZZ_CASES ?= 20000
+FUZZ_CASES ?= 21000
 
 export PATH := $(BIN):$(PATH)
 # several processes of one thread each: faster here than few of many, and sums are the same everywhere

@@ -1,4 +1,4 @@
-"""The command line: ``python -m lesionlib COMMAND``; the Makefile and the workflow go through it."""
+"""The command line, ``python -m lesionlib COMMAND``; Makefile and workflow go through it."""
 
 from __future__ import annotations
 

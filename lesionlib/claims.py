@@ -24,8 +24,8 @@ from lesionlib.metrics.roc import hanley_mcneil_se
 AGREES, DIFFERS, OPEN = "agrees", "differs", "cannot be checked"
 RULE = (
     "Values of the private NYU set cannot be checked on another set: ours stand beside them, never "
-    "against them. Only claims of direction are judged on data: '> 0' and '< 0' agree when our 95 % "
-    "interval lies wholly on that side, differ when it lies wholly on the other, and cannot be "
+    "against them. Only claims of direction are judged on data: '> 0' and '< 0' agree when our "
+    "95 % interval lies wholly on that side, differ when it lies wholly on the other, and cannot be "
     "checked when it holds 0 (too few lesions to tell); '= x' agrees when the interval holds x "
     "(which is weak evidence where the interval is wide) and differs when it does not. Where no "
     "interval is recorded the sign of the value decides. A method setting agrees when this "
@@ -303,8 +303,8 @@ def _words() -> list[tuple]:
             "15 % more, in points or relative",
             more,
             more,
-            note=f"E's TNR is not printed: {tnr:.3f} for E+S would mean {tnr - more / 100:.3f} for E "
-            f"if these are points, {tnr / (1 + more / 100):.3f} if relative",
+            note=f"E's TNR is not printed: {tnr:.3f} for E+S would mean {tnr - more / 100:.3f} for "
+            f"E if these are points, {tnr / (1 + more / 100):.3f} if relative",
             known=False,
         ),
         _row(

@@ -1,8 +1,9 @@
 """Look through a data set before it is used (``python -m lesionlib data-check``).
 
 Says what is there, holds its counts against those expected, lists what is left out and why, and
-how it splits.  With `pixels` every image and outline goes through what the image store does with it, so
-that the damaged ones are known beforehand, and every image is compared with those of other patients.
+how it splits.  With `pixels` every image and outline goes through what the image store does with
+it, so that the damaged ones are known beforehand, and every image is compared with those of other
+patients.
 """
 
 from __future__ import annotations

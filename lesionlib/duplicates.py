@@ -2,8 +2,8 @@
 
 Two images are held to be the same if their thumbnails of 64 x 64 px correlate by more than .98, as
 they are or mirrored, and their tissue, which is what a blur takes away from a thumbnail, by more
-than .85.  Breasts are so alike in outline that the first alone flags a dozen pairs of different women
-among the 322 films of mini-MIAS (and a hash of differences thousands).  In tissue no pair of
+than .85.  Breasts are so alike in outline that the first alone flags a dozen pairs of different
+women among the 322 films of mini-MIAS (and a hash of differences thousands).  In tissue no pair of
 different women exceeds .78; copies that were scaled, compressed, brightened or mirrored stay above
 .9.
 
@@ -49,12 +49,6 @@ def _standardised(small: np.ndarray) -> np.ndarray:
     small = small - small.mean()
     length = float(np.linalg.norm(small))
     return small / length if length > 0 else small
-
-
-def store_duplicates(store) -> pd.DataFrame:
-    """:func:`near_duplicates` among the canvases of an image store."""
-    small = [thumbnail(store.raw(i)) for i in range(len(store))]
-    return near_duplicates(store.images, np.stack(small))
 
 
 def near_duplicates(images: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFrame:

@@ -56,12 +56,15 @@ class Canvas(Section):
     cols: Natural = 1920
     cell: Literal[64] = Field(64, description="px of a cell's side, which GMIC's five halvings fix")
     placement: Literal["breast", "gmic"] = Field(
-        "breast", description="breast: centred; gmic: its published window, see images.gmic_preparation"
+        "breast",
+        description="breast: centred; gmic: its published window, see images.gmic_preparation",
     )
     scale: Positive = Field(1.0, description="canvas px per source px")
     background: Literal["zero", "film"] = Field("zero", description="film: blanked off the breast")
     buffer: int = Field(50, ge=0, description="px kept around the breast, but for the chest wall")
-    grey: Literal["raw", "voi"] = Field("raw", description="of DICOM: voi applies its LUT or window")
+    grey: Literal["raw", "voi"] = Field(
+        "raw", description="of DICOM: voi applies its LUT or window"
+    )
 
     @property
     def map_shape(self) -> tuple[int, int]:
@@ -83,7 +86,9 @@ class Canvas(Section):
 class Windows(Section):
     side_min: Positive = Field(128.0, description="px of the canvas")
     side_max: Positive = Field(384.0, description="px of the canvas")
-    angle: float = Field(30.0, ge=0, le=180, description="training: uniform in -angle..angle degrees")
+    angle: float = Field(
+        30.0, ge=0, le=180, description="training: uniform in -angle..angle degrees"
+    )
     angle_evaluation: float = Field(0.0, ge=0, le=180, description="the same at evaluation")
     patch: Natural = Field(256, description="px of a patch's side")
     min_overlap: Natural = Field(1, description="px of the outline that a lesion's window holds")
@@ -95,7 +100,9 @@ class Optimisation(Section):
     """What the training engine needs, the same for the three networks."""
 
     batch: Natural = 25
-    learning_rate: Positive | Literal["search"] = Field(1e-5, description="search: the best trial's")
+    learning_rate: Positive | Literal["search"] = Field(
+        1e-5, description="search: the best trial's"
+    )
     schedule: Literal["constant", "one_cycle"] = "constant"
     epochs: Natural = Field(100, description="at most")
     patience: Natural = Field(10, description="epochs without a rise of the validation AUC")
@@ -106,12 +113,15 @@ Divisor = Annotated[
     Literal["weights", "windows"],
     Field(description="weighted sum / sum of the weights, torch's mean, or / number of windows"),
 ]
+WeightsFile = Annotated[
+    str | None, Field(description="with initialisation file; relative to the project's folder")
+]
 
 
 class FLoc(Optimisation):
     backbone: str = "densenet161"
     initialisation: Literal["imagenet", "he", "file"] = "imagenet"
-    weights_file: str | None = None
+    weights_file: WeightsFile = None
     weights_head: Literal["drop", "map"] = Field(
         "drop", description="the file's last layer; map: its four classes are ours, keep it"
     )
@@ -125,6 +135,7 @@ class FLoc(Optimisation):
 
 class GMIC(Optimisation):
     batch: Natural = 16
+    learning_rate: Positive = Field(1e-5, description="there is no search for GMIC's")
     epochs: Natural = 50
     width: Natural = Field(16, description="channels of the global network's first stage")
     local_width: Natural = Field(64, description="channels of the local network's first stage")
@@ -140,7 +151,7 @@ class GMIC(Optimisation):
     initialisation: Literal["he", "imagenet", "file"] = Field(
         "he", description="imagenet: of the local network alone"
     )
-    weights_file: str | None = None
+    weights_file: WeightsFile = None
 
 
 class FAgg(Optimisation):
@@ -172,7 +183,7 @@ class Evaluation(Section):
 class Arm(Section):
     backbone: str
     initialisation: Literal["imagenet", "he", "file"] = "he"
-    weights_file: str | None = None
+    weights_file: WeightsFile = None
 
     @property
     def name(self) -> str:
@@ -273,7 +284,9 @@ def project_root() -> Path:
         if (place / "experiments").is_dir():
             return place
     raise InputError(
-        "no folder experiments/ found", Path.cwd(), "Start inside the compendium or set LESIONLIB_ROOT"
+        "no folder experiments/ found",
+        Path.cwd(),
+        "Start inside the compendium or set LESIONLIB_ROOT",
     )
 
 
@@ -291,12 +304,22 @@ def experiment_names() -> list[str]:
 
 
 def experiment_files(name: str) -> list[Path]:
-    """The YAML of an experiment and of those that it extends, its own first."""
-    file = project_root() / "experiments" / f"{name}.yaml"
-    if not file.is_file():
-        raise InputError(f"there is no experiment '{name}'", file, nearest(name, experiment_names()))
-    parent = _parse(file).get("extends")
-    return [file] + (experiment_files(parent) if parent else [])
+    """The YAML of an experiment and of those that it extends, its own first.
+
+    Raises InputError for a missing or broken file, and for one that extends itself in the end.
+    """
+    files: list[Path] = []
+    while name:
+        file = project_root() / "experiments" / f"{name}.yaml"
+        if not file.is_file():
+            known = nearest(name, experiment_names())
+            raise InputError(f"there is no experiment '{name}'", file, known)
+        if file in files:
+            what = f"'{name}' extends itself in the end"
+            raise InputError(what, files[-1].name, "Remove the line extends")
+        files.append(file)
+        name = _parse(file).get("extends")
+    return files
 
 
 def load_experiment(name: str) -> Experiment:
@@ -343,7 +366,9 @@ def _explained(error: ValidationError, file: Path) -> InputError:
         return InputError(f"unknown setting '{path}'", file.name, nearest(first["loc"][-1], fields))
     message = first["msg"].removeprefix("Value error, ")
     value = "" if isinstance(first["input"], dict | Section) else f", found {first['input']!r}"
-    return InputError(f"setting '{path or 'experiment'}': {message}{value}", file.name, "Correct it")
+    return InputError(
+        f"setting '{path or 'experiment'}': {message}{value}", file.name, "Correct it"
+    )
 
 
 def _fields_at(path: tuple) -> list[str]:

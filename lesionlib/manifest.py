@@ -21,6 +21,8 @@ from lesionlib.errors import InputError
 from lesionlib.provenance import read_json, write_json, write_text
 
 SPLITS = ("training", "validation", "test")
+# training patients kept for f_agg alone, where a set has them: the other networks never see them
+AGGREGATION = "aggregation"
 FORMAT = 1
 
 # column -> (type, value where a reader gives none)
@@ -71,6 +73,8 @@ RARE_COLUMNS = {
     # images: the file was squeezed, and is brought back to rows x cols when it is read
     # lesions: the mask is brought to its image's size (nearest px)
     "resized": ("boolean", pd.NA),
+    # exclusions: the image on which a lesion lies that was left out
+    "image_id": (str, ""),
 }
 EXCLUSION_COLUMNS = {"level": (str, ""), "id": (str, ""), "stage": (str, ""), "reason": (str, "")}
 
@@ -105,9 +109,28 @@ def _text(values: pd.Series, default: str) -> pd.Series:
     return values.astype(object).where(values.notna(), default).map(str).astype(object)
 
 
-def exclusion(level: str, name: str, stage: str, reason: str) -> dict:
-    """One row of the table of exclusions."""
-    return {"level": level, "id": str(name), "stage": stage, "reason": reason}
+def exclusion(level: str, name: str, stage: str, reason: str, image_id: str = "") -> dict:
+    """One row of the table of exclusions.
+
+    image_id : of a lesion, the image on which it lies, where that image may stay in use.
+    """
+    row = {"level": level, "id": str(name), "stage": stage, "reason": reason}
+    return row | ({"image_id": image_id} if image_id else {})
+
+
+def present_splits(images: pd.DataFrame) -> tuple[str, ...]:
+    """The splits that tables count: the three, and f_agg's own patients where there are any."""
+    if not images["split"].eq(AGGREGATION).any():
+        return SPLITS
+    return (SPLITS[0], AGGREGATION, *SPLITS[1:])
+
+
+def with_findings_left_out(exclusions: pd.DataFrame) -> set[str]:
+    """Ids of the images on which a finding lies that is not among the lesions.
+
+    A window off all outlines of such an image may still hold a finding.
+    """
+    return set(exclusions.get("image_id", pd.Series(dtype=str))) - {""}
 
 
 def flow_table(used: dict[str, int], exclusions: pd.DataFrame) -> pd.DataFrame:
@@ -140,7 +163,8 @@ class Manifest:
     root : folder to which `file` and `mask_file` are relative.
     images : one row an image, columns `IMAGE_COLUMNS`.
     lesions : one row a finding on an image, columns `LESION_COLUMNS`.
-    exclusions : what the set holds and is not used: level ("image" or "lesion"), id, stage, reason.
+    exclusions : what the set holds and is not used: level ("image" or "lesion"), id, stage, reason;
+        of lesions on an image that stays also its image_id: it gives no outside windows.
     counted : what the reader counted in the set's lists; see :mod:`lesionlib.datasets.expected`.
     """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lesionlib.errors import InputError
-from lesionlib.manifest import SPLITS
+from lesionlib.manifest import AGGREGATION, SPLITS, with_findings_left_out
 from lesionlib.outlines import GEOMETRIES, check_extent, parse_polygon, shape_facts
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ VALUES = {
     "polarity": ("MONOCHROME1", "MONOCHROME2"),
     "source": ("film", "ffdm", "synth2d"),
     "chest_wall": ("left", "right", "auto"),
-    "split": ("", *SPLITS),
+    "split": ("", *SPLITS, AGGREGATION),
     "pathology": ("benign", "malignant", "unknown"),
     "truth": ("biopsy", "followup", "birads_proxy", "reader"),
     "kind": ("mass", "calc", "distortion", "asymmetry", "other"),
@@ -187,10 +187,14 @@ def _check_findings(manifest: Manifest) -> None:
 
 
 def _check_negatives(manifest: Manifest) -> None:
-    """A view without a mark is not negative if the other view of the breast has a lesion."""
+    """A view without a mark is not negative if the other view of the breast has a lesion.
+
+    A lesion that was left out counts, too.
+    """
     images = manifest.images
     breast = images.groupby(["patient_id", "exam_id", "laterality"], sort=False).ngroup()
-    marked = images["image_id"].isin(manifest.lesions["image_id"])
+    known = {*manifest.lesions["image_id"], *with_findings_left_out(manifest.exclusions)}
+    marked = images["image_id"].isin(known)
     negative = images["negative"].fillna(False).astype(bool)
     wrong = images[negative & breast.isin(breast[marked])]
     if len(wrong):

@@ -1,8 +1,8 @@
 """Outlines of lesions: from a shape in a table to pixels.
 
-Everything is in pixels of the uncropped, unflipped image, origin at its top left, x to the right and
-y downwards, pixel centres at integers + .5.  A pixel belongs to a polygon, box or circle when its
-centre lies inside.  Nothing here reads a file.
+Everything is in pixels of the uncropped, unflipped image, origin at its top left, x to the right
+and y downwards, pixel centres at integers + .5.  A pixel belongs to a polygon, box or circle when
+its centre lies inside.  Nothing here reads a file.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def polygon_text(points: np.ndarray) -> str:
 
 
 def parse_polygon(text: str) -> np.ndarray:
-    """`"x y;x y;..."` -> (n, 2) float64 of x, y; ValueError if a point is not two finite numbers."""
+    """`"x y;x y;..."` -> (n, 2) float64 x, y; ValueError if a point is not two finite numbers."""
     points = [part.split() for part in str(text).strip().strip(";").split(";")]
     if any(len(point) != 2 for point in points):
         raise ValueError("a point is not 'x y'")
@@ -205,7 +205,7 @@ def _circle(cx: float, cy: float, r: float, size: tuple[int, int]) -> Outline:
 
 
 def _polygon(points: np.ndarray, size: tuple[int, int]) -> Outline:
-    """Even-odd filling: a centre is inside if a ray to its left crosses the border an odd number."""
+    """Even-odd filling: a centre is inside if a ray to its left crosses the border oddly often."""
     r0, r1 = _window(points[:, 1].min(), points[:, 1].max(), size[0])
     c0, c1 = _window(points[:, 0].min(), points[:, 0].max(), size[1])
     centres = np.arange(c0, c1) + 0.5

@@ -32,6 +32,7 @@ from scipy.special import expit, logit
 from lesionlib import provenance, tables
 from lesionlib.experiment import experiment_names, figures_folder
 from lesionlib.metrics import resampling, roc
+from lesionlib.scoring import PREDICTION_COLUMNS
 
 FILE = "results.json"
 OBSERVERS = ("local", "context", "both")
@@ -136,7 +137,7 @@ def with_observers(predictions: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFra
     head |= {"y_true": e.truth.astype(int), "run": 0}
     seen |= {TRUE_CONTEXT: expit(own)}
     parts = [pd.DataFrame(head | {"model": m, "y_score": x}) for m, x in seen.items()]
-    return pd.concat([test, *parts], ignore_index=True)[list(tables.COLUMNS)]
+    return pd.concat([test, *parts], ignore_index=True)[list(PREDICTION_COLUMNS)]
 
 
 def observer_table(
@@ -286,10 +287,10 @@ def over_seeds(
 
     Reads the siblings' ``figures/<name>/predictions.csv`` (or ``.csv.gz``); those not run yet are
     listed as missing.
-    None where no experiment repeats this one.
 
-    Returns each (name -> AUCs, gain, low, high, ideal_gain, counts), pooled (mean gain, patients
-    resampled within each seed), control (as in each, or None) and missing.
+    Returns None where no experiment repeats this one; else each (name -> AUCs, gain, low, high,
+    ideal_gain, counts), pooled (mean gain, patients resampled within each seed), control (as in
+    each, or None) and missing.
     """
     seeds, control = siblings(name)
     if not seeds:

@@ -146,12 +146,8 @@ def stage_title(name: str, words: dict[str, str]) -> str:
 
 
 def _stage_function(pipeline, name: str) -> Callable:
-    stages = {
-        n: f
-        for n, f in vars(pipeline).items()
-        if inspect.isfunction(f) and f.__module__ == pipeline.__name__ and not n.startswith("_")
-        and next(iter(inspect.signature(f).parameters), "") == "lab"
-    }  # fmt: skip
+    functions = {n: getattr(pipeline, n) for n in pipeline.__all__}
+    stages = {n: f for n, f in functions.items() if "lab" in inspect.signature(f).parameters}
     if name not in stages:
         raise InputError(f"unknown stage '{name}'", "command line", nearest(name, stages))
     return stages[name]
@@ -229,7 +225,7 @@ def _echo_lines(file: Path, title: str, over: threading.Event) -> None:
 
 
 def _mark_done(settings, title: str) -> None:
-    """The mark of a job that ended well; it holds no time, so that the same work leaves the same."""
+    """The mark of a job that ended well; without a time, so that the same work leaves the same."""
     content = {
         "experiment": settings.name,
         "job": title,

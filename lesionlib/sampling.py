@@ -6,7 +6,8 @@ malignant, benign
     the other kind nor, our reading, of unknown truth, since either could be what the network sees.
     A pixel of the outline is drawn, then the place at which it lies in the window, both uniformly.
 outside
-    On an image of the split that has lesions, and touching none of them, of whatever truth.
+    On an image of the split that has lesions, and touching none of them, of whatever truth.  Images
+    with a finding that was left out, so that its place is not known here, are not used.
 negative
     On an image whose `negative` is True.
 
@@ -351,11 +352,13 @@ def _background_windows(
     index: _Lesions, label: int, count: int, rules, split: str, generator: np.random.Generator
 ) -> dict:
     """`count` outside or negative windows."""
-    wanted = {"with_lesions": True} if label == OUTSIDE else {"negative": True}
+    outside = {"with_lesions": True, "clear": True}
+    wanted = outside if label == OUTSIDE else {"negative": True}
     images = index.store.image_rows(split=split, **wanted)
     if not len(images):
         raise InputError(
-            f"no image with lesions for {count} outside windows in the {split} split",
+            f"no image with lesions, none of them left out, for {count} outside windows in the "
+            f"{split} split",
             f"{len(index.store.image_rows(split=split, negative=True))} negative images in it",
             "Add images, or set the epoch's counts of windows that the split cannot give to 0",
         )

@@ -18,6 +18,13 @@ from lesionlib.errors import InputError
 PREDICTION_COLUMNS = ("lesion_id", "patient_id", "split", "y_true", "model", "run", "y_score")
 
 
+def known_lesions(store, *splits: str) -> np.ndarray:
+    """Rows (int64, ascending) of the store's lesions in these splits whose truth is known."""
+    kinds = [(split, kind) for split in splits for kind in ("malignant", "benign")]
+    rows = [store.lesion_rows(split=split, pathology=kind) for split, kind in kinds]
+    return np.sort(np.concatenate(rows))
+
+
 def window_scores(logits) -> np.ndarray:
     """Malignant / (malignant + benign) of each window: float64 (n,), in 0..1.
 

@@ -53,7 +53,8 @@ def draw_splits(
     """
     if validation_share < 0 or test_share < 0 or validation_share + test_share >= 1:
         raise InputError(
-            f"validation_share {validation_share:g} and test_share {test_share:g} leave no training",
+            f"validation_share {validation_share:g} and test_share {test_share:g} leave no "
+            "training",
             "data",
             "Choose shares that add up to less than 1",
         )
@@ -131,12 +132,12 @@ def _parts(n: int, shares: dict[str, float]) -> list[str]:
 
 def count_by_split(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
     """Patients, images and lesions of each split and of all; see :meth:`Manifest.counts`."""
-    from lesionlib.manifest import SPLITS
+    from lesionlib.manifest import present_splits
 
     split_of = images.set_index("image_id")["split"]
     lesion_split = lesions["image_id"].map(split_of)
     rows = {}
-    for name in (*SPLITS, "all"):
+    for name in (*present_splits(images), "all"):
         part = images if name == "all" else images[images["split"] == name]
         found = lesions if name == "all" else lesions[lesion_split == name]
         kinds = {k: found[found["pathology"] == k] for k in ("benign", "malignant", "unknown")}

@@ -25,11 +25,11 @@ import pandas as pd
 
 from lesionlib import paper
 from lesionlib.errors import InputError, nearest
+from lesionlib.manifest import present_splits
 from lesionlib.metrics import resampling, roc
+from lesionlib.scoring import PREDICTION_COLUMNS
 
 MODELS = ("f_loc", "I", "E", "S", "I+E", "I+S", "E+S", "I+S+E")
-SPLITS = ("training", "validation", "test")
-COLUMNS = ("lesion_id", "patient_id", "split", "y_true", "model", "run", "y_score")
 GAINS = (
     ("E+S", "E"),
     ("E+S", "S"),
@@ -64,7 +64,10 @@ def table_1(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
     flags = pd.DataFrame(flags).assign(split=images["split"], patient=images["patient_id"])
     kinds = pd.DataFrame({"pathology": lesions["pathology"].astype(str)})
     kinds["split"] = lesions["image_id"].map(images.set_index("image_id")["split"])
-    rows = {x: _counts(flags[flags["split"] == x], kinds[kinds["split"] == x]) for x in SPLITS}
+    rows = {
+        name: _counts(flags[flags["split"] == name], kinds[kinds["split"] == name])
+        for name in present_splits(images)
+    }
     rows["overall"] = _counts(flags, kinds)
     return pd.DataFrame.from_dict(rows, orient="index").astype(int).rename_axis("split")
 
@@ -109,11 +112,10 @@ class Scores:
 
 def scores(predictions: pd.DataFrame, model: str, split: str = "test") -> Scores:
     """One model's lesion scores of a split, checked and aligned."""
-    absent = [c for c in COLUMNS if c not in predictions]
+    absent = [c for c in PREDICTION_COLUMNS if c not in predictions]
     if absent:
-        raise InputError(
-            f"no column {', '.join(absent)}", "predictions", "Give " + ", ".join(COLUMNS)
-        )
+        wanted = "Give " + ", ".join(PREDICTION_COLUMNS)
+        raise InputError(f"no column {', '.join(absent)}", "predictions", wanted)
     part = predictions[(predictions["model"] == model) & (predictions["split"] == split)]
     if part.empty:
         known = nearest(model, predictions["model"].unique())
@@ -322,8 +324,8 @@ def results(
     """Every number of tables 2 and 3 and every comparison, ready for ``lab.record(key, **entry)``.
 
     Keys: `auc.<model>`; `gain.<a>-<b>` for the pairs of :data:`GAINS`; `tnr.<model>@<fnr>` for E
-    and E+S; `tnr_gain.E+S-E@0.02`.  Each entry has value, low, high, kind and its counts; AUC and TNR
-    also mean and sd over runs, and AUC the value of each run.
+    and E+S; `tnr_gain.E+S-E@0.02`.  Each entry has value, low, high, kind and its counts; AUC and
+    TNR also mean and sd over runs, and AUC the value of each run.
     """
     sampling = dict(split=split, resamples=resamples, seed=seed)
     models, out = models_of(predictions), {}

@@ -107,8 +107,9 @@ def fit(
 
     The folder holds, at the end, ``best.safetensors``, ``history.csv`` (a line an epoch: learning
     rate of its last step, mean loss and its parts, validation metrics), ``timing.csv`` (seconds),
-    ``best.json`` (settings and what else decided the run) and ``state.json``.  A run of other settings, seed or data found there is replaced, and said so;
-    the number of repeated runs and the device do not count as a difference.
+    ``best.json`` (settings and what else decided the run) and ``state.json``.  A run of other
+    settings, seed or data found there is replaced, and said so; the number of repeated runs and the
+    device do not count as a difference.
 
     Raises InputError for an unusable device or precision, and :class:`Diverged` (an InputError)
     when loss or score is not finite.  After any error or Ctrl-C, complete epochs are kept.
@@ -269,6 +270,7 @@ def _fabric(compute):
     """Lightning's Fabric for one device; imported here because its import takes about a second."""
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import LightningEnvironment
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     if compute.precision not in PRECISIONS:
         raise InputError(
@@ -278,12 +280,14 @@ def _fabric(compute):
         )
     device, _, number = compute.device.partition(":")
     alone = LightningEnvironment()  # one process, whatever a Slurm job around it says
-    machine = {"accelerator": device, "devices": [int(number)] if number.isdigit() else 1}
     try:
+        devices = [int(number)] if number else 1
+        machine = {"accelerator": device, "devices": devices}
         fabric = Fabric(**machine, precision=compute.precision, plugins=[alone])
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, TypeError, MisconfigurationException) as error:
+        reason = str(error).split(". ")[0].rstrip(".")  # what follows speaks to programmers
         raise InputError(
-            f"device '{compute.device}' cannot be used: {error}",
+            f"device '{compute.device}' cannot be used: {reason}",
             "compute.device",
             "Set compute.device to cpu, or to a device that this machine has",
         ) from None

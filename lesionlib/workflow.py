@@ -56,9 +56,7 @@ def data_state(experiment: str) -> str:
 
     bench = open_bench(experiment)
     folder = pipeline.data_folder(bench)
-    return (
-        "" if bench.is_phantom else digest([str(folder.resolve()), pipeline.fingerprint(folder)])
-    )
+    return "" if bench.is_phantom else digest([str(folder.resolve()), pipeline.fingerprint(folder)])
 
 
 # ------------------------------------------------------------------ checks

@@ -79,6 +79,14 @@ def write(path: Path, values: np.ndarray = VALUES, *, preamble: bool = True, **t
     return path
 
 
+def write_breast(path: Path, side: str = "L", size=(40, 30), **tags) -> Path:
+    """A breast as bright half, at the left edge for side "L"; `tags` replace or remove elements."""
+    pixels = np.zeros(size, np.uint16)
+    pixels[:, : size[1] // 2] = np.arange(1, size[1] // 2 + 1) + 100
+    pixels = pixels if side == "L" else np.ascontiguousarray(pixels[:, ::-1])
+    return write(path, pixels, **{"ImageLaterality": side, **tags})
+
+
 def write_compressed(path: Path, syntax: UID, values: np.ndarray = VALUES, **tags) -> Path:
     """The same, encoded by pydicom's plugins."""
     made = mammogram(values, **tags)

@@ -3,9 +3,22 @@
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
+from lesionlib.experiment import GMIC, Canvas, Compute, Experiment, FLoc, Windows
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import bench_manifest
+import bench_training
+
+SMALL = Experiment(
+    canvas=Canvas(rows=320, cols=192),
+    windows=Windows(side_min=32, side_max=64, patch=32),
+    floc=FLoc(backbone="densenet_mini", learning_rate="search"),
+    gmic=GMIC(width=2, local_width=2, crops=2, crop=64, attention=4),
+)
 
 
 def test_the_made_up_manifest_has_the_proportions_of_the_nyu_set_and_splits_well():
@@ -22,3 +35,38 @@ def test_every_step_is_measured():
     took = bench_manifest.measure(10_000)
     assert {"validate (s)", "split (s)", "memory (GiB)"} <= set(took)
     assert all(value > 0 for value in took.values())
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("network", bench_training.NETWORKS)
+def test_a_step_of_each_network_is_measured(network, precision):
+    """A learning rate still to be searched for does no harm."""
+    settings = SMALL.model_copy(update={"compute": Compute(precision=precision)})
+    found = bench_training.measure(network, settings, batch=3, steps=2)
+    assert tuple(found) == bench_training.COLUMNS[2:-1]
+    assert all(value > 0 for value in found.values())
+    assert found["items/s"] * found["s/step"] == pytest.approx(3)
+    done = found["TFLOP/s"] * 1e12 * found["s/step"]
+    assert found["GFLOP/item"] * 1e9 == pytest.approx(done / 3)
+
+
+def test_operations_of_f_agg_by_hand():
+    """34 -> 32 -> 32 maps of 5 x 3 cells by 3 x 3 weights, 32 -> 4: forward and twice backward."""
+    found = bench_training.measure("f_agg", SMALL, batch=4, steps=1)
+    multiplied = 9 * (34 * 32 + 32 * 32) * 15 + 32 * 4
+    assert found["GFLOP/item"] * 1e9 == pytest.approx(3 * 2 * multiplied)
+
+
+def test_steps_to_warm_up_are_not_timed():
+    """Moments are ends of steps from the first on; two steps warm up, and 1, 3 and 2 s follow."""
+    task = bench_training.FAggSteps(SMALL, 1, 3)
+    task.moments = [0, 10, 11, 14, 16]
+    assert task.steps == 5 and task.seconds() == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_gpu_is_told_in_one_line(capsys):
+    code = bench_training.main(["--network", "f_agg", "--device", "cuda", "--batch", "2"])
+    said = capsys.readouterr()
+    assert code == 2 and said.out == "" and len(said.err.splitlines()) == 1
+    assert said.err.startswith("error: device 'cuda' cannot be used")

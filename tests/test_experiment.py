@@ -67,6 +67,8 @@ def test_an_experiment_extends_another_key_by_key(write):
         ("floc: {patiense: 3}", "unknown setting 'floc.patiense' (e.yaml). did you mean 'patience'?"),
         ("window: {}", "did you mean 'windows'?"),
         ("floc: {epochs: 0}", "setting 'floc.epochs'"),
+        ("gmic: {learning_rate: search}", "setting 'gmic.learning_rate'"),
+        ("extends: e", "'e' extends itself in the end (e.yaml)"),
         ("canvas: {rows: 1000}", "not whole cells of 64 px"),
         ("canvas: {rows: 320, cols: 192}", "windows.side_max 384 px is larger than the canvas"),
         ("windows: {side_min: 400}", "exceeds windows.side_max"),

@@ -8,7 +8,7 @@ import pytest
 
 from lesionlib.datasets import table
 from lesionlib.errors import InputError
-from lesionlib.manifest import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, flow_table
+from lesionlib.manifest import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, exclusion, flow_table
 
 
 def make(patients=12, **changes):
@@ -109,6 +109,10 @@ def test_the_other_view_of_a_breast_with_a_lesion_is_not_negative():
     marked = replace(one_view, images=setting("negative", True, row=1)(one_view.images))
     with pytest.raises(InputError, match="image p0_MLO is negative"):
         marked.validate()
+    # patient 2 has no lesion: one that was left out on the CC view makes neither view negative
+    left_out = pd.DataFrame([exclusion("lesion", "x", "reader", "left out", "p2_CC")])
+    with pytest.raises(InputError, match="image p2_CC is negative.*2 such images"):
+        replace(make(), exclusions=left_out).validate()
 
 
 def test_a_manifest_without_images_is_refused():

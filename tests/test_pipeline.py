@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lesionlib import lab as lab_module
 from lesionlib import pipeline
 from lesionlib.errors import InputError
-from lesionlib.experiment import Experiment, load_experiment
+from lesionlib.experiment import Experiment, FLoc, load_experiment
 from lesionlib.maps import COMBINATIONS
+from lesionlib.pipeline.aggregation_network import _training_pool
+from lesionlib.pipeline.networks import weights_file_state
 
 SMALL = {
-    "phantom": {"training": 10, "negative": 3, "validation": 8, "test": 10},
+    "phantom": {
+        "training": 10,
+        "negative": 3,
+        "aggregation": 8,
+        "aggregation_negative": 2,
+        "validation": 8,
+        "test": 10,
+    },
     "floc": {"epoch": (15, 15, 10, 10), "epochs": 2, "runs": 1},
     "fagg": {"epoch": (20, 20, 10, 10), "epochs": 2, "runs": 1},
     "evaluation": {"windows_per_lesion": 2},
@@ -74,11 +86,23 @@ def test_features_close(lab):
     found = pipeline.features(lab)
     windows = found["training"]["windows"]
     assert set(windows["label"]) == {0, 1, 2, 3}
-    assert (pipeline.store(lab).images["split"].to_numpy()[windows["image"]] == "training").all()
+    assert (pipeline.store(lab).images["split"].to_numpy()[windows["image"]] == "aggregation").all()
     for part in found.values():
         assert len(part["windows"]) == len(part["h"]) == len(part["location"])
     # at evaluation nothing is drawn but the stored windows, and they lie upright
     assert (found["test"]["windows"]["angle"] == 0).all()
+
+
+def test_fagg_learns_from_patients_of_its_own_where_there_are_any(lab, tmp_path):
+    few = lab.settings.phantom.model_dump() | {"aggregation": 0, "aggregation_negative": 0}
+    for one, split in ((lab, "aggregation"), (bench(tmp_path, phantom=few), "training")):
+        images, pool = pipeline.store(one).images, _training_pool(one)
+        assert set(images["split"][pool["image"]]) == {split} and set(pool["label"]) == {0, 1, 2, 3}
+
+
+def test_a_pool_without_outside_and_negative_windows_is_of_lesions_alone(lab):
+    other = bench(lab.runs.parent, fagg=SMALL["fagg"] | {"epoch": (20, 20, 0, 0)})
+    assert set(_training_pool(other)["label"]) == {0, 1}
 
 
 def test_the_followed_lesion_is_a_malignant_test_lesion_alone_on_its_image(lab):
@@ -102,6 +126,16 @@ def test_a_searched_learning_rate_is_the_best_trials(lab):
     other = bench(lab.runs.parent, fagg=SMALL["fagg"] | {"learning_rate": "search"})
     best = found.loc[found["validation_auc"].idxmax(), "learning_rate"]
     assert pipeline.learning_rate(other, "fagg") == best
+
+
+def test_the_arms_of_figure_6_take_the_searched_learning_rate(lab):
+    """Trap: the word `search` is no learning rate, and the paper's settings hold it."""
+    arms = {"runs": 1, "arms": [{"backbone": "resnetv2_mini"}]}
+    changed = {"floc": SMALL["floc"] | {"learning_rate": "search"}, "architectures": arms}
+    found = pipeline.architectures(bench(lab.runs.parent, **changed))
+    history = pd.read_csv(lab.runs / "architectures" / "resnetv2_mini-he" / "run0" / "history.csv")
+    assert len(found) == 1 and found["test_auc"].between(0, 1).all()
+    assert history["learning_rate"].max() <= pipeline.search(lab, "floc")["learning_rate"].max()
 
 
 def test_a_trial_alone_is_a_trial_of_the_search(lab):
@@ -139,6 +173,16 @@ def test_saliency_of_another_network_comes_from_a_file(lab, tmp_path):
     assert not (other.runs / "gmic").exists(), "GMIC is not needed"
 
 
+def test_stored_maps_are_gmics_own_with_malignant_first(lab):
+    """Trap: GMIC gives benign first; every map stored and stacked has malignant first."""
+    stored, net = pipeline.saliency(lab)[3], pipeline.load_gmic(lab)
+    with torch.no_grad():
+        image = torch.from_numpy(pipeline.store(lab).standardised(3)[None, None])
+        benign, malignant = net.saliency(image)[0].numpy()
+    np.testing.assert_allclose(stored, [malignant, benign], atol=1e-6)
+    assert np.abs(malignant - benign).max() > 1e-3, "a swap would show"
+
+
 def test_trained_networks_are_loaded_ready_for_use(lab):
     net = pipeline.load_fagg(lab, "E+S")
     assert not net.training and net.channels == 34
@@ -165,6 +209,44 @@ def test_a_real_set_without_a_folder_is_told_how_to_give_one(tmp_path, monkeypat
         pipeline.manifest(lab)
 
 
+def test_a_set_that_was_moved_is_read_from_its_new_place(tiny_table, tmp_path, monkeypatch):
+    """Trap: names, sizes and times of the files are the same after a move."""
+    lab = lab_module.Lab(Experiment(name="made", data={"dataset": "table"}), "stage")
+    lab.runs = tmp_path / "runs"
+    moved = tmp_path / "moved"
+    for folder in (tiny_table, moved):
+        monkeypatch.setenv("LESIONLIB_DATA", str(folder))
+        assert pipeline.manifest(lab).root == folder
+        if folder != moved:
+            folder.rename(moved)
+
+
+def test_an_edited_data_folder_is_followed_unless_one_was_given(tmp_path, monkeypatch):
+    monkeypatch.delenv("LESIONLIB_DATA", raising=False)
+    folders = [tmp_path / name for name in ("first", "second", "given")]
+    labs = [lab_module.Lab(Experiment(data={"folder": str(f)}), "stage") for f in folders[:2]]
+    for lab, folder in zip(labs, folders, strict=False):
+        lab.runs = tmp_path
+        folder.mkdir()
+        assert pipeline.data_folder(lab) == folder
+    folders[2].mkdir()
+    monkeypatch.setenv("LESIONLIB_DATA", str(folders[2]))
+    assert pipeline.data_folder(labs[0]) == folders[2]
+    monkeypatch.delenv("LESIONLIB_DATA")
+    assert pipeline.data_folder(labs[0]) == folders[2], "the last one given is remembered"
+
+
+def test_another_file_of_first_weights_is_another_stage(tmp_path):
+    """Trap: the same name may hold other weights tomorrow."""
+    file = tmp_path / "first.safetensors"
+    settings = FLoc(initialisation="file", weights_file=str(file))
+    seen = [weights_file_state(settings)]
+    for content in ("a", "more"):
+        file.write_text(content)
+        seen.append(weights_file_state(settings))
+    assert seen[0] != seen[1] != seen[2] and weights_file_state(FLoc()) == {}
+
+
 def test_data_can_be_folded_and_its_files_checksummed(tiny_table, tmp_path, monkeypatch):
     monkeypatch.setenv("LESIONLIB_DATA", str(tiny_table))
     data = {"dataset": "table", "folds": 2, "validation_share": 0.3, "sha256": True}
@@ -176,3 +258,44 @@ def test_data_can_be_folded_and_its_files_checksummed(tiny_table, tmp_path, monk
         tested += images.loc[images["split"] == "test", "patient_id"].unique().tolist()
         assert len((lab.runs / "manifest" / "files.sha256").read_text().splitlines()) == 24 + 20
     assert sorted(tested) == sorted(images["patient_id"].unique())
+
+
+def test_a_download_completed_below_the_top_of_the_folder_is_noticed(tmp_path, monkeypatch):
+    """Trap: the lists at the top stay the same while films arrive three folders below them."""
+    place = tmp_path / "case" / "study" / "series"
+    place.mkdir(parents=True)
+    (tmp_path / "list.csv").write_text("a")
+    (place / "1.dcm").write_bytes(b"half")
+    seen = [pipeline.fingerprint(tmp_path)]
+    assert pipeline.fingerprint(tmp_path) == seen[0]
+    (place / ".hidden").write_bytes(b"left by the system")
+    assert pipeline.fingerprint(tmp_path) == seen[0]
+    (place / "2.dcm").write_bytes(b"new")
+    seen.append(pipeline.fingerprint(tmp_path))
+    (place / "1.dcm").write_bytes(b"half and half")
+    seen.append(pipeline.fingerprint(tmp_path))
+    os.utime(place / "1.dcm", ns=(1, 1))
+    seen.append(pipeline.fingerprint(tmp_path))
+    assert len(set(seen)) == 4
+    monkeypatch.setattr(pipeline.data, "MOST_ENTRIES", 2)  # case and list.csv
+    few = pipeline.fingerprint(tmp_path)
+    (place / "3.dcm").write_bytes(b"beyond what is looked at")
+    assert pipeline.fingerprint(tmp_path) == few
+
+
+def test_a_mended_file_is_read_anew(tiny_table, tmp_path, monkeypatch):
+    """Trap: the tables are the same, so that nothing else tells of the mended film."""
+    monkeypatch.setenv("LESIONLIB_DATA", str(tiny_table))
+    canvas = {"rows": 192, "cols": 128, "background": "zero", "buffer": 8}
+    windows = {"side_min": 24, "side_max": 64}
+    made = Experiment(name="made", data={"dataset": "table"}, canvas=canvas, windows=windows)
+    lab = lab_module.Lab(made, "stage")
+    lab.runs = tmp_path
+    film = tiny_table / "png" / "P05_CC.png"
+    whole = film.read_bytes()
+    film.write_bytes(whole[:900])
+    for _ in range(2):
+        with pytest.raises(InputError, match="1 images and . lesions cannot be used"):
+            pipeline.store(lab)
+    film.write_bytes(whole)
+    assert len(pipeline.store(lab)) == 24

@@ -14,6 +14,7 @@ from lesionlib import results, tables
 from lesionlib.datasets import phantom
 from lesionlib.datasets.phantom import PhantomSettings
 from lesionlib.metrics import auc
+from lesionlib.scoring import PREDICTION_COLUMNS
 
 FEW = 50  # resamples
 
@@ -40,7 +41,7 @@ def scored(cases: pd.DataFrame, runs: int = 2, seed: int = 0) -> pd.DataFrame:
         for m, ideal in says.items()
         for run in range(runs)
     ]
-    return pd.concat(parts, ignore_index=True)[list(tables.COLUMNS)]
+    return pd.concat(parts, ignore_index=True)[list(PREDICTION_COLUMNS)]
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ class FakeStore:
         self.with_lesions = sorted({i for i, *_ in lesions})
         used = max(self.with_lesions) + 1 + extra  # extra: neither a lesion nor negative
         self.negative = list(range(used, used + negative))
+        self.unclear: set[int] = set()  # images with a finding that was left out
 
     def outline(self, j):
         row0, col0 = self.lesions.loc[j, ["row0", "col0"]]
@@ -47,10 +48,12 @@ class FakeStore:
         known = (self.lesions.split == split) & (self.lesions.pathology == pathology)
         return np.flatnonzero(known)
 
-    def image_rows(self, split=None, negative=None, with_lesions=None):
+    def image_rows(self, split=None, negative=None, with_lesions=None, clear=None):
         if split != "training":
             return np.array([], int)
-        return np.array(self.negative if negative else self.with_lesions, int)
+        if negative:
+            return np.array(self.negative, int)
+        return np.array([i for i in self.with_lesions if not (clear and i in self.unclear)], int)
 
 
 def simple(**kwargs):
@@ -202,6 +205,18 @@ def test_images_of_neither_kind_are_never_used():
     store = simple(extra=3)
     table = sample_epoch(store, (0, 0, 100, 100), RULES, seed=1)
     assert set(table.image) == set(store.with_lesions) | set(store.negative)
+
+
+def test_outside_windows_keep_off_images_with_a_finding_that_was_left_out():
+    """Trap: the place of such a finding is not known here, so that any window could touch it."""
+    store = simple()
+    store.unclear = {2}
+    table = sample_epoch(store, (20, 20, 60, 0), RULES, seed=1)
+    assert set(table.image[table.label == 2]) == {0, 1, 3}
+    assert 2 in set(table.image[table.label == 1]), "its own lesion is still drawn"
+    store.unclear = {0, 1, 2, 3}
+    with pytest.raises(InputError, match="none of them left out, for 9 outside windows"):
+        sample_epoch(store, (1, 0, 9, 0), RULES, seed=1)
 
 
 # ------------------------------------------------------------------ purity

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning_fabric.utilities import move_data_to_device
 
 from lesionlib import tasks
 from lesionlib.errors import InputError
@@ -127,6 +129,20 @@ def test_bfloat16_trains_the_three_networks(tiny_store, tmp_path, name):
     assert half != plain and half == pytest.approx(plain, rel=0.05)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_a_step_mixes_no_devices(tiny_store, monkeypatch, name):
+    """Trap: a tensor made on the CPU amid a network fails on a GPU alone.  The device "meta", which
+    knows shapes and no numbers, refuses it as well."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no such device
+    task = CASES[name][0](tiny_store)
+    task.model.to("meta")
+    batch = move_data_to_device(next(iter(task.batches(1))), torch.device("meta"))
+    loss = task.loss(batch)
+    loss = loss["loss"] if isinstance(loss, dict) else loss
+    loss.backward()
+    assert loss.is_meta and all(p.grad.is_meta for p in task.model.parameters())
+
+
 def stops_in_epoch(batches, last):
     def until(epoch):
         for k, batch in enumerate(batches(epoch)):
@@ -163,6 +179,7 @@ class SmallStore:
     """Images of random pixels; a lesion is (image, pathology); splits by image."""
 
     rows, cols = 192, 128
+    with_findings_left_out = ()
 
     def __init__(self, split, lesions, negative=()):
         count = len(split)
@@ -193,12 +210,14 @@ class SmallStore:
         known = (self.lesions["split"] == split) & (self.lesions["pathology"] == pathology)
         return np.flatnonzero(known)
 
-    def image_rows(self, split=None, negative=None, with_lesions=None):
+    def image_rows(self, split=None, negative=None, with_lesions=None, clear=None):
         chosen = (self.images["split"] == split).to_numpy()
         if negative is not None:
             chosen &= self.images["negative"].to_numpy() == negative
         if with_lesions is not None:
             chosen &= np.isin(np.arange(len(chosen)), self.lesions["image"]) == with_lesions
+        if clear is not None:
+            chosen &= np.isin(np.arange(len(chosen)), self.with_findings_left_out, invert=clear)
         return np.flatnonzero(chosen)
 
 
@@ -262,10 +281,10 @@ def test_floc_score_is_the_auc_over_known_validation_lesions(store):
 
 def test_floc_cuts_its_validation_patches_once_unless_they_are_too_many(store, monkeypatch):
     cuts = []
-    cut = tasks.extract_patches
-    monkeypatch.setattr(tasks, "extract_patches", lambda *a: cuts.append(1) or cut(*a))
-    for limit, expected in ((tasks.KEPT_BYTES, 1), (100, 3)):
-        monkeypatch.setattr(tasks, "KEPT_BYTES", limit)
+    cut = tasks.floc.extract_patches
+    monkeypatch.setattr(tasks.floc, "extract_patches", lambda *a: cuts.append(1) or cut(*a))
+    for limit, expected in ((tasks.inputs.KEPT_BYTES, 1), (100, 3)):
+        monkeypatch.setattr(tasks.inputs, "KEPT_BYTES", limit)
         task = FLocTask(store, FLOC, RULES, seed=1)
         cuts.clear()
         with torch.inference_mode():
@@ -311,6 +330,13 @@ def test_gmic_trains_on_annotated_and_negative_images(store):
     (images, labels), *more = task.batches(1)
     assert not more and images.shape == (4, 1, 192, 128) and images.dtype == torch.float32
     assert sorted(labels.tolist()) == [[0, 0], [0, 1], [1, 0], [1, 1]]
+
+
+def test_gmic_does_not_use_images_with_a_finding_that_was_left_out(store):
+    """Trap: a malignant finding without an outline would make its image `malignant absent`."""
+    store.with_findings_left_out = (2, 8)
+    task = GMICTask(store, CONTEXT, seed=1)
+    assert task.training.tolist() == [0, 1, 4] and task.validation.tolist() == [6, 7]
 
 
 def test_gmic_images_are_mirrored_up_down_with_their_own_label(store):
@@ -466,7 +492,7 @@ def test_parts_prepared_in_threads_keep_their_order():
         return part.start
 
     found = []
-    for value in tasks._prepared(make, parts, task):
+    for value in tasks.inputs.prepared(make, parts, task):
         found.append(value)
         assert len(made) <= len(found) + 3, "no more than the threads' number is held ahead"
     assert found == list(range(8)) and sorted(made) == found

@@ -280,11 +280,22 @@ def test_a_loss_that_is_no_number_names_the_remedy(tmp_path):
         ({"channels_last": True}, "channels_last is refused on the CPU"),
         ({"precision": "16-mixed"}, "precision '16-mixed' is not supported"),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
+        ({"device": "cpu:3"}, "device 'cpu:3' cannot be used"),
+        ({"device": "cpu:x"}, "device 'cpu:x' cannot be used"),
     ],
 )
 def test_unusable_machines_are_refused(tmp_path, change, message):
     with pytest.raises(InputError, match=message):
         train(tmp_path, compute=SimpleNamespace(**{**vars(CPU), **change}))
+
+
+def test_a_gpu_that_the_machine_lacks_is_refused(tmp_path, monkeypatch):
+    """Trap: Lightning has an exception of its own for the number of a missing GPU."""
+    for name in ("torch.cuda.device_count", "lightning_fabric.accelerators.cuda.num_cuda_devices"):
+        monkeypatch.setattr(name, lambda: 1)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    with pytest.raises(InputError, match="'cuda:5' cannot be used: .* only has"):
+        train(tmp_path, compute=SimpleNamespace(**{**vars(CPU), "device": "cuda:5"}))
 
 
 def test_bfloat16_runs_the_network_in_bfloat16(tmp_path):

@@ -170,7 +170,6 @@ def test_a_stage_runs_all_runs_of_its_block_unless_one_is_named(project, monkeyp
         seen.append(run)
         lab.progress("epoch 1")
 
-    floc.__module__ = pipeline.__name__
     monkeypatch.setattr(pipeline, "floc", floc)
     runner.run_stage("floc", "two", {})
     runner.run_stage("floc", "two", {"run": "1"})
@@ -186,7 +185,6 @@ def test_a_fault_in_a_stage_is_one_line_and_a_kept_traceback(project, monkeypatc
     def floc(lab):
         raise ValueError("no such\nthing")
 
-    floc.__module__ = pipeline.__name__
     monkeypatch.setattr(pipeline, "floc", floc)
     with pytest.raises(
         JobError, match="ValueError was raised: no such thing .stage floc."

@@ -13,6 +13,8 @@ metadata table a row a file, and nothing but the breast joins them.  What the re
   more ROIs than its breast has findings, and all these findings are of one class; all other ROIs
   are listed as excluded.
 * ROIs of `match_level` 2 were carried over from another image and are left out.
+* An image may have fewer ROIs than its breast has findings; the others are listed as one exclusion,
+  since their place on it is not known.
 * `ROI_coords` is text, ``[[ymin, xmin, ymax, xmax], ...]``: read number by number, never evaluated.
 * Some ROIs are reported to lie on the wrong side of the film: off the breast, they are listed as
   excluded when the image is read.  Nothing tells of one that still meets the breast.
@@ -31,7 +33,7 @@ import pandas as pd
 from lesionlib.datasets.published import missing_images, read_list, with_truth
 from lesionlib.datasets.table import without_images
 from lesionlib.errors import InputError
-from lesionlib.manifest import EXCLUSION_COLUMNS, Manifest, exclusion
+from lesionlib.manifest import Manifest, exclusion
 
 CLINICAL = ("empi_anon", "acc_anon", "numfind", "side", "asses", "bside", "path_severity")
 METADATA = ("empi_anon", "acc_anon", "anon_dicom_path", "FinalImageType", "ImageLateralityFinal",
@@ -75,7 +77,7 @@ def read(
     unfit = files[files["reason"] != ""]
     unfit = unfit[["image_id", "reason"]].rename(columns={"image_id": "id"})
     unfit = unfit.assign(level="image", stage="tables")
-    out = pd.concat([unfit, pd.DataFrame([*useless, *lost], columns=list(EXCLUSION_COLUMNS))])
+    out = pd.concat([unfit, pd.DataFrame([*useless, *lost])])
     lesions = pd.DataFrame(lesions)
     found = Manifest("EMBED", folder, used, lesions, out, _counted(files)).validate()
     there = [(folder / file).is_file() for file in found.images["file"]]
@@ -148,7 +150,7 @@ def _reason(severity: pd.Series, kinds: list[str]) -> str:
 
 def _files(metadata: pd.DataFrame, images: str, c_view: bool) -> pd.DataFrame:
     """The metadata with image_id, file, breast and, if an image is not taken, the reason."""
-    paths = [PurePosixPath(p.replace("..", "")) for p in metadata["anon_dicom_path"]]
+    paths = [PurePosixPath(p.replace("..", "").lstrip("/")) for p in metadata["anon_dicom_path"]]
     parts = [path.parts[-4:] for path in paths]  # cohort, patient, exam, file
     files = metadata.assign(
         image_id=[PurePosixPath(p[-1]).stem if p else "" for p in parts],
@@ -194,9 +196,12 @@ def _lesions(files: pd.DataFrame, truths: dict) -> tuple[list[dict], list[dict]]
             level = levels[k - 1] if 0 < len(boxes) == len(levels) else ""
             reason = _roi_reason(row["reason"], truth, len(boxes), box, level)
             if reason:
-                out.append(exclusion("lesion", name, "tables", reason))
+                out.append(exclusion("lesion", name, "tables", reason, row["image_id"]))
             else:
                 lesions.append(_lesion(name, row["image_id"], truth, box))
+        if truth and truth["number"] > len(boxes) and not row["reason"]:
+            name, reason = f"{row['image_id']}_unmarked", "findings of its breast without an ROI"
+            out.append(exclusion("lesion", name, "tables", reason, row["image_id"]))
     return lesions, out
 
 

@@ -204,7 +204,7 @@ def _lesions(regions: list, images: pd.DataFrame, proxy: bool, grains: bool) -> 
         else:
             lesions.append(lesion)
             continue
-        out.append(exclusion("lesion", lesion["lesion_id"], *reason))
+        out.append(exclusion("lesion", lesion["lesion_id"], *reason, image_id))
     lesions, unusable = published.usable_lesions(lesions, images)
     return lesions, out + unusable
 

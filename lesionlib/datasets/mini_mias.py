@@ -9,7 +9,7 @@ What the reader knows of the set:
 * Films are numbered in pairs, one woman a pair: woman = (n + 1) // 2.  The files lie mirrored, and
   burned-in markers read so; the side of the chest wall is therefore taken from the pixels.
 * Four abnormal rows have no circle.  Their images are neither lesion images nor negative and are
-  listed as excluded, with their lesions.
+  listed as excluded, with their lesions; an image with a circle, too, would stay.
 * One view a breast (MLO), so a breast without a row of abnormality is negative.
 """
 
@@ -199,11 +199,12 @@ def _exclusions(rows: list[dict], missing: list[str]) -> pd.DataFrame:
         if row["image_id"] in missing:
             out.append(exclusion("lesion", row["lesion_id"], "files", "image file missing"))
         elif row["x"] is None:
-            out.append(exclusion("lesion", row["lesion_id"], "Info.txt", "no place given"))
-            if row["image_id"] not in placed:
+            image = row["image_id"]
+            out.append(exclusion("lesion", row["lesion_id"], "Info.txt", "no place given", image))
+            if image not in placed:
                 reason = "no usable truth: its only lesion has no place"
-                out.append(exclusion("image", row["image_id"], "Info.txt", reason))
-    return pd.DataFrame(out, columns=["level", "id", "stage", "reason"])
+                out.append(exclusion("image", image, "Info.txt", reason))
+    return pd.DataFrame(out, columns=["level", "id", "stage", "reason", "image_id"])
 
 
 def _counted(rows: list[dict]) -> dict:

@@ -13,6 +13,8 @@ the stems of one mask a class and image.  What the reader knows of it:
   back to the film by the published preparation (:mod:`lesionlib.images.gmic_preparation`).
 * A mask file that is absent is a view without a lesion, as in the published loader; where the label
   says that the breast has one, it is listed as excluded.
+* A mask of a breast that is labelled without its class, and the label "unknown", which names no side,
+  make a breast neither negative nor known lesion by lesion.
 * The lists name no patient: an exam counts as one, unless its dictionary has a `patient_id`.
 * Grey values are raw, 12 bits or stretched to 16: they are taken as 16.
 """
@@ -23,17 +25,18 @@ import json
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from lesionlib.datasets.plain_pickle import load_plain
+from lesionlib.datasets.published import whole_breasts
 from lesionlib.datasets.table import SPLIT_NAMES
 from lesionlib.errors import InputError
 from lesionlib.images.gmic_preparation import gmic_placement
 from lesionlib.images.read import DAMAGED, check_size, read_image, read_mask
-from lesionlib.manifest import Manifest, exclusion
+from lesionlib.manifest import Manifest, exclusion, with_findings_left_out
 from lesionlib.outlines import SPECK_PX, border, polygon_text, separated
 
 VIEWS = {"L-CC": ("left", "CC"), "R-CC": ("right", "CC")}
@@ -120,7 +123,7 @@ def read(
     for film in _films(read_exam_list(file, named), file.name):
         _add(film, options, rows)
     tables = (pd.DataFrame(t) for t in (rows.images, rows.lesions, rows.exclusions))
-    return Manifest("NYU", folder, *tables).validate()
+    return _without_contradicted(Manifest("NYU", folder, *tables)).validate()
 
 
 # ------------------------------------------------------------------ the list
@@ -216,7 +219,10 @@ def _add(film: Film, options: Options, rows: Rows) -> None:
         rows.lesions += lesions
         if reason:
             name = f"{film.image_id}_{kind}"
-            rows.exclusions.append(exclusion("lesion", name, "masks", reason))
+            rows.exclusions.append(exclusion("lesion", name, "masks", reason, film.image_id))
+    if film.entry.get("cancer_label", {}).get("unknown") and any(found.values()):
+        name, reason = f"{film.image_id}_unknown", "labelled with a lesion of unknown pathology"
+        rows.exclusions.append(exclusion("lesion", name, "masks", reason, film.image_id))
 
 
 def _masks(film: Film, options: Options) -> Iterator[tuple[str, Path | None]]:
@@ -244,6 +250,14 @@ def _negative(film: Film) -> object:
     sides = [labels.get(f"{side}_{kind}") for side in ("left", "right") for kind in CLASSES]
     unplaced = labels.get("unknown") or (any(map(labels.get, CLASSES)) and not any(sides))
     return pd.NA if None in own or unplaced else True
+
+
+def _without_contradicted(found: Manifest) -> Manifest:
+    """The manifest in which no breast is negative on which a mask lies, against its label."""
+    images, masked = found.images, with_findings_left_out(found.exclusions)
+    negative = images["negative"].fillna(False)
+    whole = whole_breasts(images, negative & ~images["image_id"].isin(masked))
+    return replace(found, images=images.assign(negative=images["negative"].mask(negative, whole)))
 
 
 def _image(film: Film, file: str, size: tuple[int, int]) -> dict:

@@ -87,7 +87,7 @@ def usable_lesions(lesions: list[dict], images: pd.DataFrame) -> tuple[list[dict
             check_extent(*shape_facts(lesion["geom"], lesion), size["rows"], size["cols"], "")
             kept.append(lesion)
         except InputError as error:
-            out.append(exclusion("lesion", name, "outlines", error.what))
+            out.append(exclusion("lesion", name, "outlines", error.what, lesion["image_id"]))
     return kept, out
 
 

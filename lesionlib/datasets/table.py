@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path, PurePosixPath
@@ -60,7 +61,7 @@ def without_images(manifest: Manifest, image_ids: list[str], stage: str, reason:
     listed = pd.DataFrame(rows, columns=["level", "id"]).assign(stage=stage, reason=reason)
     exclusions = pd.concat([manifest.exclusions, listed], ignore_index=True)
     images, lesions = manifest.images[~gone_i], manifest.lesions[~gone_l]
-    return Manifest(manifest.name, manifest.root, images, lesions, exclusions)
+    return replace(manifest, images=images, lesions=lesions, exclusions=exclusions)
 
 
 # ------------------------------------------------------------------ one table

@@ -1,8 +1,8 @@
 """Finding the breast on a mammogram, and the side of its chest wall.
 
 Digital images (FFDM): the background is 0, so the breast is the largest thick part of what is not 0,
-as in GMIC (Shen et al. 2021).  Scanned film: the background is grey, and labels, tape and frames are
-brighter than the breast; see :func:`find_breast`.
+as in GMIC (Shen et al. 2021).  Scanned film: the background is grey, labels and tape are brighter
+than the breast, and above and below the film may end in white; see :func:`film_border`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ cv2.setNumThreads(1)  # one image a process; many processes share the machine
 
 WORK_PX = 512  # the breast is looked for on at most this many px a side
 OPENING = 100 / 2944  # radius of the opening, as a share of the image's longer side (GMIC: 100 px)
+BORDER = 0.06  # deepest white border of a film, as a share of the image's longer side
+BESIDE = 0.06  # how far beside the breast a border is looked at, as a share of the edge
+TILT = 0.05  # steepest border, px per px: 3 degrees
 
 
 def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
@@ -25,9 +28,10 @@ def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
     source : "ffdm" or "synth2d" (background 0), or "film".
 
     The mask is one connected part without holes, found on a reduced copy of at most 512 px a side,
-    so its border is exact to one step of that copy.  Raises InputError if nothing is found.
+    so its border is exact to one step of that copy.  On film it ends at the film's white border.
+    Raises InputError if nothing is found.
     """
-    step = max(1, -(-max(pixels.shape) // WORK_PX))
+    step = _step(pixels)
     if source == "film":
         mask = _film(_reduced(pixels, step))
     else:
@@ -36,8 +40,26 @@ def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
         raise InputError(
             f"no breast found on a {source} image", "", "Look at it; leave it out if empty"
         )
-    rows, cols = pixels.shape
-    return np.repeat(np.repeat(mask, step, axis=0), step, axis=1)[:rows, :cols]
+    return _enlarged(mask, step, pixels.shape)
+
+
+def film_border(pixels: np.ndarray) -> np.ndarray:
+    """The white strips above and below on a scanned film, as a bool mask of the image's shape.
+
+    pixels : as for :func:`find_breast`.
+
+    Unexposed film is white.  Where the exposed field ends before the scan does, a straight, often
+    tilted strip runs along the edge through the breast and some way past it.  White is what lies at
+    least half way from the background to the brightest grey.  The strip is as deep as it is white on
+    nine tenths of the breast's lines across it, and on nine tenths of those just beside the breast,
+    which are dark again behind the strip.  So tissue that touches the edge is no border: beside it
+    the edge is dark.  Where tissue fills the whole edge nothing is known, and nothing taken away.
+
+    The chest wall's edge is left alone: lesions reach into the strips that are there.
+    """
+    step = _step(pixels)
+    levels = _levels(_reduced(pixels, step))
+    return _enlarged(_border(levels, _background(levels)[0]), step, pixels.shape)
 
 
 def chest_wall(mask: np.ndarray) -> str:
@@ -73,6 +95,14 @@ def dilated(mask: np.ndarray, radius: float) -> np.ndarray:
 
 
 # ------------------------------------------------------------------ parts
+def _step(pixels: np.ndarray) -> int:
+    return max(1, -(-max(pixels.shape) // WORK_PX))
+
+
+def _enlarged(mask: np.ndarray, step: int, shape: tuple[int, int]) -> np.ndarray:
+    return np.repeat(np.repeat(mask, step, axis=0), step, axis=1)[: shape[0], : shape[1]]
+
+
 def _reduced(pixels: np.ndarray, step: int) -> np.ndarray:
     """Means over step x step blocks; an incomplete last block is averaged over what it has."""
     if step == 1:
@@ -128,28 +158,72 @@ def _digital(mask: np.ndarray) -> np.ndarray | None:
     return _largest_thick(mask, cv2.BORDER_REPLICATE)
 
 
+# ------------------------------------------------------------------ film
 def _film(grey: np.ndarray) -> np.ndarray | None:
     """The breast on a scanned film: the largest thick part above the film's own background.
+
+    The opening takes away labels and tape that touch the breast by a narrow bridge, and the bright
+    lines at a film's rim, for which the image's edges count as dark.
+    """
+    levels = _levels(grey)
+    base, threshold = _background(levels)
+    return _largest_thick((levels > threshold) & ~_border(levels, base), cv2.BORDER_CONSTANT)
+
+
+def _levels(grey: np.ndarray) -> np.ndarray:
+    """Greys without specks, from 0 to 255, uint8."""
+    soft = cv2.GaussianBlur(cv2.medianBlur(grey, 5), (0, 0), 1.5)
+    return cv2.normalize(soft, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+def _background(levels: np.ndarray) -> tuple[float, float]:
+    """Level of the film's background, and the threshold above which tissue begins.
 
     The background's level is the most frequent one of the dark pixels, its spread that of the pixels
     below that level; the threshold lies four spreads above it, but not nearer than 6 % and not
     farther than 14 % of the way to the tissue.  Columns without tissue (the padding beside a film)
-    do not count.  The opening takes away labels and tape that touch the breast by a narrow bridge,
-    and the bright lines at a film's rim, for which the image's edges count as dark.
+    do not count.
     """
-    soft = cv2.GaussianBlur(cv2.medianBlur(grey, 5), (0, 0), 1.5)
-    levels = cv2.normalize(soft, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     otsu, _ = cv2.threshold(levels, 0, 1, cv2.THRESH_OTSU)
     film = levels[:, np.percentile(levels, 98, axis=0) > otsu / 2]
     dark, bright = film[film < otsu / 2], film[film > otsu]
     if not bright.size:
-        return None
+        return 0.0, 255.0  # an empty film
     if not dark.size:  # tissue fills the film
-        return _largest_thick(levels > otsu / 2, cv2.BORDER_CONSTANT)
+        return 0.0, otsu / 2
     counts = np.convolve(np.bincount(dark), np.ones(3), "same")
     base = int(counts.argmax())
     below = dark[dark <= base].astype(np.float64)
     spread = float(np.sqrt(np.mean((below - base) ** 2))) if below.size else 0.0
     contrast = float(np.median(bright)) - base
-    threshold = base + np.clip(4 * spread, 0.06 * contrast, 0.14 * contrast)
-    return _largest_thick(levels > threshold, cv2.BORDER_CONSTANT)
+    return base, base + float(np.clip(4 * spread, 0.06 * contrast, 0.14 * contrast))
+
+
+def _border(levels: np.ndarray, base: float) -> np.ndarray:
+    """See :func:`film_border`; on the levels of a reduced film, `base` that of its background."""
+    found = np.zeros(levels.shape, bool)
+    reach = round(BORDER * max(levels.shape))
+    for edge, strip in ((levels, found), (levels[::-1], found[::-1])):
+        lines = edge[:reach].T
+        depth = _strip_depth(lines, base + (255 - base) / 2, base + (255 - base) / 6)
+        strip[:reach] |= (np.arange(lines.shape[1]) < depth[:, None]).T
+    return found
+
+
+def _strip_depth(lines: np.ndarray, white: float, dark: float) -> np.ndarray:
+    """How deep the white strip at the start of each of `lines` (n, reach) is, px; 0 or less: none."""
+    at = np.arange(len(lines))
+    ended = np.pad(lines >= white, ((0, 0), (1, 0)), constant_values=True)[:, ::-1]
+    depth = lines.shape[1] - ended.argmax(axis=1)  # up to the innermost white px
+    off = (lines[:, -3:] <= dark).all(axis=1)
+    near = dilated(~off[None], BESIDE * len(lines))[0] & ~off.all()  # tissue, and beside it
+    beside = np.flatnonzero(off & near)
+    if len(beside) < 0.02 * len(lines):
+        return np.zeros(len(lines))
+    slope, seen = 0.0, np.flatnonzero(off & (depth > 0))
+    if len(seen) > len(lines) / 4:  # a shorter stretch tells no tilt
+        points = np.stack([seen, depth[seen]], axis=1).astype(np.float32)
+        along, across, _, _ = cv2.fitLine(points, cv2.DIST_L1, 0, 0.01, 0.01).ravel()
+        slope = float(np.clip(across / along, -TILT, TILT))
+    level = depth - slope * at  # nine tenths of the lines reach the tenth percentile
+    return min(np.percentile(level[near], 10), np.percentile(level[beside], 10)) + slope * at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import islice
@@ -44,6 +44,26 @@ def digest_of(manifest: Manifest, settings: dict) -> str:
     for frame in (manifest.images.drop(columns=["split", "negative"]), manifest.lesions):
         total.update(frame.to_csv(index=False).encode())
     return total.hexdigest()[:16]
+
+
+def file_states(manifest: Manifest) -> Callable[[str], list]:
+    """A function of an image_id: [name, bytes, time (ns)] of its file and of its masks.
+
+    A file that is not there has its name only.
+    """
+    files = {name: [file] for name, file in manifest.images[["image_id", "file"]].values}
+    for name, file in manifest.lesions[["image_id", "mask_file"]].drop_duplicates().values:
+        files.setdefault(name, []).extend([file] if file else [])
+
+    def state(image_id: str) -> list:
+        paths = [manifest.root / file for file in files[image_id]]
+        stats = [path.stat() if path.is_file() else None for path in paths]
+        return [
+            [file, found.st_size, found.st_mtime_ns] if found else [file]
+            for file, found in zip(files[image_id], stats, strict=True)
+        ]
+
+    return state
 
 
 def tasks_of(manifest: Manifest, settings: dict, first: int = 0) -> Iterator[Task]:

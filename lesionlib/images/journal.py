@@ -2,13 +2,15 @@
 
 An image counts as stored once its line stands in the journal, and that line is written after the
 pixels have reached the disk.  So an interrupted build goes on behind the last line; whatever follows
-it in the data files is cut off.
+it in the data files is cut off.  A line that leaves something out holds the state of the files then:
+where one of them has changed since, the build goes on from there.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from lesionlib.images.prepare import Prepared
@@ -22,11 +24,12 @@ class Journal:
     """The growing files in `folder`; use as a context manager.
 
     digest : of everything that decides the content; a folder of another digest is started afresh.
+    state_of : the state of an image's files, see :func:`lesionlib.images.build.file_states`.
     lines : what is stored so far, one dictionary an image, in the order of the manifest.
     """
 
-    def __init__(self, folder: Path, digest: str):
-        self.folder = folder
+    def __init__(self, folder: Path, digest: str, state_of: Callable[[str], list]):
+        self.folder, self.state_of = folder, state_of
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / "journal.jsonl"
         self.lines = self._kept(digest)
@@ -63,6 +66,8 @@ class Journal:
                 continue
             if any(need > size for need, size in zip(line["bytes"], sizes, strict=True)):
                 break
+            if line["exclusions"] and line.get("files") != self.state_of(line["image_id"]):
+                break
             lines.append(line)
         return lines
 
@@ -79,6 +84,8 @@ class Journal:
                 self._write(2, packed)
         line = {"image_id": done.image_id, "record": record, "lesions": lesions}
         line |= {"exclusions": done.exclusions, "bytes": [data.tell() for data in self._data]}
+        if done.exclusions:
+            line["files"] = self.state_of(done.image_id)
         self._waiting.append(line)
         if self._written >= BLOCK_BYTES or len(self._waiting) >= BLOCK_IMAGES:
             self.flush()

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from lesionlib.errors import InputError
-from lesionlib.images.breast import breast_box, chest_wall, dilated, find_breast
+from lesionlib.images.breast import breast_box, chest_wall, dilated, film_border, find_breast
 from lesionlib.images.gmic_preparation import gmic_placement
 from lesionlib.images.placement import Placement, place_on_canvas
 from lesionlib.images.read import Image, mask_of, read_image, read_mask_levels
@@ -146,9 +146,7 @@ def _brought_to(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
 
-def _place(
-    task: Task, pixels: np.ndarray, mask: np.ndarray, row: dict, image: Image
-) -> Placement:
+def _place(task: Task, pixels: np.ndarray, mask: np.ndarray, row: dict, image: Image) -> Placement:
     found, stated = chest_wall(mask), row["chest_wall"]
     if stated == "auto":
         _check_edge(found, row, image)
@@ -187,7 +185,8 @@ def _check_edge(found: str, row: dict, image: Image) -> None:
 def _blanked(pixels: np.ndarray, mask: np.ndarray, background: str) -> np.ndarray:
     if background != "film":
         return pixels
-    return np.where(dilated(mask, FILM_MARGIN * max(mask.shape)), pixels, 0).astype(pixels.dtype)
+    kept = dilated(mask, FILM_MARGIN * max(mask.shape)) & ~film_border(pixels)
+    return np.where(kept, pixels, 0).astype(pixels.dtype)
 
 
 def moments(canvas: np.ndarray) -> dict[str, float]:

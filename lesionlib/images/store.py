@@ -5,7 +5,8 @@ memory, so that any window can be read without the rest.  `images.csv` and `lesi
 a canvas and one an outline; `breast.bin` and `outlines.bin` hold packed bits.
 
 Promises: a store appears under its name only when it is whole; an interrupted build goes on where it
-stopped and ends in the same bytes; a damaged file is listed with its reason and the rest is built.
+stopped and ends in the same bytes; a damaged file is listed with its reason and the rest is built;
+once such a file has changed, the store is built again.
 How fast the last build was stands in `build.json`, apart from the store itself.
 """
 
@@ -23,11 +24,18 @@ from filelock import FileLock
 
 from lesionlib.errors import InputError
 from lesionlib.images import gmic_preparation
-from lesionlib.images.build import digest_of, ordered_results, settings_of
+from lesionlib.images.build import digest_of, file_states, ordered_results, settings_of
 from lesionlib.images.journal import DATA_FILES, Journal
 from lesionlib.images.placement import Placement
 from lesionlib.images.prepare import BREAST_STRIDE
-from lesionlib.manifest import EXCLUSION_COLUMNS, Manifest, exclusion, flow_table, typed
+from lesionlib.manifest import (
+    EXCLUSION_COLUMNS,
+    Manifest,
+    exclusion,
+    flow_table,
+    typed,
+    with_findings_left_out,
+)
 from lesionlib.outlines import Outline
 from lesionlib.provenance import read_json, write_json, write_text
 
@@ -55,7 +63,8 @@ class ImageStore:
     lesions : row j is outline j: lesion_id, finding_id, image (row of `images`), image_id,
         patient_id, split, pathology, truth, kind, subtype, birads, row0, col0, rows, cols (box on
         the canvas), area_px, on_canvas, on_breast (shares of the outline), offset (in outlines.bin).
-    exclusions : level, id, stage, reason; the manifest's and the store's own.
+    exclusions : level, id, stage, reason, and image_id where the manifest has it; the manifest's
+        and the store's own.
     pixels : memory map (n, rows, cols).
     """
 
@@ -171,12 +180,15 @@ class ImageStore:
         split: str | None = None,
         negative: bool | None = None,
         with_lesions: bool | None = None,
+        clear: bool | None = None,
     ) -> np.ndarray:
         """Rows of `images` (int64, ascending).
 
         negative : True: breasts known without a lesion; False: all others.
-        with_lesions : True: images with an outline and without a lesion of unknown place, so that a
-            window off the outlines is off every lesion; False: images without an outline.
+        with_lesions : True: images with an outline and without a lesion of unusable outline; False:
+            images without an outline.
+        clear : True: images without a finding that the manifest or the store left out, so that a
+            window off the outlines is off every finding; False: all others.
         """
         chosen = np.ones(len(self), bool)
         if split is not None:
@@ -187,6 +199,9 @@ class ImageStore:
             number = np.bincount(self.lesions["image"].to_numpy(np.int64), minlength=len(self))
             placed = (self.images["unplaced"] == 0).to_numpy()
             chosen &= (number > 0) & placed if with_lesions else number == 0
+        if clear is not None:
+            left_out = self.images["image_id"].isin(with_findings_left_out(self.exclusions))
+            chosen &= ((self.images["unplaced"] == 0) & ~left_out).to_numpy() == clear
         return np.flatnonzero(chosen)
 
     def lesions_of(self, i: int) -> np.ndarray:
@@ -289,16 +304,18 @@ def build_store(
     with FileLock(folder / ".lock"):  # a second process waits, and finds the store ready
         if _digest(building) == digest:  # whole, but stopped while it was moved
             _install(building, folder)
-        if _digest(folder) == digest:
+        if _digest(folder) == digest and not _mended(folder, manifest):
             _refresh(ImageStore(folder), manifest)
             return ImageStore(folder)
         if (folder / "store.json").exists():
-            say("image store: the one here is of other settings or data, it is built again")
+            say("image store: the one here is of other settings, data or files, it is built again")
         start = time.monotonic()
         lines, kept = _build(building, digest, manifest, settings, workers, say)
         speed = _speed(len(lines) - kept, time.monotonic() - start, workers)
         _write_tables(building, manifest, lines)
         facts = {"format": FORMAT, "digest": digest, "name": manifest.name, **settings}
+        left_out = {line["image_id"]: line["files"] for line in lines if line["exclusions"]}
+        facts |= {"left_out": left_out} if left_out else {}
         write_json(building / "store.json", facts)
         _install(building, folder)
         write_json(folder / "build.json", speed)
@@ -332,7 +349,7 @@ def _build(
     building: Path, digest: str, manifest: Manifest, settings: dict, workers: int, say: Callable
 ) -> tuple[list[dict], int]:
     """The journal's lines of all images, and how many of them an interrupted build had left."""
-    with Journal(building, digest) as journal:
+    with Journal(building, digest, file_states(manifest)) as journal:
         kept = len(journal.lines)
         say(f"image store: {len(manifest.images)} images, {kept} of them ready from before")
         for done in ordered_results(manifest, settings, workers, first=kept):
@@ -344,6 +361,13 @@ def _build(
 def _digest(folder: Path) -> str:
     facts = read_json(folder / "store.json", {})
     return facts.get("digest", "") if facts.get("format") == FORMAT else ""
+
+
+def _mended(folder: Path, manifest: Manifest) -> bool:
+    """Whether a file has changed of which the store in `folder` had to leave something out."""
+    state_of = file_states(manifest)
+    left_out = read_json(folder / "store.json", {}).get("left_out", {})
+    return any(state_of(image_id) != state for image_id, state in left_out.items())
 
 
 def _install(building: Path, folder: Path) -> None:
@@ -393,7 +417,7 @@ def _refresh(store: ImageStore, manifest: Manifest) -> None:
     split = store.images["image_id"].map(table["split"])
     negative = store.images["image_id"].map(table["negative"].fillna(False).astype(bool))
     own = store.exclusions[store.exclusions["stage"] == STAGE]
-    exclusions = pd.concat([manifest.exclusions, own], ignore_index=True)
+    exclusions = typed(pd.concat([manifest.exclusions, own]), EXCLUSION_COLUMNS)
     if not (split.equals(store.images["split"]) and negative.equals(store.images["negative"])):
         lesion_split = store.lesions["image_id"].map(table["split"])
         images = store.images.assign(split=split, negative=negative)

@@ -20,12 +20,11 @@ import numpy as np
 import pandas as pd
 
 from lesionlib.errors import InputError
-from lesionlib.metrics.roc import _auc, checked, checked_patients
+from lesionlib.metrics.roc import _Z95, _auc, checked, checked_patients
 
 Statistic = str | Callable[[np.ndarray, np.ndarray], float]
 _CHUNK = 256  # resamples at a time: bounds memory, changes no number
 _MOST_DRAWS = 1000
-_Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def backbone(name: str) -> Backbone:
     """The registry entry of `name`; InputError with the nearest known name."""
     if name in BACKBONES:
         return BACKBONES[name]
-    raise InputError(f"Unknown backbone {name!r}", "floc.backbone", nearest(name, BACKBONES))
+    raise InputError(f"unknown backbone {name!r}", "floc.backbone", nearest(name, BACKBONES))
 
 
 def he_initialise(module: nn.Module) -> None:

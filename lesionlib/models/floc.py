@@ -29,7 +29,7 @@ class FLoc(nn.Module):
         super().__init__()
         if h_activation not in ("relu", "none"):
             raise InputError(
-                f"Unknown activation {h_activation!r}", "floc.h_activation", "Use relu or none"
+                f"unknown activation {h_activation!r}", "floc.h_activation", "Use relu or none"
             )
         entry = registered(backbone)
         self.backbone, self.h_activation = backbone, h_activation

@@ -1,8 +1,8 @@
 """Files of weights: read without running code from them, loaded strictly or not at all.
 
-A key that is missing, left over or of another shape ends in an InputError that names it, and nothing
-is loaded.  What is in such a file, and for which network, is for `lesionlib.models.weights` and
-`lesionlib.models.gmic.checkpoint`.
+A key that is missing, left over or of another shape ends in an InputError that names it, and
+nothing is loaded.  What is in such a file, and for which network, is for `lesionlib.models.weights`
+and `lesionlib.models.gmic.checkpoint`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def read_state(path: Path) -> State:
     """The tensors of a safetensors or torch file by name; no code in the file is run."""
     path = Path(path)
     if not path.is_file():
-        raise InputError("Weights file is missing", path, "Check the path")
+        raise InputError("the weights file is missing", path, "Check the path")
     try:
         if is_safetensors(path):
             with safe_open(path, framework="pt") as content:
@@ -32,18 +32,19 @@ def read_state(path: Path) -> State:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
-            "Weights file holds more than tensors, or is no weights file",
+            "the weights file holds more than tensors, or is no weights file",
             path,
             "Save the model's state_dict alone, best as safetensors",
         ) from None
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:120]
-        raise InputError(f"Weights file cannot be read: {reason}", path, "Copy it again") from None
+        what = f"the weights file cannot be read: {reason}"
+        raise InputError(what, path, "Copy it again") from None
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
         raise InputError(
-            "Weights file is no table of tensors", path, "Save the model's state_dict alone"
+            "the weights file is no table of tensors", path, "Save the model's state_dict alone"
         )
     return dict(state)
 
@@ -55,6 +56,10 @@ def is_safetensors(path: Path) -> bool:
 
 
 def load_strict(model: nn.Module, state: State, path: Path) -> State:
+    """Load `state` into `model` and give back what was loaded; InputError as :func:`check_fit`.
+
+    path : of the file, for the message.
+    """
     own = model.state_dict()
     # files of PyTorch before 0.4.1 have no counters; they play no part in the values
     counters = {k: v for k, v in own.items() if k.endswith("num_batches_tracked")}
@@ -65,7 +70,7 @@ def load_strict(model: nn.Module, state: State, path: Path) -> State:
 
 
 def check_fit(wanted: State, given: State, path: Path) -> None:
-    """Raise InputError naming the keys of `given` that are missing, too many or of another shape."""
+    """InputError that names the keys of `given` that are missing, left over or of another shape."""
     misfits = [
         f"{key} is {tuple(given[key].shape)}, not {tuple(wanted[key].shape)}"
         for key in wanted
@@ -79,7 +84,7 @@ def check_fit(wanted: State, given: State, path: Path) -> None:
     found = [f"{len(names)} {fault}: {_few(names)}" for fault, names in faults.items() if names]
     if found:
         raise InputError(
-            f"Weights do not fit the network: {'; '.join(found)}",
+            f"weights do not fit the network: {'; '.join(found)}",
             path,
             "Give the file that was saved from a network of these settings",
         )

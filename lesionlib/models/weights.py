@@ -47,7 +47,7 @@ def initialise(
     """
     if head == "map" and not (how == "file" and isinstance(model, FLoc)):
         raise InputError(
-            f"There is no head to map with initialisation {how}",
+            f"there is no head to map with initialisation {how}",
             "floc.weights_head",
             "Set initialisation: file, or weights_head: drop",
         )
@@ -66,7 +66,7 @@ def initialise(
         state = _load_any(model, read_state(path), path, head)
         source = str(path)
     else:
-        raise InputError(f"Unknown initialisation {how!r}", "", "Use imagenet, he or file")
+        raise InputError(f"unknown initialisation {how!r}", "", "Use imagenet, he or file")
     return {
         "initialisation": how,
         "source": source,
@@ -84,7 +84,7 @@ def _load_any(model: nn.Module, state: State, path: Path, head: str) -> State:
     if isinstance(model, FLoc) and not any(key.startswith("trunk.") for key in state):
         return _load_trunk(model, _unwrapped(state), path, head)
     if head == "map":
-        raise InputError("The file is a whole f_loc", path, "Set floc.weights_head: drop")
+        raise InputError("the file is a whole f_loc", path, "Set floc.weights_head: drop")
     return load_strict(model, state, path)
 
 
@@ -100,7 +100,7 @@ def _load_trunk(model: FLoc, state: State, path: Path, head: str) -> State:
     wanted = [(CLASS_COUNT, model.hidden.in_features), (CLASS_COUNT,)]
     if head == "map" and [None if x is None else tuple(x.shape) for x in last] != wanted:
         raise InputError(
-            f"There is no last layer classifier of {CLASS_COUNT} classes to map",
+            f"there is no last layer classifier of {CLASS_COUNT} classes to map",
             path,
             "Set floc.weights_head: drop",
         )
@@ -133,7 +133,7 @@ def _imagenet(model: nn.Module) -> tuple[Path, nn.Module, State]:
         weights, target, name, option = "", model, type(model).__name__, "weights_file"
     if not weights:
         raise InputError(
-            f"There are no published ImageNet weights for {name}",
+            f"there are no published ImageNet weights for {name}",
             "initialisation",
             f"Use he, or file with {option}",
         )
@@ -170,7 +170,7 @@ def _download(url: str, path: Path, option: str) -> None:
         torch.hub.download_url_to_file(url, str(path), progress=False)
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"The download of {path.name} broke off: {error}", url, f"Start again, or set {option}"
+            f"the download of {path.name} broke off: {error}", url, f"Start again, or set {option}"
         ) from None
 
 

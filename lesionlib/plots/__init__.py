@@ -1,13 +1,13 @@
 """The paper's figures, and the others that a notebook needs, from arrays and data frames.
 
 Every function gives back matplotlib objects: an Axes where it draws one panel (take `ax.figure` to
-save it), a Figure where it draws several.  Nothing is shown or saved here and no metric is computed.
+save it), a Figure where it draws several.  Nothing is shown or saved and no metric is computed.
 `phantom=True` writes *phantom* into a corner of a picture of made-up images.
 
 | module | draws |
 |---|---|
 | overview | method |
-| mammograms | figure_1, mammogram, windows_on_image, contact_sheet, breast_contour; Mammogram, from_store |
+| mammograms | figure_1, mammogram, windows_on_image, contact_sheet, breast_contour, from_store |
 | patch_grids | figure_3, patches |
 | map_panels | figure_2, figure_4, maps, saliency_overlays, cell_grid |
 | score_plots | figure_5, scores, by_windows; LesionCase |

@@ -25,7 +25,7 @@ def sizes(
     ax: Axes | None = None,
     phantom: bool = False,
 ) -> Axes:
-    """Longest side of a lesion's box over the window sides: median, quartiles and 5 to 95 % a group.
+    """Longest side of a lesion's box over the window sides: median, quartiles, 5 to 95 % a group.
 
     lesions : columns rows, cols (px of the canvas) and `by`.  by : columns whose values are the
     groups, at most seven each; empty values are left out, and so is a column with only one.
@@ -48,7 +48,8 @@ def sizes(
         name = None if row else "median, quartiles, 5 to 95 %"
         ax.hlines(row, q1, q3, color=_BOX, linewidth=7, label=name)
         ax.plot(middle, row, "|", color="white", markersize=7, markeredgewidth=1.6)
-        text = f"n = {len(sides)}: {(sides < side_min).sum()} smaller, {(sides > side_max).sum()} larger"
+        smaller, larger = (sides < side_min).sum(), (sides > side_max).sum()
+        text = f"n = {len(sides)}: {smaller} smaller, {larger} larger"
         ax.annotate(text, (1.02, row), xycoords=("axes fraction", "data"), va="center",
                     fontsize=6.5, annotation_clip=False)  # fmt: skip
     ax.set_xscale("log")
@@ -56,7 +57,8 @@ def sizes(
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set(xlabel="longest side of a lesion's box (px of the canvas, log scale)",
-           ylabel="lesions by group", yticks=range(len(groups)), ylim=(len(groups) - 0.5, -0.5))  # fmt: skip
+           ylabel="lesions by group", yticks=range(len(groups)),
+           ylim=(len(groups) - 0.5, -0.5))  # fmt: skip
     ax.set_yticklabels([name for name, _ in groups])
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     style.mark(ax.figure, phantom)

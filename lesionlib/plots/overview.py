@@ -85,7 +85,7 @@ def _draw(ax: Axes, box: Box) -> None:
 
 
 def _arrow(ax: Axes, start: Box, end: Box) -> None:
-    """Level where the boxes overlap in height, upright where in width, else down or up, then level."""
+    """Level where the boxes overlap in height, upright where in width, else upright, then level."""
     overlap = min(start.y + start.height / 2, end.y + end.height / 2)
     overlap -= max(start.y - start.height / 2, end.y - end.height / 2)
     route = "arc3"

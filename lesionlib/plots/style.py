@@ -106,8 +106,8 @@ def mark(figure: Figure, phantom: bool, *, strip: bool = True) -> Figure:
     if phantom and not any(t.get_text() == "phantom" for t in figure.texts):
         engine = figure.get_layout_engine()
         if strip and isinstance(engine, ConstrainedLayoutEngine):
-            strip = 0.17 / figure.get_figheight()
-            engine.set(rect=(0, strip, 1, 1 - strip))
+            height = 0.17 / figure.get_figheight()
+            engine.set(rect=(0, height, 1, 1 - height))
         box = dict(boxstyle="round,pad=0.2", facecolor="white", edgecolor="0.5", linewidth=0.5)
         right = 1 - 0.04 / figure.get_figwidth()  # the box's rim stays inside a narrow figure
         figure.text(right, 0.008, "phantom", ha="right", va="bottom", fontsize=7, style="italic",

@@ -102,7 +102,7 @@ def _path(roi: Roi, what: str) -> str:
 
 
 def write_lists(folder: Path, rois=ROIS) -> Path:
-    """The four lists with the newline that the archive's files have inside a quoted path."""
+    """The lists that have rows, with the newline of the archive's files inside a quoted path."""
     folder.mkdir(parents=True, exist_ok=True)
     for kind in HEADS:
         for part in PARTS:
@@ -115,6 +115,8 @@ def write_lists(folder: Path, rois=ROIS) -> Path:
                 row = [roi.patient, "3", roi.side, roi.view, roi.number, kind, "OVAL", "N/A", "4"]
                 lines.append([*row, roi.pathology, "2", _path(roi, "image"), *ends])
             name = f"{kind}_case_description_{part}_set.csv"
+            if not lines:
+                continue
             with open(folder / name, "w", newline="") as file:
                 file.write(HEADS[kind] + "\n")
                 csv.writer(file, lineterminator="\n").writerows(lines)

@@ -2,8 +2,7 @@
 
 import pandas as pd
 import pytest
-from made_dicom import write_breast
-from made_up_dicom import TRACES, code
+from made_up_dicom import TRACES, code, write_breast
 
 from lesionlib.datasets import cmmd, expected, read
 from lesionlib.errors import InputError

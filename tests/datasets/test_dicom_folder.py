@@ -131,6 +131,15 @@ def test_every_file_that_is_not_used_is_listed(export):
         assert word in reason
 
 
+def test_links_are_passed_over_and_what_cannot_be_opened_is_listed(export, tmp_path):
+    """Traps: a link may lead out of the folder; one file that is deflated stops no other."""
+    image(tmp_path / "outside" / "IM9", 9, StudyInstanceUID="1.2.826.0.1.77.8")
+    (export / "link").symlink_to(tmp_path / "outside" / "IM9")
+    (export / "packed").write_bytes(bytes(128) + b"DICM" + b"1.2.840.10008.1.2.1.99" + bytes(20))
+    found = dicom_folder.read(export)
+    assert len(found.images) == 4 and list(reasons(found)) == ["packed"]
+
+
 def test_kinds_can_be_accepted_and_the_store_is_told(export):
     image(export / "a", 11, view="ML")
     image(export / "b", 12, view="MLO", BreastImplantPresent="YES", StudyInstanceUID="1.2.3.4")

@@ -11,6 +11,7 @@ from lesionlib.datasets import embed
 from lesionlib.errors import InputError
 from lesionlib.images.build import settings_of, tasks_of
 from lesionlib.images.prepare import prepare
+from lesionlib.manifest import with_findings_left_out
 
 FINDING = dict(empi_anon="P1", acc_anon="A1", numfind="1", side="L", asses="S", bside="L",
                path_severity="0.0")  # fmt: skip
@@ -158,6 +159,16 @@ def test_rois_carried_over_from_another_image_are_dropped(tmp_path):
     manifest = read(tmp_path, rows, [file("a", ROI_coords=two, match_level="[1, 2]")])
     assert manifest.lesions["lesion_id"].tolist() == ["a_1"]
     assert "match_level is not 1" in reasons(manifest)["a_2"]
+    assert with_findings_left_out(manifest.exclusions) == {"a"}
+
+
+def test_a_finding_without_an_roi_may_lie_anywhere_on_the_image(tmp_path):
+    """Trap: two biopsied findings and one ROI: a window off the ROI could hold the other one."""
+    other = dict(empi_anon="P2", acc_anon="A2")
+    rows = [finding(), finding(numfind="2", path_severity="1"), finding(**other)]
+    manifest = read(tmp_path, rows, [file("a"), file("b", **other)])
+    assert reasons(manifest) == {"a_unmarked": "findings of its breast without an ROI"}
+    assert with_findings_left_out(manifest.exclusions) == {"a"}
 
 
 @pytest.mark.parametrize(
@@ -220,6 +231,27 @@ def test_negative_breasts(tmp_path):
     negative = manifest.images.set_index("image_id")["negative"]
     assert negative.to_dict() == {"lesion": False, "before_right": True}
     assert set(reasons(manifest)) == {"mlo", "before_left", "recalled"}
+
+
+def test_a_breast_with_an_roi_or_one_suspicious_finding_is_not_negative(tmp_path):
+    """Trap: one clear finding, or one clear view, does not make a breast negative."""
+    clear = dict(asses="B", bside="", path_severity="")
+    marked, doubted = (dict(empi_anon=f"P{k}", acc_anon=f"A{k}") for k in (2, 3))
+    none = dict(ROI_coords="[]", match_level="[]")
+    rows = [finding(), finding(**marked, **clear), finding(**doubted, **clear)]
+    rows.append(finding(**doubted, **clear | {"numfind": "2", "asses": "S"}))
+    files = [file("used"), file("roi", **marked), file("doubted", **doubted, **none)]
+    files.append(file("other_view", **marked, ViewPosition="MLO", **none))
+    manifest = read(tmp_path, rows, files)
+    assert manifest.images["image_id"].tolist() == ["used"]
+    assert {"roi", "other_view", "doubted"} <= set(reasons(manifest))
+
+
+def test_a_path_in_the_table_does_not_leave_the_folder():
+    """Trap: the path is another's, and could lead anywhere."""
+    rows = pd.DataFrame([FILE | {"anon_dicom_path": "/x/../../../a.dcm"}])
+    file = embed._files(rows, "images", False)["file"].item()
+    assert ".." not in file and file.startswith("images")
 
 
 def test_absent_columns_tables_and_files(tmp_path):

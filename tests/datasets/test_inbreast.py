@@ -3,12 +3,12 @@
 import plistlib
 
 import pytest
-from made_dicom import write_breast
-from made_up_dicom import TRACES
+from made_up_dicom import TRACES, write_breast
 
 from lesionlib.datasets import expected, inbreast, read
 from lesionlib.errors import InputError
 from lesionlib.images.store import build_store
+from lesionlib.manifest import with_findings_left_out
 
 HEAD = "Patient ID;Patient age;Laterality;View;Acquisition date;File Name;ACR;Bi-Rads\n"
 SQUARE = [(12, 10), (20, 10), (20, 18), (12, 18)]  # half of it on the breast, at either edge
@@ -183,6 +183,16 @@ def test_single_grains_are_left_out_unless_asked_for(tmp_path):
     assert manifest.lesions["subtype"].tolist() == ["Cluster", "Mass"]
     assert listed(manifest)["20000001_1"] == "a single calcification: no finding of its own"
     assert len(one(tmp_path, *regions, single_calcifications=True).lesions) == 3
+
+
+def test_regions_left_out_on_an_image_that_stays(tmp_path):
+    """Trap: a window off the mass could lie on a grain, a mark or an outline that is left out."""
+    whole = [(0, 0), (30, 0), (30, 40), (0, 40)]
+    for name, points in (("Calcification", SQUARE), ("Point 1", SQUARE[:1]), ("Mass", whole)):
+        manifest = one(tmp_path / name, (name, points), ("Mass", SQUARE))
+        assert with_findings_left_out(manifest.exclusions) == {"20000001"}, name
+        assert "20000001" in set(manifest.images["image_id"])
+    assert not with_findings_left_out(one(tmp_path / "all", ("Mass", SQUARE)).exclusions)
 
 
 def test_points_are_never_executed(small):

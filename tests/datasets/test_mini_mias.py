@@ -7,6 +7,7 @@ from PIL import Image
 from lesionlib import datasets
 from lesionlib.datasets import mini_mias
 from lesionlib.errors import InputError
+from lesionlib.manifest import with_findings_left_out
 
 LIST = """     MAMMOGRAPHIC IMAGE ANALYSIS SOCIETY
 7th column: radius; mdb is the prefix of every name.
@@ -66,6 +67,13 @@ def test_lesions_without_a_place_are_listed_and_their_image_if_it_has_no_other(s
     assert manifest.images["image_id"].tolist() == ["mdb001", "mdb002", "mdb005", "mdb006"]
     negative = manifest.images.set_index("image_id")["negative"]
     assert negative.tolist() == [False, True, False, False]
+
+
+def test_an_image_that_keeps_a_circle_and_has_a_lesion_without_one_is_marked(small):
+    """Trap: a window off the circle of mdb006 could lie on its second lesion, wherever that is."""
+    manifest = mini_mias.read(small)
+    left_out = with_findings_left_out(manifest.exclusions)
+    assert left_out & set(manifest.images["image_id"]) == {"mdb006"}
 
 
 def test_the_woman_is_the_patient(small):

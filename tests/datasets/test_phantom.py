@@ -152,7 +152,7 @@ def test_neither_number_nor_letter_of_a_lesion_tells_truth(people):
 
 def test_more_patients_leave_the_others_as_they_were():
     some = draw_cases(TINY, 1)
-    more = draw_cases(TINY.model_copy(update={"training": 5, "test": 7}), 1)
+    more = draw_cases(TINY.model_copy(update={"training": 5, "aggregation": 4, "test": 7}), 1)
     pd.testing.assert_frame_equal(
         some, more[more["patient_id"].isin(some["patient_id"])].reset_index(drop=True)
     )

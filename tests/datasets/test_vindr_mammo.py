@@ -1,9 +1,8 @@
 """VinDr-Mammo: boxes, categories, the official split and BI-RADS as a stand-in, made up."""
 
 import pytest
-from made_dicom import write_breast
 from made_up import TINY_CANVAS
-from made_up_dicom import TRACES
+from made_up_dicom import TRACES, write_breast
 
 from lesionlib.datasets import expected, read, vindr_mammo
 from lesionlib.errors import InputError

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import pickle
 import plistlib
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +29,9 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from made_up_dicom import write_jpeg
 
 SECRET = "Zebra"
 MAMMOGRAM = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -90,6 +95,13 @@ SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, JPEG200
             JPEGLSLossless, UID("1.2.840.10008.1.2.1.99"))  # fmt: skip
 
 
+def jpeg_lossless(process: str) -> bytes:
+    """The same mammogram as GDCM encodes it; only GDCM decodes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        tags = {"ImageLaterality": "L", "PatientName": SECRET, "PatientID": SECRET}
+        return write_jpeg(Path(folder) / "a.dcm", process, breast(12), **tags).read_bytes()
+
+
 @cache
 def pictures() -> dict[str, list[bytes]]:
     """Kind of file -> valid files of that kind."""
@@ -112,6 +124,7 @@ def pictures() -> dict[str, list[bytes]]:
             pillow("TIFF", deep, compression="tiff_adobe_deflate"),
         ],
         "jpeg": [pillow("JPEG", grey, quality=90), pillow("JPEG", grey, progressive=True)],
+        "jpeg_lossless": [jpeg_lossless(f"JPEGLosslessProcess14{end}") for end in ("", "_1")],
     }
 
 
@@ -280,6 +293,7 @@ DATA_SETS = {
 }  # fmt: skip
 # twice as many cases for files that come from elsewhere than from a list's author
 NAMES = ("dicom", "png", "pgm", "tiff", "jpeg", *DATA_SETS, "dicom", "png", "tiff")
+LATER = ("jpeg_lossless",)
 
 
 @cache

@@ -32,7 +32,15 @@ def test_cases_that_once_failed():
     assert [outcome for outcome in fuzz_run.run(cases) if outcome.failed] == []
 
 
-@pytest.mark.parametrize("name", dict.fromkeys(fuzz_targets.NAMES))
+def test_damaged_jpeg_lossless():
+    """Trap: GDCM, which alone decodes it, ends the process on some damaged streams (20559)."""
+    first = fuzz_run.FIRST_LATER
+    outcomes = fuzz_run.run([*range(first, first + 40), 20559])
+    assert [outcome for outcome in outcomes if outcome.failed] == []
+    assert {outcome.ended for outcome in outcomes} == {"result", "refused"}
+
+
+@pytest.mark.parametrize("name", dict.fromkeys((*fuzz_targets.NAMES, *fuzz_targets.LATER)))
 def test_undamaged_files_are_read(tmp_path, name):
     for k, target in enumerate(fuzz_targets.targets(name)):
         folder = tmp_path / str(k)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lesionlib.errors import InputError
-from lesionlib.images.breast import breast_box, chest_wall, dilated, find_breast
+from lesionlib.images.breast import breast_box, chest_wall, dilated, film_border, find_breast
+from lesionlib.images.prepare import _blanked
 from lesionlib.images.read import read_image
 
 
@@ -47,6 +48,77 @@ def test_film_with_grey_background_label_tape_and_frame(background):
     found = find_breast(np.clip(pixels, 0, 255).astype(np.uint8), "film")
     assert agreement(found, true) > 0.93
     assert not found[60, 340] and not found[300, 390]
+
+
+def film_with(breast, strip=None, level=110):
+    """A film whose background is 10, with a breast and a white strip."""
+    pixels = np.where(breast, level, 10).astype(np.uint8)
+    pixels[:8, :8] = 255  # some of a label: the brightest grey is known without the strip
+    if strip is not None:
+        pixels[strip] = 250
+    return pixels
+
+
+def axilla(rows=600, cols=400):
+    """A breast at the left edge that runs out of the film above, as on an MLO view."""
+    true = half_disc(rows, cols)
+    true[: rows // 2, :150] = True
+    return true
+
+
+@pytest.mark.parametrize("level", [110, 190])  # dark tissue, and muscle as bright as the strip
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_strip_above_or_below_is_border_and_not_breast(turned, level):
+    """Trap: a film that ends in white keeps a bar across its canvas, which shifts its mean."""
+    turn = slice(None, None, -1 if turned else 1)
+    true, strip = axilla()[turn], np.zeros((600, 400), bool)
+    strip[:14] = True
+    pixels = film_with(axilla(), strip, level)[turn]
+    border, found = film_border(pixels), find_breast(pixels, "film")
+    assert agreement(border, strip[turn]) > 0.8
+    assert not (found & border).any() and agreement(found, true & ~strip[turn]) > 0.96
+
+
+def test_the_margin_kept_around_the_breast_does_not_bring_the_strip_back():
+    strip = np.zeros((600, 400), bool)
+    strip[:14] = True
+    pixels = film_with(axilla(), strip)
+    canvas = _blanked(pixels, find_breast(pixels, "film"), "film")
+    assert not canvas[:10].any() and canvas[20, 60] == 110
+
+
+def test_a_tilted_strip_is_followed_through_the_breast():
+    y, x = np.mgrid[0:600, 0:400]
+    strip = y < 24 - 0.04 * x  # 24 px deep at the chest wall, 8 px at the other edge
+    border = film_border(film_with(axilla(), strip, level=190))
+    depth = border.sum(axis=0)
+    assert abs(depth[10] - 24) <= 3 and abs(depth[390] - 8) <= 3
+
+
+def test_a_strip_at_the_far_side_is_not_breast_and_one_at_the_chest_wall_is_left_alone():
+    pixels = film_with(half_disc())
+    pixels[:, :6] = pixels[:, 388:] = 250
+    found = find_breast(pixels, "film")
+    assert not film_border(pixels).any()
+    assert not found[:, 380:].any() and found[300, 0] and agreement(found, half_disc()) > 0.95
+
+
+@pytest.mark.parametrize("level", [110, 240])
+def test_tissue_that_touches_the_edges_is_no_border(level):
+    """Trap: muscle is nearly white and runs out of the film; beside it the edge is dark."""
+    pixels = film_with(axilla(), level=level)
+    assert not film_border(pixels).any()
+    wide = axilla()
+    wide[:300, :330] = True  # background on a few lines only
+    assert not film_border(film_with(wide, level=level)).any()
+    assert find_breast(pixels, "film")[2, 20:120].all()
+    assert not film_border(np.full((600, 400), 240, np.uint8)).any()
+
+
+def test_a_label_at_the_upper_edge_is_no_border():
+    pixels = film_with(axilla())
+    pixels[:12, 200:400] = 250  # over most of the background, but not beside the breast
+    assert not film_border(pixels).any()
 
 
 def test_a_film_in_a_padded_square_is_not_pulled_down_by_the_padding():

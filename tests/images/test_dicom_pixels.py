@@ -1,5 +1,7 @@
 """DICOM pixels: each rule of the standard that moves a grey level, on files made here."""
 
+import os
+
 import numpy as np
 import pydicom
 import pytest
@@ -7,18 +9,20 @@ from made_up_dicom import VALUES, WIDE, lut, mammogram, write, write_compressed,
 from PIL import Image as Pillow
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
-from pydicom.pixels import apply_windowing
+from pydicom.pixels import apply_windowing, get_decoder
 from pydicom.uid import (
     UID,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
 
 from lesionlib.errors import InputError
 from lesionlib.images import dicom_pixels
+from lesionlib.images.apart import apart
 from lesionlib.images.read import read_image, read_mask
 
 TOP = 4095  # of 12 bits
@@ -255,6 +259,14 @@ def test_jpeg_lossless(tmp_path, process, uid):
     meta = pydicom.filereader.read_file_meta_info(path)
     assert meta.TransferSyntaxUID.endswith("1.2.4" + uid)
     assert np.array_equal(read_image(path).pixels, VALUES)
+
+
+def test_a_decoder_that_ends_its_process_is_an_error_of_one_line(tmp_path, monkeypatch):
+    """Trap: GDCM aborts on some damaged JPEG Lossless, and the run of ten thousand files with it."""
+    path = write_jpeg(tmp_path / "a.dcm", "JPEGLosslessProcess14_1")
+    assert get_decoder(JPEGLosslessSV1).available_plugins == ("gdcm",)
+    monkeypatch.setattr(dicom_pixels, "apart", lambda f, *rest: apart(os.abort))
+    refused(path, "the compressed data end their decoder")
 
 
 def jpeg_file(path, tmp_path, syntax, *, rows=64, extended=False, bits=8):

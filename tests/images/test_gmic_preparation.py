@@ -21,6 +21,8 @@ from lesionlib.images.breast import largest_part
 from lesionlib.images.gmic_preparation import (
     crop_to_breast,
     gmic_placement,
+    noisy_borders,
+    noisy_window,
     optimal_centre,
     standardise,
 )
@@ -122,6 +124,129 @@ def test_standardised_by_hand():
     assert not standardise(np.full((3, 3), 9, np.uint8)).any()
 
 
+# ------------------------------------------------------------------ noise on the borders, by hand
+class Draws:
+    """Stands for the generator: gives these shares, and fails where more or fewer are drawn."""
+
+    def __init__(self, *shares):
+        self.shares = list(shares)
+
+    def uniform(self, low, high, n):
+        assert (low, high) == (-1, 1) and len(self.shares) >= n
+        drawn, self.shares = self.shares[:n], self.shares[n:]
+        return np.array(drawn)
+
+
+STILL = (0, 0, 0, 0)
+
+
+def borders(shape, view, centre, *shares, noise=(6, 4), size_noise=0, window=(40, 20)):
+    draws = Draws(*shares)
+    named = {"noise": noise, "size_noise": size_noise, "window": window}
+    found = noisy_borders(shape, view, centre, draws, **named)
+    assert not draws.shares, "too few were drawn"
+    return found
+
+
+def test_noise_shifts_the_window_by_its_share():
+    """Room everywhere: rows 30..70 and columns 20..40, moved by round(6 x .5) and round(4 x -.5)."""
+    found = borders((100, 60), "CC", (50, 30), 0.5, -0.5, *STILL)
+    assert found.padded_shape == (100, 60) and found.above == 0
+    assert found.after_shift_noise == found.after_size_noise == (33, 73, 18, 38)
+
+
+def test_a_share_that_falls_on_a_half_goes_to_the_even_px():
+    """Trap: 6 x .25 = 1.5 goes to 2, and 6 x .75 = 4.5 to 4."""
+    for share, rows in ((0.25, 2), (0.75, 4), (-0.75, -4)):
+        found = borders((100, 60), "CC", (50, 30), share, 0, *STILL)
+        assert found.after_shift_noise[:2] == (30 + rows, 70 + rows)
+
+
+def test_without_noise_only_the_four_of_the_borders_are_drawn():
+    """Trap: a shift of 0 draws nothing, a size noise of 0 draws all the same."""
+    found = borders((100, 60), "CC", (50, 30), 1, 1, 1, 1, noise=(0, 0))
+    assert found.after_size_noise == (30, 70, 20, 40)
+    found = borders((100, 60), "CC", (50, 30), 1, 1, *STILL, noise=(0, 4))
+    assert found.after_shift_noise == (30, 70, 24, 44), "one noise: both are drawn"
+
+
+@pytest.mark.parametrize(
+    ("centre", "moved"), [((0, 0), (3, 43, 2, 22)), ((99, 59), (57, 97, 38, 58))]
+)
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_at_an_edge_noise_points_inwards(centre, moved, sign):
+    """Off the crop the window first moves to its edge; then the sign of the share is the edge's."""
+    found = borders((100, 60), "CC", centre, sign * 0.5, sign * 0.5, *STILL)
+    assert found.after_shift_noise == moved
+
+
+def test_a_shift_keeps_to_the_room_on_its_side():
+    """Rows 2..42 of 100: 2 px above, so -.5 of them; below there are more than the noise."""
+    assert borders((100, 60), "CC", (22, 30), -0.5, 0, *STILL).after_shift_noise[:2] == (1, 41)
+    assert borders((100, 60), "CC", (22, 30), 0.5, 0, *STILL).after_shift_noise[:2] == (5, 45)
+
+
+def test_short_crops_are_padded_for_their_noise():
+    """Window 40 x 20, margins 6 + 5 and 4 + 5.  CC: to 62 rows, both ends, and the window 11 from
+    the top whatever the centre; MLO: to 51 rows below alone; columns: to 29 at the right alone."""
+    found = borders((49, 29), "CC", (3, 3), *[0] * 6, size_noise=5)
+    assert (found.padded_shape, found.above) == ((62, 29), 6)  # 13 rows missing: 6 above, 7 below
+    assert found.after_shift_noise == (11, 51, 0, 20)
+    found = borders((49, 25), "MLO", (30, 3), *[0] * 6, size_noise=5)
+    assert (found.padded_shape, found.above) == ((51, 29), 0)
+    assert found.after_shift_noise == (0, 40, 0, 20)
+    found = borders((51, 29), "MLO", (29, 12), *[0] * 6, size_noise=5)
+    assert found.padded_shape == (51, 29) and found.after_shift_noise == (9, 49, 2, 22), "room"
+
+
+def test_size_noise_moves_each_border_in_proportion_to_its_side():
+    """Window 40 x 20: up to 8 px in rows, 4 in columns; top, bottom, left and right in this order."""
+    named = {"noise": (0, 0), "size_noise": 8}
+    found = borders((100, 60), "CC", (50, 30), 1, -0.5, 0.25, -1, **named)
+    assert found.after_shift_noise == (30, 70, 20, 40)
+    assert found.after_size_noise == (38, 66, 21, 36)
+    # a window 3 px from the left edge: 3 px in rows, round(1.5) = 2 in columns
+    found = borders((100, 60), "CC", (50, 13), -1, 1, -1, 1, **named)
+    assert found.after_size_noise == (27, 73, 1, 25)
+    # at an edge none moves
+    found = borders((100, 60), "MLO", (50, 0), -1, 1, -1, 1, **named)
+    assert found.after_size_noise == found.after_shift_noise == (30, 70, 0, 20)
+
+
+def test_a_cut_of_another_size_is_resized_bicubically():
+    """A ramp stays a ramp: rows 26..74 squeezed into 40, so in steps of 48 / 40, middles on middles."""
+    ramp = np.repeat(np.arange(100, dtype=np.uint16)[:, None], 60, axis=1)
+    named = {"noise": (0, 0), "size_noise": 4, "window": (40, 20)}
+    found = noisy_window(ramp, "CC", (50, 30), Draws(-1, 1, -1, 1), **named)
+    assert found.shape == (40, 20) and found.dtype == np.float32
+    inner = 26 + (np.arange(40) + 0.5) * 48 / 40 - 0.5
+    np.testing.assert_allclose(found[2:-2, 5], inner[2:-2], atol=0.1)
+    step = np.where(np.arange(60) < 30, 0, 100) * np.ones((100, 1))
+    assert noisy_window(step, "CC", (50, 30), Draws(-1, 1, -1, 1), **named).min() < 0, "as float"
+
+
+@pytest.mark.parametrize("view", ["CC", "MLO"])
+@pytest.mark.parametrize("size", [(320, 320), (240, 200), (320, 150), (200, 300)])
+def test_without_noise_it_is_the_usual_window(view, size):
+    """On windows larger and smaller than the crop (276 x 250 px), and larger on one axis alone."""
+    pixels = np.zeros((300, 260), np.uint16)
+    pixels[20:276, :230] = np.random.default_rng(1).integers(1, 4000, (256, 230))
+    for side, stored in (("left", pixels), ("right", pixels[:, ::-1])):
+        crop = crop_to_breast(stored, side == "left", buffer=10)
+        cropped = crop.apply(stored)
+        centre = optimal_centre(cropped, view, crop, size)
+        usual = gmic_placement(stored, side, view, rows=size[0], cols=size[1], buffer=10)
+        still = {"noise": (0, 0), "size_noise": 0, "window": size}
+        found = noisy_window(cropped, view, centre, np.random.RandomState(0), **still)
+        assert np.array_equal(found, usual.apply(stored))
+
+
+def test_noise_refuses_a_view_it_does_not_know():
+    """Trap: a long name, as the published lists have it, would pass for an MLO view."""
+    with pytest.raises(InputError, match="CC and MLO, not 'L-CC'"):
+        borders((100, 60), "L-CC", (50, 30), *[0] * 6)
+
+
 # ------------------------------------------------------------------ against the published code
 @pytest.fixture(scope="module")
 def facts(oracle_dir):
@@ -147,6 +272,18 @@ def test_published_windows_to_the_byte(name, facts, real_data):
     window = gmic_placement(pixels, "left" if right else "right", view).apply(pixels)
     assert sha256(window.astype("<u2")) == known["window_uint16_sha256"]
     assert sha256(standardise(window).astype("<f4")) == known["prepared_float32_sha256"]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_published_borders_with_noise(name, facts):
+    """Four seeds an image, the published amounts: (100, 100) px of shift and 100 px of size."""
+    known = facts["preparation"][name]
+    y0, y1, x0, x1 = known["window_location"]
+    for seeded in known["noisy_borders"]:
+        rng = np.random.RandomState(seeded["rng"])
+        found = noisy_borders((y1 - y0, x1 - x0), known["view"][2:], known["best_center"], rng)
+        for field in ("padded_shape", "after_shift_noise", "after_size_noise"):
+            assert list(getattr(found, field)) == seeded[field], (seeded["rng"], field)
 
 
 def synthetic_film(known):

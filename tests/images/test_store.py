@@ -14,10 +14,12 @@ from PIL import Image
 from lesionlib.datasets import table
 from lesionlib.errors import InputError
 from lesionlib.images import build
+from lesionlib.images import store as store_module
 from lesionlib.images.breast import dilated
 from lesionlib.images.prepare import moments
 from lesionlib.images.read import read_image, read_mask
 from lesionlib.images.store import ImageStore, build_store
+from lesionlib.manifest import Manifest, exclusion
 from lesionlib.provenance import read_json
 
 CANVAS = SimpleNamespace(rows=192, cols=128, cell=64, scale=1.0, background="zero", buffer=8)
@@ -322,6 +324,42 @@ def test_damaged_images_are_listed_and_the_rest_is_built(tiny_table):
         assert part["count"].iloc[:-1].sum() == part["count"].iloc[-1]
 
 
+def test_a_mended_file_is_no_longer_listed(tiny_table):
+    """Trap: the exclusions of the last build stay, though their cause is gone."""
+    whole = digest_of(made(tiny_table, "whole").folder)
+    film, mask = (tiny_table / "png" / f"{name}.png" for name in ("P05_CC", "P02_CC_lesion2"))
+    good = film.read_bytes(), mask.read_bytes()
+    film.write_bytes(good[0][:900])
+    mask.write_bytes(good[1][:60])
+    assert len(made(tiny_table)) == 23
+    film.write_bytes(good[0])
+    lost = made(tiny_table).exclusions
+    assert "P05_CC" not in set(lost["id"]) and len(lost) == 1, "that of the mask is still good"
+    mask.write_bytes(good[1])
+    assert digest_of(made(tiny_table).folder) == whole
+
+
+def test_a_failed_build_leaves_no_stale_exclusion_and_loses_no_good_one(tiny_table, monkeypatch):
+    """Trap: the journal of the failed build says of a film that is whole by now that it is not."""
+    bad, later = (tiny_table / "png" / f"{name}.png" for name in ("P05_CC", "P09_CC"))
+    good = later.read_bytes()
+    bad.write_bytes(b"")
+    whole = digest_of(made(tiny_table, "whole").folder)
+    later.write_bytes(good[:900])
+    monkeypatch.setattr(store_module, "_write_tables", None)  # the build fails at its very end
+    with pytest.raises(TypeError):
+        made(tiny_table)
+    monkeypatch.undo()
+    calls, true_prepare = [], build.prepare
+    counted = lambda task: (calls.append(task.image["image_id"]), true_prepare(task))[1]  # noqa: E731
+    monkeypatch.setattr(build, "prepare", counted)
+    later.write_bytes(good)
+    store = made(tiny_table)
+    assert "P05_CC" in set(store.exclusions["id"]) and "P09_CC" not in set(store.exclusions["id"])
+    assert calls[0] == "P09_CC", "what comes before it is kept"
+    assert digest_of(store.folder) == whole
+
+
 def lesion_case(folder, row, **values):
     """The reason why the lesion of that row is excluded, and the store."""
     edit(folder, "lesions.csv", row, **values)
@@ -384,6 +422,24 @@ def test_an_image_with_a_lesion_of_unknown_place_is_no_source_of_outside_windows
     assert store.images["unplaced"][row] == 1 and len(store.lesions_of(row)) == 1
     assert row not in store.image_rows(with_lesions=True)
     assert row not in store.image_rows(with_lesions=False)
+    assert store.image_rows(clear=False).tolist() == [row]
+
+
+def test_an_image_with_a_finding_the_reader_left_out_is_no_such_source(tiny_table, tmp_path):
+    """Trap: the film stays and the finding's outline is not in the store."""
+    whole = table.read(tiny_table)
+    name = whole.lesions.loc[whole.lesions["image_id"] == "P02_CC", "lesion_id"].iloc[-1]
+    fewer = replace(whole, lesions=whole.lesions[whole.lesions["lesion_id"] != name])
+    gone = exclusion("lesion", name, "protocol", "left out", "P02_CC")
+    left_out = replace(fewer, exclusions=pd.DataFrame([gone]))
+    left_out.write(tmp_path / "manifest")
+    left_out = Manifest.read(tmp_path / "manifest")
+    row = whole.images["image_id"].tolist().index("P02_CC")
+    # of the same pixels: the store is used again, with the exclusions of the moment
+    for place, manifest in (("a", fewer), ("a", left_out), ("a", fewer), ("b", left_out)):
+        store = build_store(manifest, tmp_path / place, CANVAS)
+        assert row in store.image_rows(with_lesions=True)
+        assert (row in store.image_rows(clear=True)) == (manifest is fewer)
 
 
 def test_what_the_table_says_is_held_against_the_file(tiny_table):

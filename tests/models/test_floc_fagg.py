@@ -97,6 +97,16 @@ def test_fagg(channels, weights):
         assert model(torch.rand(2, channels, 46, 30)).shape == (2, 4)
 
 
+def test_fagg_in_evaluation_does_not_depend_on_the_batch():
+    model, maps = FAgg(34), torch.rand(3, 34, 9, 6)
+    model(maps)  # in training: the norms learn their statistics
+    with torch.no_grad():
+        together = model.eval()(maps)
+        alone = torch.cat([model(one[None]) for one in maps])
+        assert not torch.allclose(model.train()(maps[:2]), together[:2], atol=1e-3)
+    torch.testing.assert_close(alone, together, atol=1e-5, rtol=1e-5)
+
+
 def test_fagg_by_hand():
     """One map, one filter: every step can be followed on paper."""
     model = FAgg(1, filters=1).eval()

@@ -294,6 +294,22 @@ def test_loss_is_stable_far_out():
     assert loss.isfinite() and far.grad.abs().min() > 0
 
 
+def test_loss_leaves_autocast(monkeypatch):
+    """Trap: under autocast a GPU refuses the cross-entropy of probabilities, and the CPU does not."""
+    plain = torch.nn.functional.binary_cross_entropy
+
+    def as_on_a_gpu(*given, **named):
+        assert not torch.is_autocast_enabled("cpu")
+        return plain(*given, **named)
+
+    monkeypatch.setattr(torch.nn.functional, "binary_cross_entropy", as_on_a_gpu)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = small()(torch.randn(2, 1, 96, 64))
+        loss = gmic_loss(out, torch.eye(2), beta=0.1, sparsity=1.0)
+    assert out.fusion_logits.dtype == torch.bfloat16, "autocast was at work"
+    assert out.saliency.dtype == loss.dtype == torch.float32
+
+
 def test_unknown_reduction():
     out = output_of(torch.ones(1, 2, 1, 1), torch.ones(1, 2), torch.ones(1, 2), torch.ones(1, 2))
     with pytest.raises(InputError, match="sum or mean"):

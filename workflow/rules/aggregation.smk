@@ -1,7 +1,6 @@
 # 08 stacks the maps, 09 trains f_agg; its combinations of maps side by side
 from lesionlib.maps import COMBINATIONS
-
-FAGG_CODE = ("models/fagg", "maps", "training", "tasks", "scoring")
+from lesionlib.pipeline.aggregation_network import CODE as FAGG_CODE
 
 
 rule maps:

@@ -1,5 +1,7 @@
 # 06 trains the context network, the longest job, so it is the first to get a core; 07 looks at its maps
 
+from lesionlib.pipeline.context_network import CODE as GMIC_CODE
+
 
 rule gmic:
     input:
@@ -10,7 +12,7 @@ rule gmic:
     log:
         executed("06"),
     params:
-        depends("models/gmic", "training", "tasks", notebook="06"),
+        depends(*GMIC_CODE, notebook="06"),
     priority: 100
     threads: THREADS
     resources:

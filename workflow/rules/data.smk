@@ -1,5 +1,7 @@
 # 00 tells what is there, 01 reads the data set, 02 stores its canvases, 03 draws windows
 
+from lesionlib.pipeline.data import MANIFEST_CODE, STORE_CODE
+
 
 rule start_here:
     input:
@@ -23,7 +25,7 @@ rule data:
     log:
         executed("01"),
     params:
-        depends("datasets", "manifest", "manifest_checks", "splits", notebook="01"),
+        depends(*MANIFEST_CODE, notebook="01"),
         data_state(EXPERIMENT),
     priority: 90
     threads: THREADS
@@ -40,7 +42,7 @@ rule store:
     log:
         executed("02"),
     params:
-        depends("images", notebook="02"),
+        depends(*STORE_CODE, notebook="02"),
     priority: 90
     threads: THREADS
     shell:

@@ -1,8 +1,10 @@
 # 04 trains f_loc, 05 compares backbones and learning rates; every run, arm and trial is a job
 
+from lesionlib.pipeline import patch_network
+
 # a single run is trained by its notebook
 FLOC_RUNS = range(SETTINGS.floc.runs if SETTINGS.floc.runs > 1 else 0)
-FLOC_CODE = ("models", "training", "tasks", "scoring", "windows", "sampling", "patches")
+FLOC_CODE = ("models", *patch_network.CODE)
 ARMS = [arm.name for arm in SETTINGS.architectures.arms]
 
 
@@ -44,6 +46,7 @@ rule floc:
 rule architecture:
     input:
         done("02"),
+        searched("floc"),
     output:
         f"{RUNS}/done/architectures.{{arm}}.json",
     params:

@@ -57,6 +57,7 @@ def read(
     _check_missing(folder, rows, files, partial)
     unused += lost
     unused += _unused_films(listed, images, unused)
+    unused += lists.on_these_films(folder, kinds, {image["image_id"] for image in images})
     frames = (pd.DataFrame(table) for table in (images, lesions, unused))
     return Manifest("CBIS-DDSM", folder, *frames, counted=lists.count(whole)).validate()
 

@@ -7,7 +7,8 @@ What has to be known of the lists:
 * The column of density is `breast_density` (mass) or `breast density` (calcification).
 * Masses and calcifications were split separately: 31 patients are in training and test once both
   are taken together.
-* A film with a mass and a calcification is stored twice, once under each list (71 views).
+* A film with a mass and a calcification is stored twice, once under each list (71 views): the lists
+  of the other kind tell of lesions that a protocol of one kind does not take.
 * The number of a lesion is no safe key from one view to the other: `P_01623 RIGHT 1` is malignant on
   CC and benign on MLO, and in `P_00419 LEFT` the numbers 1 and 2 have changed places.
 """
@@ -15,6 +16,7 @@ What has to be known of the lists:
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +48,29 @@ def read_lists(folder: Path, kinds: tuple[str, ...]) -> pd.DataFrame:
     return _own_findings(pd.concat(parts, ignore_index=True))
 
 
+def on_these_films(folder: Path, kinds: tuple[str, ...], films: set[str]) -> list[dict]:
+    """An exclusion for each lesion of the other kind that lies on a film of the protocol."""
+    out = []
+    for kind in (kind for kind in LABELS if kind not in kinds):
+        if not _files(folder, kind, "train"):
+            what = f"without the lists of kind {kind}, outside windows may hold such lesions"
+            warnings.warn(f"CBIS-DDSM: {what}", stacklevel=3)
+            continue
+        rows = read_lists(folder, (kind,))
+        rows = rows.loc[rows["film"].isin(films), ["lesion_id", "film"]]
+        reason = f"a lesion of the other lists ({kind}), on a film of the protocol"
+        out += [exclusion("lesion", name, "protocol", reason, film) for name, film in rows.values]
+    return out
+
+
+def _files(folder: Path, kind: str, part: str) -> list[Path]:
+    name = f"{kind}_case_description_{part}_set.csv"
+    return sorted([*folder.glob(name), *folder.glob(f"*/{name}")])
+
+
 def _list(folder: Path, kind: str, part: str) -> pd.DataFrame:
     name = f"{kind}_case_description_{part}_set.csv"
-    found = sorted([*folder.glob(name), *folder.glob(f"*/{name}")])
+    found = _files(folder, kind, part)
     if not found:
         remedy = "Put the four case lists of the archive's page into the data folder"
         raise InputError(f"no {name}", folder, remedy)
@@ -170,11 +192,11 @@ def select(rows: pd.DataFrame, without_callback: bool) -> tuple[pd.DataFrame, li
     leaking = (rows["split"] == "") & rows["patient_id"].isin(test)
     unproven = (rows["truth"] == "followup") & (not without_callback) & ~leaking
     lost = [
-        exclusion("lesion", name, "protocol", reason)
+        exclusion("lesion", name, "protocol", reason, film)
         for gone, reason in (
             (leaking, "training lesion of a patient of the test part"),
             (unproven, "benign without callback: not biopsied"),
         )
-        for name in rows.loc[gone, "lesion_id"]
+        for name, film in rows.loc[gone, ["lesion_id", "film"]].itertuples(index=False)
     ]
     return rows[~(leaking | unproven)], lost

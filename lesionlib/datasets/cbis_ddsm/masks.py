@@ -36,7 +36,7 @@ def place(
         for row in part:
             shape = _shape(row, image, files.get(row["roi_case"], []))
             if isinstance(shape, tuple):
-                lost.append(exclusion("lesion", row["lesion_id"], *shape))
+                lost.append(exclusion("lesion", row["lesion_id"], *shape, row["film"]))
             else:
                 placed.append(_lesion(row) | shape)
         if placed:

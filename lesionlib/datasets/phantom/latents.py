@@ -21,11 +21,14 @@ from scipy.special import expit, logit
 
 from lesionlib import experiment
 from lesionlib.datasets.phantom.settings import PhantomSettings
+from lesionlib.manifest import AGGREGATION
 
 VIEWS = ("CC", "MLO")
 GROUPS = {  # group of patients -> prefix of their ids, split, have lesions
     "training": ("TR", "training", True),
     "negative": ("NE", "training", False),
+    "aggregation": ("AG", AGGREGATION, True),
+    "aggregation_negative": ("AN", AGGREGATION, False),
     "validation": ("VA", "validation", True),
     "test": ("TE", "test", True),
 }

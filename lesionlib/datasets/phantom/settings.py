@@ -30,6 +30,10 @@ class PhantomSettings(BaseModel):
     # who is in it
     training: int = Field(500, ge=1, description="patients with lesions, two views each")
     negative: int = Field(120, ge=0, description="further training patients, without lesions")
+    aggregation: int = Field(
+        0, ge=0, description="patients with lesions for f_agg alone, two views"
+    )
+    aggregation_negative: int = Field(0, ge=0, description="the same, without lesions")
     validation: int = Field(240, ge=1, description="patients with lesions, two views each")
     test: int = Field(400, ge=1, description="patients with lesions, two views each")
     prevalence: Share = Field(0.4, gt=0, lt=1, description="of malignancy among the lesions")

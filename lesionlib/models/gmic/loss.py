@@ -40,7 +40,7 @@ def gmic_loss_terms(
     ours: beta then means the same on every canvas).
     """
     if reduction not in ("sum", "mean"):
-        raise InputError(f"Unknown reduction {reduction!r}", "gmic_loss", "Use sum or mean")
+        raise InputError(f"unknown reduction {reduction!r}", "gmic_loss", "Use sum or mean")
     labels = labels.float()
     with torch.autocast(output.saliency.device.type, enabled=False):
         powers = output.saliency.float().abs().pow(sparsity).flatten(2)

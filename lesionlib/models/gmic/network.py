@@ -144,7 +144,7 @@ def malignant_first(maps: torch.Tensor) -> torch.Tensor:
     """GMIC's order (benign, malignant) along axis 1 -> the project's (malignant, benign)."""
     if maps.ndim < 2 or maps.shape[1] != 2:
         raise InputError(
-            f"Expected two classes along axis 1, got shape {tuple(maps.shape)}",
+            f"two classes along axis 1 expected, got shape {tuple(maps.shape)}",
             "malignant_first",
             "Give GMIC's outputs or labels, (n, 2) or (n, 2, h, w)",
         )

@@ -1,0 +1,34 @@
+"""Work in a process of its own: for decoders that may end the process in which they run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+SECONDS = 120  # many times what the largest mammogram needs
+IDLE_SECONDS = 30  # then the process ends by itself
+
+
+def apart(function: Callable, *arguments, seconds: float = SECONDS):
+    """``function(*arguments)``, computed in a second process that is kept for the next call.
+
+    Raises what the function raises, and ChildProcessError where its process ends without an answer
+    or has none within `seconds`.
+    """
+    child = _child(os.getpid())
+    try:
+        return child.submit(function, *arguments).result(seconds)
+    except (BrokenProcessPool, TimeoutError):
+        child.shutdown(wait=False, kill_workers=True)
+        _child.cache_clear()
+        raise ChildProcessError(f"no answer from the process of {function.__name__}") from None
+
+
+@cache
+def _child(parent: int) -> ProcessPoolExecutor:
+    """The second process of a `parent`; a process that was forked from it gets its own."""
+    return ProcessPoolExecutor(max_workers=1, timeout=IDLE_SECONDS)

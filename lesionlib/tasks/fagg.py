@@ -1,0 +1,148 @@
+"""What f_agg learns from: maps built from stored windows, their h and the saliency maps."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from lesionlib import maps
+from lesionlib.errors import InputError
+from lesionlib.experiment import rng
+from lesionlib.metrics.roc import checked_truth
+from lesionlib.models.fagg import FAgg
+from lesionlib.tasks.identity import seeded
+from lesionlib.tasks.inputs import KEPT_BYTES, Chunks, slices, whole_batches
+from lesionlib.tasks.judging import lesion_metrics, outputs_of
+from lesionlib.tasks.loss import class_weights, weighted_loss
+from lesionlib.windows import CLASSES
+
+
+class FAggTask:
+    """f_agg on maps of stored windows; judged by the AUC over validation lesions.
+
+    features : for "training" and "validation" (others for `logits`) a dict of ``windows`` (columns
+    image, label, lesion), ``h`` (n, 32) and ``location`` (n, H, W).  saliency : (images, 2, H, W)
+    by row of the store, S_m first; None will do where the combination has no S.  settings :
+    `experiment.FAgg`.  seed : of this run.
+
+    An epoch draws its windows from the stored ones, with replacement, class by class.  Stored with
+    equally many windows a lesion, every lesion of a class is then as likely, as in the paper.
+    A pool without negative windows moves their share to outside.  The first
+    `settings.windows_validation` windows of each validation lesion judge an epoch.
+
+    Raises InputError for an unknown combination, a pool that lacks a class, and where the
+    validation windows lack one kind of lesion.
+    """
+
+    name = "f_agg"
+
+    def __init__(self, features: dict, saliency, combination: str, settings, *, seed: int):
+        self.features, self.saliency = features, saliency
+        self.combination, self.settings, self.seed = combination, settings, seed
+        label = features["training"]["windows"]["label"].to_numpy()
+        self.pool = [np.flatnonzero(label == k) for k in range(len(CLASSES))]
+        self.counts = _composition(settings.epoch, self.pool)
+        self.labels = torch.from_numpy(label.astype(np.int64))
+        self.steps = whole_batches(sum(self.counts), settings.batch)
+        self.chosen = self._judging_windows()
+        self._validation = None
+        self.identity = {"combination": combination, "features": self._digest()}
+        with seeded(seed):
+            self.model = FAgg(maps.channels(combination), settings.filters)
+
+    def batches(self, epoch: int) -> Iterator[tuple]:
+        """((location, saliency, h), labels (n,), class weights (4,)); what X lacks is None."""
+        draw = rng(self.seed, "windows", epoch)
+        pairs = zip(self.pool, self.counts, strict=True)
+        rows = draw.permutation(np.concatenate([draw.choice(p, n) for p, n in pairs if n]))
+        weights = torch.from_numpy(class_weights(self.counts))
+        size = min(self.settings.batch, len(rows))
+        for part in slices(self.steps * size, size):
+            yield self._inputs("training", rows[part]), self.labels[rows[part]], weights
+
+    def loss(self, batch) -> torch.Tensor:
+        """Weighted cross-entropy over the four classes."""
+        parts, labels, weights = batch
+        logits = self.model(self._stack(parts))
+        return weighted_loss(logits, labels, weights, self.settings.loss_divisor)
+
+    def validate(self) -> dict[str, float]:
+        """AUC over the validation lesions ("score") and plain cross-entropy of their windows."""
+        if self._validation is None:
+            self._validation = self._chunks("validation", self.chosen)
+        logits = outputs_of(self.model, self._validation, self.model)
+        windows = self.features["validation"]["windows"].iloc[self.chosen]
+        return lesion_metrics(logits, windows, self.lesions, self.truth)
+
+    def logits(self, split: str) -> np.ndarray:
+        """Logits, float32 (n, 4), of all stored windows of a split, by the network as it is."""
+        rows = np.arange(len(self.features[split]["windows"]))
+        self.model.eval()
+        with torch.inference_mode():
+            return outputs_of(self.model, self._chunks(split, rows, keep=False), self.model)
+
+    def _judging_windows(self) -> np.ndarray:
+        """Rows of the validation windows that judge an epoch; sets the lesions and their truth."""
+        windows = self.features["validation"]["windows"]
+        windows = windows[windows["label"].isin((0, 1))]
+        first = windows.groupby("lesion").cumcount() < self.settings.windows_validation
+        truth = windows.groupby("lesion")["label"].first() == CLASSES.index("malignant")
+        self.lesions, self.truth = truth.index.to_numpy(), truth.to_numpy()
+        checked_truth(self.truth, "validation windows")
+        known = self.features["validation"]["windows"].index.get_indexer(windows.index)
+        return known[first.to_numpy()]
+
+    def _inputs(self, split: str, rows: np.ndarray) -> tuple:
+        """Location (n, H, W); saliency (n, 2, H, W) and h (n, 32), or None where X lacks them."""
+        stored, used = self.features[split], self.combination.split("+")
+        location = _tensor(stored["location"], rows)
+        h = _tensor(stored["h"], rows) if "E" in used else None
+        if "S" not in used:
+            return location, None, h
+        return location, _tensor(self.saliency, stored["windows"]["image"].to_numpy()[rows]), h
+
+    def _stack(self, parts: tuple) -> torch.Tensor:
+        location, saliency, h = parts
+        return maps.stack(self.combination, location, saliency, h)
+
+    def _chunks(self, split: str, rows: np.ndarray, keep: bool = True) -> Chunks:
+        shape = self.features[split]["location"].shape[1:]
+        size = 4 * maps.channels(self.combination) * int(np.prod(shape)) * len(rows)
+        make = lambda part: self._stack(self._inputs(split, rows[part]))  # noqa: E731
+        return Chunks(make, len(rows), 1000, size if keep else KEPT_BYTES + 1)
+
+    def _digest(self) -> str:
+        """Of all that training reads: windows, h, location and their images' saliency."""
+        total = hashlib.sha256()
+        for split in ("training", "validation"):
+            windows = self.features[split]["windows"][["image", "label", "lesion"]]
+            total.update(np.ascontiguousarray(windows.to_numpy(np.int64)))
+            for part in self._inputs(split, np.arange(len(windows)))[::2]:
+                total.update(b"" if part is None else part.numpy())
+            if "S" in self.combination:
+                images = np.unique(windows["image"].to_numpy())
+                total.update(np.ascontiguousarray(self.saliency[images], np.float32))
+        return total.hexdigest()[:16]
+
+
+def _composition(epoch: Sequence[int], pool: list[np.ndarray]) -> tuple[int, ...]:
+    """The epoch's counts for the classes that the pool holds."""
+    malignant, benign, outside, negative = epoch
+    if negative and len(pool[3]) == 0:
+        outside, negative = outside + negative, 0
+    counts = (malignant, benign, outside, negative)
+    for name, rows, count in zip(CLASSES, pool, counts, strict=True):
+        if count and len(rows) == 0:
+            raise InputError(
+                f"an epoch needs {count} {name} windows and none is stored",
+                "training windows",
+                f"Store some, or set the count of {name} windows in fagg.epoch to 0",
+            )
+    return counts
+
+
+def _tensor(array, rows: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array[rows], dtype=np.float32))

@@ -1,0 +1,110 @@
+"""What f_loc learns from: patches of windows that are drawn anew each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lesionlib.experiment import derive_seed, rng
+from lesionlib.metrics.roc import checked_truth
+from lesionlib.models.floc import FLoc
+from lesionlib.patches import extract_patches
+from lesionlib.sampling import sample_epoch, sample_lesion_windows
+from lesionlib.scoring import known_lesions
+from lesionlib.tasks.identity import first_weights, seeded, store_digest
+from lesionlib.tasks.inputs import Chunks, prepared, slices, whole_batches
+from lesionlib.tasks.judging import lesion_metrics, outputs_of
+from lesionlib.tasks.loss import class_weights, weighted_loss
+from lesionlib.windows import CLASSES
+
+PATCHES_AT_ONCE = 500
+
+
+class FLocTask:
+    """f_loc on patches of an epoch of windows; judged by the AUC over validation lesions.
+
+    store : ImageStore.  settings : `experiment.FLoc`.  windows : `experiment.Windows`.
+    seed : of this run.  validation_seed : of the validation windows; it is not the run's, so that
+    all runs and trials are compared on the same windows.  workers : threads that cut patches
+    while a GPU computes; not used on the CPU.
+
+    Raises InputError where the validation split lacks one kind of lesion.
+    """
+
+    name = "f_loc"
+
+    def __init__(self, store, settings, windows, *, seed: int, validation_seed=0, workers=2):
+        self.store, self.settings, self.windows = store, settings, windows
+        self.seed, self.workers = seed, workers
+        self.lesions = known_lesions(store, "validation")
+        self.truth = (store.lesions["pathology"].to_numpy() == "malignant")[self.lesions]
+        checked_truth(self.truth, "validation lesions")
+        self.steps = whole_batches(sum(settings.epoch), settings.batch)
+        self.identity = {
+            "windows": windows.model_dump(mode="json"),
+            "validation_seed": validation_seed,
+            "store": store_digest(store),
+        }
+        self.validation_seed, self._validation = validation_seed, None
+        with seeded(seed):
+            self.model = FLoc(settings.backbone, h_activation=settings.h_activation)
+            self.identity["weights"] = first_weights(self.model, settings)
+
+    def batches(self, epoch: int) -> Iterator[tuple]:
+        """(patches (n, 1, P, P), labels (n,), class weights (4,)) of newly drawn windows."""
+        drawn = sample_epoch(
+            self.store,
+            self.settings.epoch,
+            self.windows,
+            seed=derive_seed(self.seed, "windows", epoch),
+        )
+        labels = torch.from_numpy(drawn["label"].to_numpy(np.int64))
+        weights = torch.from_numpy(class_weights(torch.bincount(labels, minlength=len(CLASSES))))
+        flips = self._flips(epoch, len(drawn))
+        size = self.settings.batch
+        each = max(1, PATCHES_AT_ONCE // size) * size
+        parts = slices(min(len(drawn), max(size, self.steps * size)), each)
+        chunks = prepared(lambda part: self._patches(drawn.iloc[part]), parts, self)
+        for part, patches in zip(parts, chunks, strict=True):
+            turned = flips[part][:, None, None, None]
+            patches = torch.where(turned, patches.flip(2), patches) if turned.any() else patches
+            for rows in slices(len(patches), size):
+                yield patches[rows], labels[part][rows], weights
+
+    def loss(self, batch) -> torch.Tensor:
+        """Weighted cross-entropy over the four classes."""
+        patches, labels, weights = batch
+        logits = self.model(patches)[0]
+        return weighted_loss(logits, labels, weights, self.settings.loss_divisor)
+
+    def validate(self) -> dict[str, float]:
+        """AUC over the validation lesions ("score") and plain cross-entropy of their windows."""
+        windows, chunks = self._validation_inputs()
+        logits = outputs_of(lambda patches: self.model(patches)[0], chunks, self.model)
+        return lesion_metrics(logits, windows, self.lesions, self.truth)
+
+    def _flips(self, epoch: int, count: int) -> torch.Tensor:
+        """Which patches are mirrored up-down: a breast keeps its chest wall on the left."""
+        share = 0.5 if self.settings.flips else 0.0
+        return torch.from_numpy(rng(self.seed, "flips", epoch).random(count) < share)
+
+    def _patches(self, windows: pd.DataFrame) -> torch.Tensor:
+        return torch.as_tensor(extract_patches(self.store, windows, self.windows.patch))
+
+    def _validation_inputs(self) -> tuple[pd.DataFrame, Chunks]:
+        if self._validation is None:  # drawn when first used: a finished run needs none
+            windows = sample_lesion_windows(
+                self.store,
+                self.lesions,
+                self.settings.windows_validation,
+                self.windows,
+                seed=derive_seed(self.validation_seed, "validation windows"),
+                rotate=False,
+            )
+            size = 4 * self.windows.patch**2 * len(windows)
+            cut = lambda part: self._patches(windows.iloc[part])  # noqa: E731
+            self._validation = windows, Chunks(cut, len(windows), PATCHES_AT_ONCE, size)
+        return self._validation

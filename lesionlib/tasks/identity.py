@@ -1,0 +1,43 @@
+"""What a run starts from and what it reads, so that another run cannot be taken for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from lesionlib.experiment import derive_seed, project_root
+from lesionlib.models.weights import initialise
+
+IMAGE_IDENTITY = ["image_id", "split", "negative", "mean", "std", "sha256"]
+LESION_IDENTITY = ["lesion_id", "image", "split", "pathology", "row0", "col0", "rows", "cols"]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's generator as this run's initial weights need it, put back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "initialisation"))
+        yield
+
+
+def first_weights(model, settings) -> dict:
+    """Initialise the network; what it started from, without the folder it was read from."""
+    head = getattr(settings, "weights_head", "drop")  # GMIC has none to choose
+    file = settings.weights_file and project_root() / settings.weights_file
+    record = initialise(model, settings.initialisation, file, head=head)
+    return {**record, "source": Path(record["source"]).name}
+
+
+def store_digest(store) -> str:
+    """Of the images and lesions that a network learns from, not of where they lie on disk."""
+    total = hashlib.sha256(f"{store.rows} x {store.cols}".encode())
+    for table, columns in ((store.images, IMAGE_IDENTITY), (store.lesions, LESION_IDENTITY)):
+        # as text: the hash of a column must not depend on how it was read
+        text = table[columns].astype(str).reset_index(drop=True)
+        total.update(pd.util.hash_pandas_object(text, index=False).to_numpy())
+    return total.hexdigest()[:16]
