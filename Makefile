@@ -62,7 +62,7 @@ refresh: demo ## bring the demo's outputs into the committed notebooks
 bench: $(READY) ## measure speed and memory (benchmarks/)
 	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
 
-fuzz: $(READY) ## read damaged files by the thousand: make fuzz [FUZZ_CASES=20000] -> runs/fuzz
+fuzz: $(READY) ## read damaged files by the thousand: make fuzz [FUZZ_CASES=21000] -> runs/fuzz
 	$(BIN)/python tests/fuzz/fuzz_run.py --cases $(FUZZ_CASES) --workers $(CORES)
 
 clean: ## remove what was computed (runs/), not the environment

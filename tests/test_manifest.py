@@ -77,18 +77,32 @@ def test_every_manifest_has_all_columns_with_their_types():
     [
         ("images", "image_id", "p0_MLO", "image_id 'p0_MLO' occurs more than once"),
         ("images", "image_id", "a b", "image_id = 'a b' is not of the form"),
+        ("images", "image_id", "x" * 65, "xx' is not of the form"),
         ("images", "laterality", "X", "laterality = 'X' is not one of L, R"),
         ("images", "view", "ML", "one of CC, MLO, other"),
         ("images", "split", "train", "split = 'train' is not one of"),
+        ("images", "polarity", "RGB", "polarity = 'RGB' is not one of MONOCHROME1"),
+        ("images", "source", "mri", "source = 'mri' is not one of film"),
+        ("images", "chest_wall", "top", "chest_wall = 'top' is not one of left, right, auto"),
+        ("images", "rows", -1, "rows = '-1' is not within 0 to 65535"),
+        ("images", "cols", 65536, "cols = '65536' is not within 0 to 65535"),
         ("images", "bits", 20, "bits = '20' is not within 8 to 16"),
+        ("images", "bits", 7, "bits = '7' is not within 8 to 16"),
         ("images", "spacing_mm", 5.0, "spacing_mm = '5.0' is not within 0.02 to 0.3"),
+        ("images", "spacing_mm", 0.01, "spacing_mm = '0.01' is not within 0.02 to 0.3"),
         ("images", "patient_id", "", "patient_id = '' is not filled in"),
+        ("images", "file", "", "file = '' is not filled in"),
+        ("lesions", "lesion_id", "", "lesion_id = '' is not filled in"),
+        ("lesions", "finding_id", "", "finding_id = '' is not filled in"),
         ("lesions", "pathology", "cancer", "one of benign, malignant, unknown"),
+        ("lesions", "truth", "rumour", "truth = 'rumour' is not one of biopsy"),
+        ("lesions", "kind", "lump", "kind = 'lump' is not one of mass"),
         ("lesions", "geom", "dot", "geom = 'dot' is not one of mask"),
         ("lesions", "lesion_id", "l0_MLO", "lesion_id 'l0_MLO' occurs more than once"),
         ("lesions", "image_id", "nowhere", "unknown image 'nowhere'"),
         ("images", "negative", True, "image p0_CC is negative, but its breast has a lesion"),
         ("lesions", "pathology", "benign", "finding l0 has 2 pathologies, benign and malignant"),
+        ("lesions", "r", 0.0, "circle cx=30 cy=40 r=0 (lesion l0_CC on image p0_CC)"),
         ("lesions", "r", 0.5, "outline of 0.8 px, least 4"),
         ("lesions", "r", 60.0, "of the image"),
         ("lesions", "cx", 81.0, "centred at x 81.0, y 40.0, outside its image"),
@@ -115,6 +129,20 @@ def test_the_other_view_of_a_breast_with_a_lesion_is_not_negative():
         replace(make(), exclusions=left_out).validate()
 
 
+@pytest.mark.parametrize("other", [{"laterality": "R"}, {"exam_id": "later"}, {"patient_id": "p"}])
+def test_another_breast_exam_or_patient_may_be_negative(other):
+    """The trap's other side: p0's MLO becomes a breast of its own; an empty word is no negative."""
+    one_view = make(lesions=lambda f: f[f["lesion_id"] != "l0_MLO"])
+    images = one_view.images
+    images.loc[1, ["negative", *other]] = [True, *other.values()]
+    images.loc[0, "negative"] = pd.NA
+    replace(one_view, images=images).validate()
+
+
+def test_a_finding_of_unknown_pathology_on_one_view_is_that_of_the_other():
+    make(lesions=setting("pathology", "unknown")).validate()
+
+
 def test_a_manifest_without_images_is_refused():
     with pytest.raises(InputError, match="no images"):
         Manifest("none", ".", pd.DataFrame(), pd.DataFrame()).validate()
@@ -126,18 +154,33 @@ def test_a_patient_in_two_splits_is_refused():
     broken = Manifest("made", ".", images, make().lesions)
     with pytest.raises(InputError, match="patient p0 is in 2 splits, test and training"):
         broken.validate()
+    with pytest.raises(InputError, match="p0 is in 2 splits"):
+        broken.check_splits()
     with pytest.raises(InputError, match="p0 is in two splits"):
         broken.with_splits()
+    images["split"] = ""
+    images.loc[0, "split"] = "test"  # of the other view the set says nothing
+    replace(broken, images=images).validate()
 
 
-def test_a_test_split_with_one_kind_is_refused():
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("malignant", "split test has 0 malignant and [1-9]"),
+        ("benign", "[1-9] malignant and 0 ben"),
+    ],
+)
+def test_a_test_split_with_one_kind_is_refused(kind, words):
     manifest = make(30).with_splits(0.2, 0.3, seed=3)
-    malignant = set(manifest.lesions.loc[manifest.lesions["pathology"] == "malignant", "image_id"])
+    of_kind = set(manifest.lesions.loc[manifest.lesions["pathology"] == kind, "image_id"])
     images = manifest.images.copy()
-    moved = images["image_id"].isin(malignant) & (images["split"] == "test")
+    moved = images["image_id"].isin(of_kind) & (images["split"] == "test")
     images.loc[moved, "split"] = "training"
-    with pytest.raises(InputError, match="split test has 0 malignant and [1-9]"):
+    with pytest.raises(InputError, match=words):
         replace(manifest, images=images).check_splits()
+    unknown = replace(manifest, lesions=manifest.lesions.assign(pathology="unknown"))
+    with pytest.raises(InputError, match="none of 40 lesions has a known pathology"):
+        unknown.check_splits()
     with pytest.raises(InputError, match="60 of 60 images have no split"):
         make(30).check_splits()
 
@@ -240,13 +283,19 @@ def test_warnings_are_collected_and_leave_the_manifest_valid():
         {"geom": "box", "x0": 70.0, "y0": 10.0, "x1": 80.0, "y1": 20.0},  # just up to the edge
         {"geom": "box", "x0": 70.0, "y0": 10.0, "x1": 81.0, "y1": 20.0},
         {"geom": "polygon", "polygon": "-1 10;10 10;10 20"},
+        {"geom": "box", "x0": 70.0, "y0": 91.0, "x1": 80.0, "y1": 101.0},
+        {"geom": "mask", "mask_file": "m.png", "x0": -5.0},
+        {"geom": "box", "x0": 70.0, "y0": 10.0, "x1": 81.0, "y1": 20.0},  # of no stated size
     ]
 
     def reshaped(frame):
-        return frame.drop(columns=["geom", "cx", "cy", "r"]).iloc[:4].assign(**pd.DataFrame(shapes))
+        return frame.drop(columns=["geom", "cx", "cy", "r"]).iloc[:7].assign(**pd.DataFrame(shapes))
 
-    images = setting("spacing_mm", None, row=3)
-    manifest = make(images=lambda f: images(f.assign(spacing_mm=0.1)), lesions=reshaped)
+    def images(frame):
+        frame = setting("spacing_mm", None, row=3)(frame.assign(spacing_mm=0.1))
+        return setting("rows", 0, row=8)(frame)
+
+    manifest = make(images=images, lesions=reshaped)
     found = manifest.validate().warnings().to_numpy().tolist()
     cut = "the outline is cut at the edge of its image"
     assert found == [
@@ -254,6 +303,7 @@ def test_warnings_are_collected_and_leave_the_manifest_valid():
         ["lesion", "l0_CC", cut],
         ["lesion", "l1_CC", cut],
         ["lesion", "l1_MLO", cut],
+        ["lesion", "l3_CC", cut],
     ]
     outlines = pd.DataFrame({"lesion_id": ["l0_CC", "l0_MLO"], "on_breast": [0.8, 0.79]})
     last = manifest.warnings(outlines).to_numpy().tolist()[-1]

@@ -28,6 +28,14 @@ def test_box_holds_the_pixels_whose_centres_it_covers():
 def test_a_box_that_ends_at_a_centre_is_half_open():
     outline = rasterise("box", {"x0": 2.5, "y0": 0, "x1": 4.5, "y1": 1}, (10, 10))
     assert outline.box == (0, 2, 1, 4)
+    outline = rasterise("box", {"x0": 0, "y0": 2.5, "x1": 1, "y1": 4.5}, (10, 10))
+    assert outline.area_px == 2  # two of the three centres 2.5, 3.5 and 4.5
+
+
+def test_a_corner_on_the_line_of_centres_is_crossed_once():
+    """Trap: counted with both of its sides, a corner turns inside and outside round."""
+    outline = rasterise("polygon", {"polygon": "0 2.5;3 0;6 2.5;3 5"}, (8, 8))
+    assert outline.mask[2 - outline.row0].tolist() == [True] * 6
 
 
 def test_circle_of_radius_one_around_a_centre_is_a_plus():
@@ -67,6 +75,8 @@ def test_outline_on_a_canvas_is_cut_and_its_pixels_are_named():
     full = outline.on((10, 10))
     assert full.sum() == 2 * 2 and full[:2, 8:].all()
     assert Outline(3, 5, np.array([[0, 1]], bool)).pixels.tolist() == [[3, 6]]
+    for place in ((-9, 2), (2, -9), (12, 2), (2, 12), (-9, -9)):
+        assert not Outline(*place, np.ones((3, 4), bool)).on((10, 10)).any()
 
 
 def test_tight_cuts_the_empty_margin():
@@ -78,7 +88,8 @@ def test_tight_cuts_the_empty_margin():
 
 def test_shape_facts_by_hand():
     assert shape_facts("box", {"x0": 0, "y0": 0, "x1": 4, "y1": 2}) == (8, 2, 1)
-    assert shape_facts("polygon", {"polygon": "0 0;4 0;4 4;0 4;"})[0] == 16
+    assert shape_facts("polygon", {"polygon": "0 0;4 0;4 6;0 6;"}) == (24, 2, 3)
+    assert shape_facts("polygon", {"polygon": "0 6;4 6;4 0;0 0"}) == (24, 2, 3)  # turned round
     assert shape_facts("circle", {"cx": 1, "cy": 2, "r": 3})[0] == pytest.approx(9 * np.pi)
 
 
@@ -90,6 +101,7 @@ def test_shape_facts_by_hand():
         ("polygon", {"polygon": "0 0;4 nan;1 1"}, "not finite"),
         ("polygon", {"polygon": ""}, "not 'x y'"),
         ("box", {"x0": 3, "y0": 0, "x1": 3, "y1": 2}, "empty box"),
+        ("box", {"x0": 0, "y0": 2, "x1": 3, "y1": 2}, "empty box"),
         ("box", {"x0": float("nan"), "y0": 0, "x1": 3, "y1": 2}, "empty box"),
         ("circle", {"cx": 1, "cy": 1, "r": 0}, "r > 0"),
         ("circle", {"cx": float("nan"), "cy": 1, "r": 2}, "three numbers"),
@@ -111,12 +123,20 @@ def test_parse_polygon():
         (3, 5, 5, "outline of 3.0 px"),
         (60, 5, 5, "60% of the image"),
         (9, 10, 5, "outside its image"),
+        (9, -0.1, 5, "outside its image"),
+        (9, 5, -0.1, "outside its image"),
+        (9, 5, 10, "outside its image"),
     ],
 )
 def test_extent_limits(area, x, y, words):
     with pytest.raises(InputError, match=words):
         check_extent(area, x, y, 10, 10, "lesion A")
+
+
+def test_extents_at_the_limits_and_where_no_size_is_stated():
     check_extent(50, 9.9, 0, 10, 10, "lesion A")
+    check_extent(4, 15, 5, 10, 20, "lesion A")
+    check_extent(9000, 500, 500, 0, 0, "lesion A")
 
 
 # ------------------------------------------------------------------ masks of several lesions

@@ -55,7 +55,8 @@ def read(
     images = pd.DataFrame([_image(folder, file, accept, salt) for file in files], dtype=object)
     if images.empty:
         raise InputError("no DICOM file", folder, "Check the path of the export")
-    again = images["image_id"].duplicated() & (images["reason"] == "")
+    usable = images[images["reason"] == ""]  # a copy in order may lie after one that is not
+    again = usable.loc[usable["image_id"].duplicated()].index
     images.loc[again, "reason"] = "the same image a second time"
     lesions = _lesions(folder, images, partial)
     usable = images[images["reason"] == ""]

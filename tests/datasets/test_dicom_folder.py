@@ -12,6 +12,7 @@ from PIL import Image
 from lesionlib import datasets
 from lesionlib.datasets import dicom_folder
 from lesionlib.errors import InputError
+from lesionlib.images.dicom_header import hashed
 from lesionlib.images.store import build_store
 
 SALT = "0123456789abcdef"
@@ -26,7 +27,8 @@ def export(tmp_path):
         for view in ("CC", "MLO"):
             number += 1
             image(folder / "DIR0" / f"IM{number:04d}", number, side, view, values=breast(edge))
-    (folder / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 40)
+    for name in ("DICOMDIR", "DIR0/dicomdir"):
+        (folder / name).write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 40)
     (folder / "readme.txt").write_text("from the archive")
     (tmp_path / "export.salt").write_text(SALT)
     return folder
@@ -65,6 +67,8 @@ def test_four_views_without_suffixes(export):
     assert found.images["laterality"].tolist() == ["L", "L", "R", "R"]
     assert found.images["negative"].isna().all() and found.lesions.empty
     assert found.exclusions.empty and "accept" not in found.images
+    facts = found.images[["rows", "cols", "bits", "spacing_mm", "source"]]
+    assert set(facts.itertuples(index=False, name=None)) == {(160, 128, 12, 0.07, "ffdm")}
 
 
 def test_a_file_without_preamble(export):
@@ -92,16 +96,27 @@ def test_the_same_salt_gives_the_same_ids_anywhere(export, tmp_path):
     assert not set(first.images["patient_id"]) & set(third.images["patient_id"])
 
 
-def test_a_salt_is_made_once_beside_the_folder(export, tmp_path):
-    (tmp_path / "export.salt").unlink()
-    ids = [dicom_folder.read(export).images["image_id"].tolist() for _ in range(2)]
-    assert ids[0] == ids[1] and len((tmp_path / "export.salt").read_text().strip()) == 64
-    assert (tmp_path / "export.salt").stat().st_mode & 0o77 == 0  # the owner's only
+def test_a_salt_is_made_once_beside_the_folder(export, tmp_path, monkeypatch):
+    salt = tmp_path / "export.salt"
+    salt.unlink()
+    monkeypatch.chdir(export)
+    ids = [dicom_folder.read(f).images["image_id"].tolist() for f in (export, ".", "../export")]
+    assert ids[0] == ids[1] == ids[2] and not (export / ".salt").exists()
+    first = salt.read_text().strip()
+    assert len(first) == 64 and salt.stat().st_mode & 0o77 == 0  # the owner's only
+    salt.unlink()
+    dicom_folder.read(export)
+    assert salt.read_text().strip() != first
 
 
-def test_salts_that_are_missing_or_short(export, tmp_path):
+def test_salts_that_are_missing_short_or_no_text(export, tmp_path):
     with pytest.raises(InputError, match="no salt"):
         dicom_folder.read(export, salt_file=str(tmp_path / "none"))
+    with pytest.raises(InputError, match="no salt"):
+        dicom_folder.read(export, salt_file=str(export / "DIR0"))
+    (tmp_path / "export.salt").write_bytes(b"\xff" * 16)
+    with pytest.raises(InputError, match="no salt"):
+        dicom_folder.read(export)
     (tmp_path / "export.salt").write_text("abc")
     with pytest.raises(InputError, match="a salt of 3 letters"):
         dicom_folder.read(export)
@@ -129,6 +144,29 @@ def test_every_file_that_is_not_used_is_listed(export):
         why.values(), strict=True,
     ):  # fmt: skip
         assert word in reason
+
+
+@pytest.mark.parametrize("tag", ["PatientID", "StudyInstanceUID", "SOPInstanceUID"])
+def test_an_image_without_its_ids_is_listed(export, tag):
+    """Trap: images without ids would all be one patient's, one exam's, or copies of one image."""
+    image(export / "nobody", 17, **{tag: ""})
+    assert reasons(dicom_folder.read(export))["nobody"].startswith("no PatientID")
+
+
+def test_a_copy_is_one_of_an_image_that_is_used(export):
+    """Traps: a copy of raw data is raw data; the first of two copies may lack what the other has."""
+    for name in ("a", "b"):
+        image(export / name, 11, PresentationIntentType="FOR PROCESSING")
+    for name in ("c", "d_L", "e_L"):
+        image(export / name, 12, side=None, StudyInstanceUID="1.2.3.9")
+    found = dicom_folder.read(export)
+    assert found.images["file"].tolist()[4:] == ["d_L"]
+    assert reasons(found) == {
+        "a": "raw data, FOR PROCESSING",
+        "b": "raw data, FOR PROCESSING",
+        "c": "no side, neither in the header nor in the file name",
+        "e_L": "the same image a second time",
+    }
 
 
 def test_links_are_passed_over_and_what_cannot_be_opened_is_listed(export, tmp_path):
@@ -164,7 +202,9 @@ def test_a_folder_without_usable_files(tmp_path):
 # ------------------------------------------------------------------ repeated views
 SYNTHETIC = {"ImageType": ["DERIVED", "PRIMARY", "TOMO", "GENERATED_2D"]}
 RAW = {"PresentationIntentType": "FOR PROCESSING"}
+RAW_TOO = ("for_processing",)
 LARGE = breast(rows=200)
+TALL = breast(rows=220, cols=100)  # more rows and fewer pixels
 
 
 @pytest.mark.parametrize(
@@ -172,7 +212,9 @@ LARGE = breast(rows=200)
     [
         ({**RAW, "values": LARGE}, {}),
         ({**SYNTHETIC, "values": LARGE}, {}),
+        (RAW, SYNTHETIC),
         ({"SeriesNumber": 9}, {"values": LARGE}),
+        ({"values": TALL}, {"values": LARGE}),
         ({"SeriesNumber": 2, "InstanceNumber": 9}, {"SeriesNumber": 3, "InstanceNumber": 1}),
         ({"SeriesNumber": 2, "InstanceNumber": 1}, {"SeriesNumber": 2, "InstanceNumber": 5}),
     ],
@@ -183,10 +225,26 @@ def test_one_image_of_each_view_is_kept_by_the_rule(tmp_path, worse, better, fir
     kinds = {"worse": worse, "better": better}
     for k, name in enumerate(sorted(kinds, key=lambda n: n != first)):
         image(tmp_path / "x" / name, 20 + k, **kinds[name])
-    found = dicom_folder.read(tmp_path / "x", accept=("for_processing",))
+    found = dicom_folder.read(tmp_path / "x", accept=RAW_TOO)
     assert found.images["file"].tolist() == ["better"]
     kept = found.images["image_id"].item()
     assert reasons(found) == {"worse": f"repeated view ({kept} is used)"}
+
+
+def test_where_nothing_else_differs_the_highest_id_is_kept(tmp_path):
+    for number in range(20, 24):
+        image(tmp_path / "x" / str(number), number, InstanceNumber=1)
+    (tmp_path / "x.salt").write_text(SALT)
+    ids = {hashed(f"1.2.826.0.1.77.5.{number}", SALT) for number in range(20, 24)}
+    assert dicom_folder.read(tmp_path / "x").images["image_id"].tolist() == [max(ids)]
+
+
+def test_views_that_are_not_told_apart_are_no_repeats(export):
+    """Trap: LM, ML and XCCL views that were asked for are all "other", and not one exposure."""
+    for number, view in enumerate(("ML", "LM", "XCCL"), start=30):
+        image(export / view, number, view=view)
+    found = dicom_folder.read(export, accept=("view",))
+    assert len(found.images) == 7 and not reasons(found)
 
 
 def test_other_exams_and_sides_are_not_repeats(export):
@@ -197,12 +255,12 @@ def test_other_exams_and_sides_are_not_repeats(export):
 
 # ------------------------------------------------------------------ outlines
 def test_outlines_by_file_or_by_id_and_a_marked_image_goes_first(export):
-    image(export / "DIR1" / "better", 40, SeriesNumber=9)
-    ids = dict(dicom_folder.read(export).images[["file", "image_id"]].to_numpy())
-    assert "DIR0/IM0001" not in ids
-    outline(export, ("DIR0/IM0001", "one"), (ids["DIR0/IM0002"], "one"), ("DIR0/IM0003", "two"))
-    found = dicom_folder.read(export)
-    assert set(reasons(found)) == {"DIR1/better"} and len(found.lesions) == 3
+    image(export / "DIR0" / "IM0000", 40, **RAW)
+    ids = dict(dicom_folder.read(export, accept=RAW_TOO).images[["file", "image_id"]].to_numpy())
+    assert "DIR0/IM0000" not in ids
+    outline(export, ("DIR0/IM0000", "one"), (ids["DIR0/IM0002"], "one"), ("DIR0/IM0003", "two"))
+    found = dicom_folder.read(export, accept=RAW_TOO)
+    assert set(reasons(found)) == {"DIR0/IM0001"} and len(found.lesions) == 3
     assert found.lesions["finding_id"].tolist() == ["one", "one", "two"]
     assert set(found.lesions["image_id"]) <= set(found.images["image_id"])
 
@@ -221,6 +279,23 @@ def test_outlines_of_images_that_are_not_there(export):
         dicom_folder.read(export)
     found = dicom_folder.read(export, partial=True)
     assert reasons(found, "lesion") == {"two": "its image: not in the folder"}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("mask_file", "../mask.png", "leaves the data folder"),
+        ("mask_file", "mask.png", "1 of 1 files are missing"),
+        ("x1", "10", "empty box"),
+        ("pathology", "cancer", "pathology = 'cancer' is not one of"),
+    ],
+)
+def test_faulty_outlines_are_refused(export, column, value, words):
+    outline(export, ("DIR0/IM0001", "one"))
+    table = pd.read_csv(export / "lesions.csv", dtype=str).assign(**{column: value})
+    table.to_csv(export / "lesions.csv", index=False)
+    with pytest.raises(InputError, match=words):
+        dicom_folder.read(export)
 
 
 def test_a_copy_of_an_image_does_not_take_its_outline_away(export):

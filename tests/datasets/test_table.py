@@ -66,18 +66,20 @@ def test_a_lesion_id_on_two_views_is_one_finding(tiny_table):
 def test_a_finding_id_column_is_taken_as_it_is(tiny_table):
     def rename(frame):
         own = frame["lesion_id"] + "_" + frame["image_id"].str[-3:]
-        return frame.assign(finding_id=frame["lesion_id"], lesion_id=own)
+        return frame.assign(finding_id="F" + frame["lesion_id"], lesion_id=own)
 
     edit(tiny_table, "lesions.csv", rename)
-    assert table.read(tiny_table).lesions["lesion_id"].iloc[0] == "P01_1__CC"
+    cell(tiny_table, "lesions.csv", 19, "finding_id", "")  # seen on one view
+    lesions = table.read(tiny_table).lesions
+    assert lesions["lesion_id"].iloc[[0, -1]].tolist() == ["P01_1__CC", "P11_1_MLO"]
+    assert lesions["finding_id"].iloc[[0, -1]].tolist() == ["FP01_1", "P11_1_MLO"]
 
 
 def test_short_split_names_semicolons_and_a_byte_order_mark(tiny_table):
-    edit(
-        tiny_table,
-        "images.csv",
-        lambda f: f.assign(split=f["split"].replace({"training": "train", "validation": "val"})),
-    )
+    short = {"training": "train", "validation": "val"}
+    edit(tiny_table, "images.csv", lambda f: f.assign(split=f["split"].replace(short)))
+    for row in (12, 13):  # a patient of the validation part
+        cell(tiny_table, "images.csv", row, "split", "valid")
     for name in ("images.csv", "lesions.csv"):
         text = (tiny_table / name).read_text().replace(",", ";").replace("\n", "\r\n")
         (tiny_table / name).write_text(text, encoding="utf-8-sig", newline="")
@@ -91,11 +93,35 @@ def test_only_the_required_columns_are_needed(tiny_table):
     assert (manifest.images["rows"] == 0).all() and (manifest.images["bits"] == 16).all()
 
 
+REQUIRED = [
+    *(("images.csv", c) for c in ("image_id", "patient_id", "laterality", "view", "file")),
+    *(("lesions.csv", c) for c in ("image_id", "lesion_id", "pathology", "geom")),
+]
+
+
+@pytest.mark.parametrize(("name", "column"), REQUIRED)
+def test_each_of_the_required_columns_is_needed(tiny_table, name, column):
+    edit(tiny_table, name, lambda f: f.drop(columns=column))
+    with pytest.raises(InputError, match=f"column '{column}' is missing .{name}"):
+        table.read(tiny_table)
+
+
+def test_rare_columns_are_kept_where_the_table_has_them(tiny_table):
+    assert "accept" not in table.read(tiny_table).images
+    edit(tiny_table, "images.csv", lambda f: f.assign(accept="burned_in", density="B"))
+    edit(tiny_table, "lesions.csv", lambda f: f.assign(resized="yes"))
+    manifest = table.read(tiny_table)
+    assert (manifest.images[["accept", "density"]] == ("burned_in", "B")).all(axis=None)
+    assert manifest.lesions["resized"].all()
+
+
 CASES = [
     ("images.csv", "file", "png/none.png", "1 of 24 files are missing, first png/none.png"),
     ("images.csv", "file", "../x.png", "'../x.png' leaves the data folder"),
     ("images.csv", "file", "/etc/x.png", "leaves the data folder"),
     ("images.csv", "file", "C:/x.png", "leaves the data folder"),
+    ("images.csv", "file", "png\\P01_CC.png", "leaves the data folder"),
+    ("images.csv", "file", "png/P01_CC.PNG", "1 of 24 files are missing"),
     ("images.csv", "rows", "abc", "rows = 'abc' is not a whole number (images.csv, row 2)"),
     ("images.csv", "rows", "16.5", "rows = '16.5' is not a whole number"),
     ("images.csv", "negative", "maybe", "negative = 'maybe' is not true, false or empty"),
@@ -105,6 +131,7 @@ CASES = [
     ("images.csv", "image_id", "P01_MLO", "image_id 'P01_MLO' occurs more than once"),
     ("lesions.csv", "image_id", "P99_CC", "names the unknown image 'P99_CC'"),
     ("lesions.csv", "mask_file", "png/no.png", "1 of 20 files are missing, first png/no.png"),
+    ("lesions.csv", "mask_file", "../x.png", "'../x.png' leaves the data folder"),
     ("lesions.csv", "mask_file", "", "mask_file is empty"),
     ("lesions.csv", "pathology", "benign", "finding P01_1 has 2 pathologies"),
     ("lesions.csv", "lesion_id", "P02_1", "finding P02_1 has 2 patients"),
@@ -123,6 +150,31 @@ def test_a_fault_is_refused_in_one_line_with_its_remedy(tiny_table, name, column
 def test_an_empty_pathology_is_unknown(tiny_table):
     cell(tiny_table, "lesions.csv", 0, "pathology", "")
     assert table.read(tiny_table).lesions["pathology"].iloc[0] == "unknown"
+
+
+def test_the_words_for_yes_and_no(tiny_table):
+    words = {8: "true", 9: "1", 10: "Yes", 11: "TRUE", 16: "false", 17: "0", 22: "No", 23: ""}
+    for row, word in words.items():  # of the images without a lesion
+        cell(tiny_table, "images.csv", row, "negative", word)
+    negative = table.read(tiny_table).images["negative"][list(words)]
+    assert negative.tolist() == [True] * 4 + [False] * 3 + [pd.NA]
+
+
+def test_an_empty_number_is_the_default(tiny_table):
+    for column in ("rows", "cols", "bits", "spacing_mm"):
+        cell(tiny_table, "images.csv", 0, column, "")
+    first, second = table.read(tiny_table).images.iloc[:2].to_dict("records")
+    assert (first["rows"], first["cols"], first["bits"]) == (0, 0, 16)
+    assert (second["rows"], second["cols"], second["bits"]) == (160, 128, 8)
+    assert pd.isna(first["spacing_mm"]) and second["spacing_mm"] == 0.1
+
+
+def test_texts_that_look_like_numbers_or_nothing_stay_texts(tiny_table):
+    """Traps: pandas makes the patient 007 the number 7, and the patient NA nobody."""
+    for row, patient in enumerate(("007", "NA", " 1.0 ")):
+        for view in (2 * row, 2 * row + 1):
+            cell(tiny_table, "images.csv", view, "patient_id", patient)
+    assert table.read(tiny_table).images["patient_id"].iloc[:6:2].tolist() == ["007", "NA", "1.0"]
 
 
 def test_the_same_lesion_twice_on_one_image(tiny_table):
@@ -176,6 +228,13 @@ def test_links_out_of_the_folder_are_refused(tiny_table, tmp_path):
         table.read(tiny_table)
 
 
+def test_links_inside_the_folder_and_to_it_are_followed(tiny_table, tmp_path):
+    os.symlink("P02_CC.png", tiny_table / "png" / "link.png")
+    cell(tiny_table, "images.csv", 0, "file", "png/link.png")
+    os.symlink(tiny_table, tmp_path / "elsewhere")
+    assert len(table.read(tmp_path / "elsewhere").images) == 24
+
+
 def test_missing_images_can_be_listed_instead(tiny_table):
     (tiny_table / "png" / "P01_CC.png").unlink()
     manifest = table.read(tiny_table, partial=True)
@@ -185,6 +244,9 @@ def test_missing_images_can_be_listed_instead(tiny_table):
     ]
     flow = manifest.flow().set_index(["level", "reason"])["count"]
     assert flow["image"].tolist() == [24, -1, 23] and flow["lesion"].tolist() == [20, -1, 19]
+    (tiny_table / "png" / "P02_CC_lesion1.png").unlink()  # of an image that is there
+    with pytest.raises(InputError, match="1 of 20 files are missing,.*remove the rows"):
+        table.read(tiny_table, partial=True)
 
 
 def test_the_private_archive_of_the_page_is_read(tmp_path):

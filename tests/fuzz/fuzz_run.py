@@ -1,6 +1,6 @@
 """Spoil files at random and read them: each case ends in a result or in an InputError.
 
-    python tests/fuzz/fuzz_run.py --cases 20000     all cases, in several processes (make fuzz)
+    python tests/fuzz/fuzz_run.py --cases 21000     all cases, in several processes (make fuzz)
     python tests/fuzz/fuzz_run.py --case 4711       one case, here, with its traceback if it fails
 
 A case is decided by its number alone.  It fails if anything but an :class:`InputError` is raised, if
@@ -209,7 +209,7 @@ def write_report(content: dict, folder: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cases", type=int, default=20_000)
+    parser.add_argument("--cases", type=int, default=21_000)
     parser.add_argument("--case", type=int, help="run this one only, in this process")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "fuzz")
