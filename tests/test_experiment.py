@@ -64,7 +64,10 @@ def test_an_experiment_extends_another_key_by_key(write):
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("floc: {patiense: 3}", "unknown setting 'floc.patiense' (e.yaml). did you mean 'patience'?"),
+        (
+            "floc: {patiense: 3}",
+            "unknown setting 'floc.patiense' (e.yaml). did you mean 'patience'?",
+        ),
         ("window: {}", "did you mean 'windows'?"),
         ("floc: {epochs: 0}", "setting 'floc.epochs'"),
         ("gmic: {learning_rate: search}", "setting 'gmic.learning_rate'"),

@@ -115,6 +115,7 @@ def test_bad_shapes_are_refused_in_one_line(geom, shape, words):
 
 def test_parse_polygon():
     assert parse_polygon("1 2;3.5 4").tolist() == [[1, 2], [3.5, 4]]
+    assert polygon_text(np.array([[1, 2], [3.25, 4000.5]])) == "1 2;3.25 4000.5"
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,10 @@ def test_predictions_hold_every_model_split_and_lesion(lab):
     assert set(table["model"]) == {"f_loc", *COMBINATIONS}
     assert set(table["split"]) == {"validation", "test"}
     assert table.groupby("model").size().nunique() == 1
-    assert table["y_score"].between(0, 1).all() and not table.duplicated(
-        ["lesion_id", "model", "run"]
-    ).any()
+    assert (
+        table["y_score"].between(0, 1).all()
+        and not table.duplicated(["lesion_id", "model", "run"]).any()
+    )
     lesions = pipeline.store(lab).lesions.set_index("lesion_id")
     truth = lesions.loc[table["lesion_id"], "pathology"].to_numpy() == "malignant"
     assert (truth == table["y_true"].to_numpy(bool)).all()

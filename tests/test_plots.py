@@ -78,7 +78,9 @@ def draw(name, frames, **more):
     case = [plots.LesionCase(image, corners(few_windows(12)), each, each.mean(), t, zoom=z)
             for t, z in (("malignant", None), ("benign", 40))]  # fmt: skip
     epochs = pd.DataFrame({"epoch": [1, 2, 3], "loss": [1.2, 0.9, 0.8], "score": [0.6, 0.7, 0.69]})
-    trials = pd.DataFrame({"learning_rate": [1e-6, 1e-5, 1e-3], "validation_auc": [0.6, 0.7, np.nan]})
+    trials = pd.DataFrame(
+        {"learning_rate": [1e-6, 1e-5, 1e-3], "validation_auc": [0.6, 0.7, np.nan]}
+    )
     lesions = pd.DataFrame({"rows": [20, 40, 90], "cols": [30, 30, 60],
                             "pathology": ["benign", "malignant", "benign"]})  # fmt: skip
     s = frames["scores"]

@@ -76,6 +76,11 @@ def test_a_file_without_preamble(export):
     assert len(dicom_folder.read(export).images) == 5
 
 
+def test_a_synthetic_image_is_marked(export):
+    image(export / "IM9", 9, StudyInstanceUID="1.2.826.0.1.77.8", **SYNTHETIC)
+    assert dicom_folder.read(export).images["source"].tolist() == ["ffdm"] * 4 + ["synth2d"]
+
+
 def test_no_line_of_the_manifest_tells_of_the_patient(export, tmp_path):
     image(export / "IM8", 8, PresentationIntentType="FOR PROCESSING", ViewPosition="SECRET")
     dicom_folder.read(export).write(tmp_path / "out")

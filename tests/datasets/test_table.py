@@ -253,7 +253,10 @@ def test_the_private_archive_of_the_page_is_read(tmp_path):
     """The example of data_manifest/table, as a user would copy it; its polygon is on no small image."""
     page = Path(__file__).parents[2] / "data_manifest" / "table" / "README.md"
     blocks = page.read_text(encoding="utf-8").split("```\n")
-    for name, start in (("images.csv", "image_id,patient_id"), ("lesions.csv", "image_id,lesion_id")):
+    for name, start in (
+        ("images.csv", "image_id,patient_id"),
+        ("lesions.csv", "image_id,lesion_id"),
+    ):
         (text,) = (block for block in blocks if block.startswith(start))
         (tmp_path / name).write_text(text)
     for file in ("2019/a1_cc.dcm", "2019/a1_mlo.dcm", "2020/b7_cc.dcm", "masks/a1_cc.png"):

@@ -135,7 +135,9 @@ def test_a_voi_lut_wins_over_the_window_and_the_first_one_counts(tmp_path):
 def test_a_voi_lut_of_8_bits_for_4096_stored_values(tmp_path):
     """Trap: indices kept in the 8-bit type of the entries wrap around at 256."""
     item = lut([k // 16 for k in range(4096)], 0, 8)
-    image = voi(write(tmp_path / "a.dcm", np.array([[300, 4095]], np.uint16), VOILUTSequence=[item]))
+    image = voi(
+        write(tmp_path / "a.dcm", np.array([[300, 4095]], np.uint16), VOILUTSequence=[item])
+    )
     assert image.pixels.tolist() == [[18, 255]] and image.pixels.dtype == np.uint8
 
 
@@ -227,7 +229,9 @@ def test_signed_values_lose_their_minimum_also_when_inverted(tmp_path):
 @pytest.mark.parametrize("codec", ["native", "rle"])
 def test_the_scale_is_that_of_bits_stored_and_junk_above_is_masked(tmp_path, bits, codec):
     """Trap: overlays and vendors leave bits above BitsStored; a maximum would be no scale."""
-    values = (np.arange(80, dtype=np.uint32).reshape(8, 10) * (2**bits - 1) // 200).astype(np.uint16)
+    values = (np.arange(80, dtype=np.uint32).reshape(8, 10) * (2**bits - 1) // 200).astype(
+        np.uint16
+    )
     junk = values if bits == 16 else values | np.uint16(1 << bits)
     tags = {"BitsStored": bits, "PhotometricInterpretation": "MONOCHROME1"}
     made = mammogram(junk, **tags)

@@ -109,6 +109,15 @@ def test_more_bits_from_a_lut_than_the_table_says_are_fine(tmp_path):
     assert stored.raw(0).max() == 4 * breast().max()
 
 
+def test_a_polarity_that_file_and_table_both_state_inverts_once(tmp_path):
+    """Trap: the header has been obeyed when the file was read."""
+    plain = store_of(tmp_path / "a", row={"bits": 12})
+    tags = {"row": {"bits": 12, "polarity": "MONOCHROME1"}}
+    tags["PhotometricInterpretation"] = "MONOCHROME1"
+    turned = store_of(tmp_path / "b", 4095 - breast(), **tags)
+    assert np.array_equal(turned.raw(0), plain.raw(0))
+
+
 def test_padding_is_background_before_statistics(tmp_path):
     values = breast()
     padded = np.where(values == 0, 4095, values).astype(np.uint16)

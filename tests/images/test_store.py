@@ -401,6 +401,12 @@ def test_a_mask_of_most_of_the_image(tiny_table):
     assert "covers 100% of the image" in reason
 
 
+def test_an_outline_between_the_pixel_centres(tiny_table):
+    values = {"geom": "box", "mask_file": "", "x0": "30.6", "x1": "31.4", "y0": "50", "y1": "60"}
+    reason, _ = lesion_case(tiny_table, 0, **values)
+    assert "outline without a pixel on its image" in reason
+
+
 def test_an_outline_off_the_breast(tiny_table):
     values = {"geom": "circle", "mask_file": "", "cx": "120", "cy": "10", "r": "5"}
     reason, _ = lesion_case(tiny_table, 0, **values)
