@@ -95,12 +95,13 @@ class Lab:
         self.show(figure, alt=alt, picture=picture)
 
     def _mark(self, figure) -> None:
-        """Every picture of a made-up image says so, whoever drew it."""
+        """Every picture of a made-up image says so, whoever drew it; then its layout is settled."""
         texts = [t.get_text() for t in figure.findobj(Text)]
         if self.is_phantom and not any("phantom" in t for t in texts):
             from lesionlib.plots import style
 
             style.mark(figure, True)
+        figure.draw_without_rendering()  # a first layout may leave titles beyond the figure's edge
 
     # -------------------------------------------------------------- tables and records
     def table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:

@@ -6,14 +6,19 @@ import json
 import sys
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot
 from PIL import Image
 
 from lesionlib import lab as module
+from lesionlib import plots
 from lesionlib.errors import InputError
 from lesionlib.experiment import load_experiment
+from lesionlib.outlines import Outline
+from lesionlib.plots import style
+from lesionlib.plots.mammograms import Mammogram
 
 matplotlib.use("agg")
 
@@ -62,6 +67,18 @@ def test_a_figure_is_the_same_bytes_twice(lab, shown):
     first = read()
     lab.figure("f", line(), data=frame, alt="x")
     assert read() == first
+
+
+def test_no_title_leaves_the_figure(lab, shown, monkeypatch):
+    for name, value in style._RC.items():
+        monkeypatch.setitem(matplotlib.rcParams, name, value)
+    mammogram = Mammogram(
+        np.eye(576, 384), [Outline(9, 9, np.ones((24, 22), bool))], ["benign"], "L"
+    )
+    figure = plots.figure_1([mammogram] * 4, phantom=True)
+    lab.figure("figure_1", figure, data=pd.DataFrame({"a": [1]}), alt="x", picture=True)
+    with Image.open(lab.figures / "figure_1.png") as image:
+        assert np.asarray(image.convert("L"))[:3].min() > 250
 
 
 def test_a_phantoms_figure_says_so(lab, shown):
