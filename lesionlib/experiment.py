@@ -92,7 +92,7 @@ class Windows(Section):
     angle_evaluation: float = Field(0.0, ge=0, le=180, description="the same at evaluation")
     patch: Natural = Field(256, description="px of a patch's side")
     min_overlap: Natural = Field(1, description="px of the outline that a lesion's window holds")
-    purity: bool = Field(True, description="refuse windows that touch both kinds of lesion")
+    purity: bool = Field(True, description="training: refuse windows that touch both kinds of lesion")
     breast_share: Share = Field(0.5, description="least share of breast, outside and negative")
 
 

@@ -2,8 +2,9 @@
 
 malignant, benign
     The window overlaps the outline of a lesion of that kind by at least `min_overlap` px (or by all
-    of an outline that is smaller).  With `purity` it touches no lesion of another truth: neither of
-    the other kind nor, our reading, of unknown truth, since either could be what the network sees.
+    of an outline that is smaller).  In training, `purity` keeps it off lesions of another truth:
+    of the other kind and, our reading, of unknown truth, since either could be what the network
+    sees.  At evaluation the paper names overlap alone.
     A pixel of the outline is drawn, then the place at which it lies in the window, both uniformly.
 outside
     On an image of the split that has lesions, and touching none of them, of whatever truth.  Images
@@ -33,7 +34,7 @@ from lesionlib.windows import CLASSES, outline_points, points_inside, reach, to_
 
 TRIES = 40  # candidates for one training window before its lesion or image is drawn anew
 REDRAWS = 50  # new lesions or images for one training window before giving up
-EVALUATION_TRIES = 20  # pure candidates per wanted evaluation window before purity is given up
+TRIES_PER_WINDOW = 20  # candidates for each wanted window of a lesion before giving up
 LEAST_TRIES = 1000  # and at least so many per lesion
 LATER_BATCH = 50  # candidates at a time for the few lesions that were refused some
 BREAST_POINTS = 16  # share of breast: measured on 16 x 16 points of the window
@@ -82,17 +83,16 @@ def sample_epoch(
 
 
 def sample_lesion_windows(
-    store, lesions, each: int, rules, *, seed: int, rotate: bool, keep_impure: bool = True
+    store, lesions, each: int, rules, *, seed: int, training: bool
 ) -> pd.DataFrame:
     """`each` windows of every given lesion, lesion after lesion in the given order.
 
     lesions : rows of store.lesions, malignant or benign ones.
-    rotate : angle uniform in -`rules.angle`..`rules.angle` (stored training windows); otherwise in
-        -`rules.angle_evaluation`..`rules.angle_evaluation`.
-    keep_impure : what becomes of a lesion that runs out of candidates because a lesion of the other
-        kind lies too close.  True (evaluation: no lesion may drop out): its missing windows are
-        drawn without regard to purity.  False (training): it keeps the pure ones found, or none.
-        `.attrs["impure"]` lists the lesion_ids in both cases.
+    training : True: angle uniform in -`rules.angle`..`rules.angle`, and pure windows alone where
+        `rules.purity` asks for them; a lesion that runs out of candidates keeps those found, and
+        `.attrs["impure"]` lists its lesion_id.  False: angle uniform in
+        -`rules.angle_evaluation`..`rules.angle_evaluation`, and overlap alone decides, so that the
+        truth of a neighbouring lesion moves no window by which a lesion is judged.
 
     A lesion's windows depend on (seed, lesion_id) alone, not on the other lesions asked for; its
     first k windows do not depend on `each`, unless it ran out.
@@ -103,18 +103,17 @@ def sample_lesion_windows(
     _check_rules(store, rules)
     index, chosen = _Lesions(store), np.asarray(lesions, dtype=int).reshape(-1)
     _check_scored(index, chosen)
-    limit = rules.angle if rotate else rules.angle_evaluation
+    limit = rules.angle if training else rules.angle_evaluation
+    purity = training and rules.purity
     generators = [rng(seed, "lesion windows", index.ids[lesion]) for lesion in chosen]
     done, impure, parts = np.zeros(len(chosen), dtype=int), [], []
-    tried, batch, most = 0, each, max(LEAST_TRIES, EVALUATION_TRIES * each)
+    tried, batch, most = 0, each, max(LEAST_TRIES, TRIES_PER_WINDOW * each)
     while each and (todo := np.flatnonzero(done < each)).size:
-        purity = rules.purity and tried < most
-        if rules.purity and not purity and not impure:
-            impure = index.ids[chosen[todo]].tolist()
-            if not keep_impure:
-                break
-        if tried >= 2 * most:
+        if tried >= most and not purity:
             raise _unholdable(index, chosen[todo[0]], rules, tried)
+        if tried >= most:
+            impure = index.ids[chosen[todo]].tolist()
+            break
         draws = np.concatenate([generators[place].random((batch, 5)) for place in todo])
         place = np.repeat(todo, batch)
         part = _draw(index, chosen[place], draws, rules, limit)

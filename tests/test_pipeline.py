@@ -14,6 +14,7 @@ from lesionlib import pipeline
 from lesionlib.errors import InputError
 from lesionlib.experiment import Experiment, FLoc, load_experiment
 from lesionlib.maps import COMBINATIONS
+from lesionlib.pipeline import outcome
 from lesionlib.pipeline.aggregation_network import _training_pool
 from lesionlib.pipeline.networks import weights_file_state
 
@@ -194,9 +195,15 @@ def test_trained_networks_are_loaded_ready_for_use(lab):
     assert not pipeline.load_floc(lab).training and logits.shape == (5, 4)
 
 
-def test_evaluation_windows_remember_what_was_impure(lab):
-    """Trap: a table that is read back loses its notes where the file format drops them."""
-    assert pipeline.evaluation_windows(lab).attrs["impure"] == []
+def test_scores_near_0_keep_their_order(lab, tmp_path, monkeypatch):
+    """Trap: six digits after the point make one tie of all scores below 5e-7."""
+    rows = pipeline.predictions(lab).head(3).assign(y_score=[1.2e-7, 3.4567891e-7, 0.5])
+    rows.to_csv(tmp_path / "predictions.csv", index=False)
+    monkeypatch.setattr(lab, "figures", tmp_path / "figures")
+    found = outcome._gathered(lab, [tmp_path], "predictions.csv")
+    stored = pd.read_csv(lab.figures / "predictions.csv")
+    assert found["y_score"].tolist() == rows["y_score"].tolist()
+    assert stored["y_score"].tolist() == [1.2e-7, 3.4567891e-7, 0.5]
 
 
 def test_a_real_set_without_a_folder_is_told_how_to_give_one(tmp_path, monkeypatch):

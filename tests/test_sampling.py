@@ -239,22 +239,26 @@ def test_training_passes_over_a_lesion_without_pure_windows():
     assert set(table.lesion) == {2} and table.attrs["passed_over"] == ["L0"]
 
 
-def test_evaluation_keeps_such_a_lesion_and_marks_it():
-    table = sample_lesion_windows(entangled(), [0, 2], 8, RULES, seed=1, rotate=False)
-    assert table.lesion.tolist() == [0] * 8 + [2] * 8
-    assert table.attrs["impure"] == ["L0"]
-    store = entangled()
-    assert all(overlaps(store, w)[w.lesion] >= 1 for w in table.itertuples())
-    pure = sample_lesion_windows(
-        entangled(), [0, 2], 8, RULES, seed=1, rotate=False, keep_impure=False
-    )
+def test_training_windows_of_such_a_lesion_are_left_out_and_named():
+    pure = sample_lesion_windows(entangled(), [0, 2], 8, RULES, seed=1, training=True)
     assert pure.lesion.tolist() == [2] * 8 and pure.attrs["impure"] == ["L0"]
+
+
+def test_evaluation_windows_do_not_depend_on_the_truth_of_a_neighbour():
+    """Trap: purity at evaluation lets the truth of other lesions choose what judges this one."""
+    store, flipped = entangled(), entangled()
+    flipped.lesions.loc[1, "pathology"] = "malignant"
+    drawn = [sample_lesion_windows(s, [0, 2], 8, RULES, seed=1, training=False)
+             for s in (store, flipped)]  # fmt: skip
+    pd.testing.assert_frame_equal(*drawn)
+    assert drawn[0].lesion.tolist() == [0] * 8 + [2] * 8
+    assert all(overlaps(store, w)[w.lesion] >= 1 for w in drawn[0].itertuples())
 
 
 def test_purity_can_be_switched_off():
     rules = RULES.model_copy(update=dict(purity=False))
-    table = sample_lesion_windows(entangled(), [0], 8, rules, seed=1, rotate=False)
-    assert table.attrs["impure"] == []
+    table = sample_lesion_windows(entangled(), [0], 8, rules, seed=1, training=True)
+    assert table.attrs["impure"] == [] and len(table) == 8
     assert set(sample_epoch(entangled(), (50, 0, 0, 0), rules, seed=1).lesion) == {0, 2}
 
 
@@ -269,52 +273,53 @@ def test_nothing_but_entangled_lesions_is_an_error_with_a_remedy(monkeypatch):
 # ------------------------------------------------------------------ windows of lesions
 def test_windows_of_lesions_stand_in_order_and_keep_the_rules():
     store = simple()
-    table = sample_lesion_windows(store, [4, 0, 1], 30, RULES, seed=3, rotate=False)
+    table = sample_lesion_windows(store, [4, 0, 1], 30, RULES, seed=3, training=False)
     assert table.lesion.tolist() == [4] * 30 + [0] * 30 + [1] * 30
     assert table.label.tolist() == [1] * 30 + [0] * 30 + [1] * 30
     assert table.image.tolist() == [2] * 30 + [0] * 60
     assert (table.angle == 0).all() and not np.signbit(table.angle).any()
     assert table.side.between(12, 30).all() and table.side.nunique() == 90
-    for w in table.itertuples():
+    assert all(overlaps(store, w)[w.lesion] >= 1 for w in table.itertuples())
+    for w in sample_lesion_windows(store, [4, 0], 30, RULES, seed=3, training=True).itertuples():
         pixels = overlaps(store, w)
         assert pixels.pop(w.lesion) >= 1 and not any(pixels.values())
 
 
 def test_a_lesions_windows_depend_on_nothing_but_seed_and_lesion():
     store = simple()
-    together = sample_lesion_windows(store, [0, 1, 2, 4], 20, RULES, seed=3, rotate=True)
+    together = sample_lesion_windows(store, [0, 1, 2, 4], 20, RULES, seed=3, training=True)
     for lesion in (0, 1, 2, 4):
-        alone = sample_lesion_windows(store, [lesion], 20, RULES, seed=3, rotate=True)
+        alone = sample_lesion_windows(store, [lesion], 20, RULES, seed=3, training=True)
         same = together[together.lesion == lesion].reset_index(drop=True)
         pd.testing.assert_frame_equal(alone, same)
-        few = sample_lesion_windows(store, [lesion], 7, RULES, seed=3, rotate=True)
+        few = sample_lesion_windows(store, [lesion], 7, RULES, seed=3, training=True)
         pd.testing.assert_frame_equal(few, alone[:7])
-    other = sample_lesion_windows(store, [0], 20, RULES, seed=4, rotate=True)
+    other = sample_lesion_windows(store, [0], 20, RULES, seed=4, training=True)
     assert not np.isin(other.side, together.side).any()
 
 
 def test_rotation_only_where_asked():
     store = simple()
-    turned = sample_lesion_windows(store, [4], 200, RULES, seed=3, rotate=True)
+    turned = sample_lesion_windows(store, [4], 200, RULES, seed=3, training=True)
     assert turned.angle.min() < -25 and turned.angle.max() > 25
     rules = RULES.model_copy(update=dict(angle_evaluation=5.0))
-    slightly = sample_lesion_windows(store, [4], 200, rules, seed=3, rotate=False)
+    slightly = sample_lesion_windows(store, [4], 200, rules, seed=3, training=False)
     assert 4 < slightly.angle.abs().max() <= 5
 
 
 def test_no_lesions_no_windows():
-    assert len(sample_lesion_windows(simple(), [], 5, RULES, seed=3, rotate=False)) == 0
-    assert len(sample_lesion_windows(simple(), [0], 0, RULES, seed=3, rotate=False)) == 0
+    assert len(sample_lesion_windows(simple(), [], 5, RULES, seed=3, training=False)) == 0
+    assert len(sample_lesion_windows(simple(), [0], 0, RULES, seed=3, training=False)) == 0
 
 
 # ------------------------------------------------------------------ least overlap
 def test_least_overlap_counts_pixels_of_the_outline():
     store = simple()
     rules = RULES.model_copy(update=dict(min_overlap=20, side_min=15.0))
-    plain = sample_lesion_windows(store, [4], 100, RULES, seed=3, rotate=True)
+    plain = sample_lesion_windows(store, [4], 100, RULES, seed=3, training=True)
     assert min(overlaps(store, w)[4] for w in plain.itertuples()) < 20
     for table in (
-        sample_lesion_windows(store, [4], 100, rules, seed=3, rotate=True),
+        sample_lesion_windows(store, [4], 100, rules, seed=3, training=True),
         sample_epoch(store, (0, 30, 0, 0), rules, seed=3),
     ):
         assert all(overlaps(store, w)[w.lesion] >= 20 for w in table.itertuples())
@@ -323,7 +328,7 @@ def test_least_overlap_counts_pixels_of_the_outline():
 def test_an_outline_smaller_than_the_least_overlap_is_held_whole():
     store = FakeStore([(0, "malignant", 80, 60, np.ones((3, 3), bool))])
     rules = RULES.model_copy(update=dict(min_overlap=20))
-    table = sample_lesion_windows(store, [0], 50, rules, seed=3, rotate=True)
+    table = sample_lesion_windows(store, [0], 50, rules, seed=3, training=True)
     assert {overlaps(store, w)[0] for w in table.itertuples()} == {9}
 
 
@@ -331,7 +336,7 @@ def test_a_least_overlap_that_no_window_can_hold_names_lesion_and_setting():
     store = FakeStore([(0, "malignant", 50, 40, np.ones((40, 40), bool))])
     rules = RULES.model_copy(update=dict(min_overlap=1500))
     with pytest.raises(InputError, match="lesion L0 holds 1500 px.*Lower windows.min_overlap"):
-        sample_lesion_windows(store, [0], 5, rules, seed=3, rotate=False)
+        sample_lesion_windows(store, [0], 5, rules, seed=3, training=False)
 
 
 # ------------------------------------------------------------------ a real store
@@ -345,7 +350,7 @@ def test_windows_of_a_real_store_keep_the_rules(tiny_store):
         touched = {truth[j] for j, pixels in overlaps(tiny_store, w).items() if pixels}
         assert touched == ({("malignant", "benign")[w.label]} if w.label < 2 else set())
     lesions = tiny_store.lesion_rows(split="test", pathology="malignant")
-    tested = sample_lesion_windows(tiny_store, lesions, 3, RULES, seed=1, rotate=False)
+    tested = sample_lesion_windows(tiny_store, lesions, 3, RULES, seed=1, training=False)
     assert (tested.image == tiny_store.lesions.image[lesions].repeat(3).to_numpy()).all()
 
 
@@ -365,7 +370,7 @@ def test_windows_larger_than_the_canvas_are_refused():
     rules = RULES.model_copy(update=dict(side_max=129.0))
     for draw in (
         lambda: sample_epoch(simple(), (1, 1, 1, 1), rules, seed=1),
-        lambda: sample_lesion_windows(simple(), [0], 1, rules, seed=1, rotate=False),
+        lambda: sample_lesion_windows(simple(), [0], 1, rules, seed=1, training=False),
     ):
         with pytest.raises(InputError, match="129 px are larger than the canvas of 160 x 128"):
             draw()
@@ -373,7 +378,7 @@ def test_windows_larger_than_the_canvas_are_refused():
 
 def test_lesions_of_unknown_truth_are_not_drawn():
     with pytest.raises(InputError, match="lesion L3 is neither malignant nor benign"):
-        sample_lesion_windows(simple(), [0, 3], 1, RULES, seed=1, rotate=False)
+        sample_lesion_windows(simple(), [0, 3], 1, RULES, seed=1, training=False)
 
 
 @pytest.mark.parametrize("composition", [(1, 2, 3), (1, -1, 0, 0), (0, 0, 0, 0)])

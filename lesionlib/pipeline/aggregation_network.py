@@ -88,7 +88,7 @@ def _training_pool(lab: Lab) -> pd.DataFrame:
     lesions = known_lesions(images, split)
     seed = derive_seed(s.seed, "training pool")
     near = sample_lesion_windows(
-        images, lesions, s.fagg.pool_windows, s.windows, seed=seed, rotate=True, keep_impure=False
+        images, lesions, s.fagg.pool_windows, s.windows, seed=seed, training=True
     )
     counts = (0, 0, *(s.fagg.pool_epochs * count for count in s.fagg.epoch[2:]))
     if not any(counts):

@@ -29,7 +29,8 @@ def architectures(lab: Lab, arm: str | None = None) -> pd.DataFrame:
             name = f"architectures/{which.name}/run{run}"
             seed = derive_seed(s.seed, "architectures", which.name, run)
             folder = trained_floc(lab, name, settings, seed, run)
-            test = pd.read_csv(folder / "predictions.csv").query("split == 'test'")
+            scored = pd.read_csv(folder / "predictions.csv", float_precision="round_trip")
+            test = scored.query("split == 'test'")
             rows.append(
                 {"backbone": which.backbone, "initialisation": which.initialisation, "run": run,
                  "validation_auc": read_result(folder).best_score,

@@ -160,7 +160,7 @@ def evaluation_windows(lab: Lab) -> pd.DataFrame:
     def compute(place: Path) -> None:
         drawn = sample_lesion_windows(
             images, known_lesions(images, *SCORED), s.evaluation.windows_per_lesion, s.windows,
-            seed=derive_seed(s.seed, "evaluation windows"), rotate=False,
+            seed=derive_seed(s.seed, "evaluation windows"), training=False,
         )  # fmt: skip
         drawn.to_parquet(place / "windows.parquet")
 

@@ -41,16 +41,21 @@ def predictions_other_cells(lab: Lab) -> pd.DataFrame:
 
 
 def _gathered(lab: Lab, folders: list[Path], name: str) -> pd.DataFrame:
-    """The predictions of these runs; their one file is not touched where it says the same."""
-    table = pd.concat([pd.read_csv(folder / "predictions.csv") for folder in folders])
-    content = table.to_csv(index=False, float_format="%.6f").encode()
+    """The predictions of these runs; their one file is not touched where it says the same.
+
+    Nine digits keep the order of scores near 0 and 1 in the file; what is returned is not rounded.
+    """
+    files = [folder / "predictions.csv" for folder in folders]
+    parts = [pd.read_csv(file, float_precision="round_trip") for file in files]
+    table = pd.concat(parts, ignore_index=True)
+    content = table.to_csv(index=False, float_format="%.9g").encode()
     target = lab.figures / name
     if lab.settings.evaluation.compress:
         target = target.with_name(f"{name}.gz")
         content = gzip.compress(content, mtime=0)  # no time in it: the same scores, the same file
     if not target.is_file() or target.read_bytes() != content:
         provenance.write_bytes(target, content)
-    return pd.read_csv(target)
+    return table
 
 
 def results(lab: Lab) -> dict:

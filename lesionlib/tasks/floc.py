@@ -102,7 +102,7 @@ class FLocTask:
                 self.settings.windows_validation,
                 self.windows,
                 seed=derive_seed(self.validation_seed, "validation windows"),
-                rotate=False,
+                training=False,
             )
             size = 4 * self.windows.patch**2 * len(windows)
             cut = lambda part: self._patches(windows.iloc[part])  # noqa: E731
