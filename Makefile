@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-LESIONLIB := $(BIN)/python -m lesionlib
+STUDY := $(BIN)/python -m study
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # where pip looks for torch beside the package index, as https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
@@ -33,13 +33,13 @@ help: ## list these commands
 setup: $(READY) ## make the environment in .venv, or bring it up to date
 
 demo: $(READY) ## run every notebook on the embedded phantom (about 12 minutes on 2 cores)
-	@$(LESIONLIB) run demo --cores $(CORES)
+	@$(STUDY) run demo --cores $(CORES)
 
 run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder
-	@$(LESIONLIB) run "$(EXPERIMENT)" --cores $(CORES) $(if $(DATA),--data "$(DATA)")
+	@$(STUDY) run "$(EXPERIMENT)" --cores $(CORES) $(if $(DATA),--data "$(DATA)")
 
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
-	@$(LESIONLIB) data-check "$(DATASET)" --data "$(DATA)" --cores $(CORES) $(if $(PIXELS),--pixels)
+	@$(STUDY) data-check "$(DATASET)" --data "$(DATA)" --cores $(CORES) $(if $(PIXELS),--pixels)
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
@@ -48,33 +48,33 @@ lab: $(READY) ## open the notebooks in JupyterLab
 test: $(READY) ## run all tests (about 7 minutes on 2 cores)
 	$(BIN)/pytest -q -n $(CORES) tests
 	rm -rf runs/smoke figures/smoke
-	@$(LESIONLIB) run smoke --cores $(CORES)
+	@$(STUDY) run smoke --cores $(CORES)
 	$(NBVAL) runs/smoke/notebooks
-	@if $(LESIONLIB) check demo --complete 2>/dev/null; then \
+	@if $(STUDY) check demo --complete 2>/dev/null; then \
 	  echo "$(NBVAL) notebooks"; $(NBVAL) notebooks; \
 	else \
 	  echo "stored outputs of notebooks/ not checked: the demo is not complete here (make demo)"; \
 	fi
 
 refresh: demo ## bring the demo's outputs into the committed notebooks
-	@$(LESIONLIB) refresh
+	@$(STUDY) refresh
 
 bench: $(READY) ## measure speed and memory (benchmarks/)
 	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
 
 fuzz: $(READY) ## read damaged files by the thousand: make fuzz [FUZZ_CASES=21000] -> runs/fuzz
-	$(BIN)/python tests/fuzz/fuzz_run.py --cases $(FUZZ_CASES) --workers $(CORES)
+	$(BIN)/python tests/data_manifest/fuzz/fuzz_run.py --cases $(FUZZ_CASES) --workers $(CORES)
 
 clean: ## remove what was computed (runs/), not the environment
 	rm -rf runs .snakemake figures/smoke
 
 # pip compiles the bytecode of what it installs, which every later start of torch gains from
-$(READY): pyproject.toml constraints.txt lesionlib/torchvision_shim.py
+$(READY): pyproject.toml constraints.txt workflow/torchvision_shim.py
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] >= (3, 11) or sys.exit("error: Python 3.11 or newer is needed. Name one: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the packages of constraints.txt (about 2 minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
 	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e ".[all]"
-	@$(BIN)/python lesionlib/torchvision_shim.py --install
+	@$(BIN)/python workflow/torchvision_shim.py --install
 	@$(BIN)/python -m pip check
 	@touch $@

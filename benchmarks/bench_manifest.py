@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesionlib.manifest import Manifest
+from data_manifest.manifest import Manifest
 
 IMAGES_A_PATIENT, LESIONS_A_IMAGE, MALIGNANT = 7.08, 8_842 / 1_001_093, 2_054 / 8_842
 

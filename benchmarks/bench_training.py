@@ -30,13 +30,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lesionlib.errors import InputError
-from lesionlib.experiment import Experiment, load_experiment
 from lesionlib.maps import channels
 from lesionlib.models.fagg import FAgg
 from lesionlib.models.floc import FLoc
 from lesionlib.models.gmic import gmic_from_settings
 from lesionlib.tasks import FAggTask, FLocTask, GMICTask, class_weights
 from lesionlib.training import fit
+from study.settings import Experiment, load_experiment
 
 WARM_UP = 2  # steps; in the first of them operations are counted, which slows it
 ON_THE_CPU = 2  # items of a batch

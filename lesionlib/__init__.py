@@ -1,12 +1,8 @@
 """Local and global information for lesions on mammograms, as Wu et al. (2020) combine them.
 
-The package holds what the notebooks share: readers of data sets, the store of images, windows and
-patches, the three networks, their training, the scores of lesions, and the figures and tables.
-``import lesionlib`` is light: it imports no torch, and only puts the torchvision hook in place.
+The method alone: windows and patches, the three networks and what they learn from, the scores of
+lesions and the numbers that judge them.  It knows arrays and data frames; files of images, data
+sets and experiments are the business of ``data_manifest`` and ``study``.
 """
 
-from lesionlib.torchvision_shim import install_hook
-
 __version__ = "0.1.0"
-
-install_hook()

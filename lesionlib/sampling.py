@@ -28,8 +28,7 @@ import numpy as np
 import pandas as pd
 
 from lesionlib.errors import InputError
-from lesionlib.experiment import rng
-from lesionlib.images.store import BREAST_STRIDE
+from lesionlib.seeds import rng
 from lesionlib.windows import CLASSES, outline_points, points_inside, reach, to_canvas, window_table
 
 TRIES = 40  # candidates for one training window before its lesion or image is drawn anew
@@ -384,7 +383,7 @@ def _on_breast(store, image: np.ndarray, draws: np.ndarray, rules, label: int):
     """
     side, angle = _side_and_angle(draws, rules, rules.angle)
     centre, share = np.zeros((len(image), 2)), np.zeros(len(image))
-    steps = (np.arange(BREAST_POINTS) + 0.5) / BREAST_POINTS - 0.5
+    steps, stride = (np.arange(BREAST_POINTS) + 0.5) / BREAST_POINTS - 0.5, store.breast_stride
     grid = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
     for one, members in _groups(image):
         breast = store.breast(one)
@@ -393,17 +392,17 @@ def _on_breast(store, image: np.ndarray, draws: np.ndarray, rules, label: int):
             continue
         chosen = flat[(draws[members, 2] * len(flat)).astype(int)]
         pixel = np.stack(np.divmod(chosen, breast.shape[1]), axis=1)
-        centre[members] = (pixel + draws[members, 3:]) * BREAST_STRIDE
+        centre[members] = (pixel + draws[members, 3:]) * stride
         pose = dict(row=centre[members, 0], col=centre[members, 1], angle=angle[members])
         points = to_canvas(pose, side[members, None, None] * grid)
-        share[members] = _share_of(breast, points)
+        share[members] = _share_of(breast, points, stride)
     nothing = np.full(len(image), -1)
     return _candidates(image, centre, side, angle, np.full(len(image), label), nothing), share
 
 
-def _share_of(breast: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _share_of(breast: np.ndarray, points: np.ndarray, stride: int) -> np.ndarray:
     """Share of the canvas points (n, m, 2) that lie on the breast: (n,)."""
-    place = np.floor(points / BREAST_STRIDE).astype(int)
+    place = np.floor(points / stride).astype(int)
     known = ((place >= 0) & (place < breast.shape)).all(axis=-1)
     place = np.clip(place, 0, np.array(breast.shape) - 1)
     return (breast[place[..., 0], place[..., 1]] & known).mean(axis=1)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 
 from lesionlib.errors import InputError
-from lesionlib.experiment import rng
+from lesionlib.seeds import rng
 from lesionlib.training import Diverged, Progress, TrainingResult
 
 COLUMNS = ("trial", "learning_rate", "validation_auc", "best_epoch")

@@ -22,10 +22,10 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
-from lesionlib import provenance
+from lesionlib import files
 from lesionlib.errors import InputError
-from lesionlib.experiment import derive_seed, digest
 from lesionlib.models.weights import load_checkpoint, save_checkpoint
+from lesionlib.seeds import derive_seed, digest
 
 Progress = Callable[[str], None]
 PRECISIONS = ("32-true", "bf16-mixed")
@@ -238,7 +238,7 @@ class _Loop:
         _write_tensors(_optimiser_file(self.folder, epoch), content)
         for name in ("timing", "history"):
             text = getattr(self, name).to_csv(index=False)
-            provenance.write_text(self.folder / f"{name}.csv", text)
+            files.write_text(self.folder / f"{name}.csv", text)
         _write_state(self.folder, self.state)
         kept = {_weights_file(self.folder, e).stem for e in (epoch, self.state.best_epoch)}
         for file in list(self.folder.glob("epoch-*")):
@@ -369,7 +369,7 @@ def _open_state(task, folder: Path, settings, seed: int, compute, say: Progress)
 
 def _read_state(folder: Path) -> _State | None:
     try:
-        found = provenance.read_json(folder / "state.json")
+        found = files.read_json(folder / "state.json")
         return None if found is None else _State(**found)
     except (ValueError, TypeError):
         return _State("damaged", {})
@@ -394,7 +394,7 @@ def _files_of(state: _State, folder: Path) -> list[Path]:
 
 
 def _write_state(folder: Path, state: _State) -> None:
-    provenance.write_json(folder / "state.json", vars(state))
+    files.write_json(folder / "state.json", vars(state))
 
 
 def _write_tensors(file: Path, content: dict) -> None:

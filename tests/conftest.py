@@ -141,8 +141,8 @@ def tiny_table(tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory):
     """An ImageStore of 24 canvases of 192 x 128 px (cell 64) and 20 outlines, made from the set."""
-    from lesionlib.datasets import table
-    from lesionlib.images.store import build_store
+    from data_manifest.images.store import build_store
+    from data_manifest.table import reader as table
 
     base = tmp_path_factory.mktemp("tiny")
     manifest = table.read(write_tiny_table(base / "data"))

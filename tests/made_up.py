@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lesionlib.outlines import Outline
-from lesionlib.plots import Mammogram
+from study.plots import Mammogram
 
 TINY_CANVAS = SimpleNamespace(rows=192, cols=128, cell=64, scale=1.0, background="zero", buffer=8)
 MODELS = ("f_loc", "I", "E", "S", "I+E", "I+S", "E+S", "I+S+E")

@@ -15,7 +15,7 @@ from statistics import median
 from nbformat import NotebookNode
 
 from lesionlib.errors import InputError
-from lesionlib.parameters import parameters_of, tagged
+from study.parameters import parameters_of, tagged
 
 MOST_LINES, MEDIAN_LINES, MOST_COLUMNS, FUNCTION_LINES = 15, 6, 88, 10
 MOST_WORDS = 120

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lesionlib import experiment
-from lesionlib.__main__ import main
+from study.__main__ import main
+from study.settings import project_root
 
 SETTINGS = """\
 data: {dataset: table}
@@ -25,9 +25,9 @@ def project(tmp_path, tiny_table, monkeypatch):
     tiny_table.rename(tmp_path / "data")
     monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
     monkeypatch.setenv("LESIONLIB_DATA", str(tmp_path / "data"))
-    experiment.project_root.cache_clear()
+    project_root.cache_clear()
     yield tmp_path
-    experiment.project_root.cache_clear()
+    project_root.cache_clear()
 
 
 def edit(project, name: str, change) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lesionlib.experiment import GMIC, Canvas, Compute, Experiment, FLoc, Windows
+from study.settings import GMIC, Canvas, Compute, Experiment, FLoc, Windows
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from notebook_contract import LINK
 
-from lesionlib.__main__ import parser
-from lesionlib.experiment import experiment_names
+from study.__main__ import parser
+from study.settings import experiment_names
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "data_manifest").rglob("README.md"))]
@@ -33,7 +34,7 @@ def test_commands_exist():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     named = re.findall(r"\bmake (\w+)", "\n".join(re.findall(r"`[^`]+`|^make .*$", README, re.M)))
     assert named and set(named) <= set(targets), set(named) - set(targets)
-    ours = re.findall(r"python -m lesionlib (\w+)", README)
+    ours = re.findall(r"python -m study (\w+)", README)
     (choices,) = [a.choices for a in parser()._actions if a.choices and "run" in a.choices]
     assert ours and set(ours) <= set(choices)
 
@@ -56,5 +57,4 @@ def test_functions_of_the_map_exist():
     assert len(names) > 10
     for name in names:
         module, _, attribute = name.rpartition(".")
-        found = __import__(f"lesionlib.{module}", fromlist=[attribute])
-        assert hasattr(found, attribute), f"lesionlib.{name}"
+        assert hasattr(import_module(module), attribute), name

@@ -1,6 +1,6 @@
 """Numbers that judge the scores: `roc` (AUC, operating points) and `resampling` (intervals).
 
-NumPy, SciPy and pandas only.  Tables are made of these in `lesionlib.tables`.
+NumPy, SciPy and pandas only.  Tables are made of these in `study.tables`.
 """
 
 from lesionlib.metrics.resampling import (

@@ -10,9 +10,9 @@ import torch
 
 from lesionlib import maps
 from lesionlib.errors import InputError
-from lesionlib.experiment import rng
 from lesionlib.metrics.roc import checked_truth
 from lesionlib.models.fagg import FAgg
+from lesionlib.seeds import rng
 from lesionlib.tasks.identity import seeded
 from lesionlib.tasks.inputs import KEPT_BYTES, Chunks, slices, whole_batches
 from lesionlib.tasks.judging import lesion_metrics, outputs_of

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lesionlib.experiment import derive_seed, rng
 from lesionlib.metrics.roc import checked_truth
 from lesionlib.models.floc import FLoc
 from lesionlib.patches import extract_patches
 from lesionlib.sampling import sample_epoch, sample_lesion_windows
 from lesionlib.scoring import known_lesions
+from lesionlib.seeds import derive_seed, rng
 from lesionlib.tasks.identity import first_weights, seeded, store_digest
 from lesionlib.tasks.inputs import Chunks, prepared, slices, whole_batches
 from lesionlib.tasks.judging import lesion_metrics, outputs_of

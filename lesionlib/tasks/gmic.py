@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from lesionlib.errors import InputError
-from lesionlib.experiment import rng
 from lesionlib.metrics.roc import auc, checked_truth
 from lesionlib.models.gmic import gmic_from_settings, gmic_loss_terms
+from lesionlib.seeds import rng
 from lesionlib.tasks.identity import first_weights, seeded, store_digest
 from lesionlib.tasks.inputs import prepared, slices, whole_batches
 from lesionlib.tasks.judging import outputs_of

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from lesionlib.experiment import derive_seed, project_root
 from lesionlib.models.weights import initialise
+from lesionlib.seeds import derive_seed
 
 IMAGE_IDENTITY = ["image_id", "split", "negative", "mean", "std", "sha256"]
 LESION_IDENTITY = ["lesion_id", "image", "split", "pathology", "row0", "col0", "rows", "cols"]
@@ -28,8 +28,7 @@ def seeded(seed: int) -> Iterator[None]:
 def first_weights(model, settings) -> dict:
     """Initialise the network; what it started from, without the folder it was read from."""
     head = getattr(settings, "weights_head", "drop")  # GMIC has none to choose
-    file = settings.weights_file and project_root() / settings.weights_file
-    record = initialise(model, settings.initialisation, file, head=head)
+    record = initialise(model, settings.initialisation, settings.weights_file, head=head)
     return {**record, "source": Path(record["source"]).name}
 
 

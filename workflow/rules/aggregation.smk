@@ -1,6 +1,6 @@
 # 08 stacks the maps, 09 trains f_agg; its combinations of maps side by side
 from lesionlib.maps import COMBINATIONS
-from lesionlib.pipeline.aggregation_network import CODE as FAGG_CODE
+from study.steps.aggregation_network import CODE as FAGG_CODE
 
 
 rule maps:
@@ -18,7 +18,7 @@ rule maps:
     resources:
         gpu=GPU,
     shell:
-        "python -m lesionlib notebook 08 --experiment {EXPERIMENT}"
+        "python -m study notebook 08 --experiment {EXPERIMENT}"
 
 
 rule fagg_combination:
@@ -34,7 +34,7 @@ rule fagg_combination:
     resources:
         gpu=GPU,
     shell:
-        "python -m lesionlib stage fagg --experiment {EXPERIMENT}"
+        "python -m study stage fagg --experiment {EXPERIMENT}"
         " --combination {wildcards.combination}"
 
 
@@ -52,7 +52,7 @@ rule fagg_other_cells:
     resources:
         gpu=GPU,
     shell:
-        "python -m lesionlib stage predictions_other_cells --experiment {EXPERIMENT}"
+        "python -m study stage predictions_other_cells --experiment {EXPERIMENT}"
 
 
 rule fagg:
@@ -69,4 +69,4 @@ rule fagg:
     resources:
         gpu=GPU,
     shell:
-        "python -m lesionlib notebook 09 --experiment {EXPERIMENT}"
+        "python -m study notebook 09 --experiment {EXPERIMENT}"

@@ -1,6 +1,6 @@
 # 06 trains the context network, the longest job, so it is the first to get a core; 07 looks at its maps
 
-from lesionlib.pipeline.context_network import CODE as GMIC_CODE
+from study.steps.context_network import CODE as GMIC_CODE
 
 
 rule gmic:
@@ -18,7 +18,7 @@ rule gmic:
     resources:
         gpu=GPU,
     shell:
-        "python -m lesionlib notebook 06 --experiment {EXPERIMENT}"
+        "python -m study notebook 06 --experiment {EXPERIMENT}"
 
 
 rule saliency:
@@ -36,4 +36,4 @@ rule saliency:
     resources:
         gpu=GPU,
     shell:
-        "python -m lesionlib notebook 07 --experiment {EXPERIMENT}"
+        "python -m study notebook 07 --experiment {EXPERIMENT}"

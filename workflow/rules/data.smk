@@ -1,6 +1,6 @@
 # 00 tells what is there, 01 reads the data set, 02 stores its canvases, 03 draws windows
 
-from lesionlib.pipeline.data import MANIFEST_CODE, STORE_CODE
+from study.steps.data import MANIFEST_CODE, STORE_CODE
 
 
 rule start_here:
@@ -14,7 +14,7 @@ rule start_here:
         depends("paper", "claims", notebook="00"),
     threads: THREADS
     shell:
-        "python -m lesionlib notebook 00 --experiment {EXPERIMENT}"
+        "python -m study notebook 00 --experiment {EXPERIMENT}"
 
 
 rule data:
@@ -30,7 +30,7 @@ rule data:
     priority: 90
     threads: THREADS
     shell:
-        "python -m lesionlib notebook 01 --experiment {EXPERIMENT}"
+        "python -m study notebook 01 --experiment {EXPERIMENT}"
 
 
 rule store:
@@ -46,7 +46,7 @@ rule store:
     priority: 90
     threads: THREADS
     shell:
-        "python -m lesionlib notebook 02 --experiment {EXPERIMENT}"
+        "python -m study notebook 02 --experiment {EXPERIMENT}"
 
 
 rule windows:
@@ -61,4 +61,4 @@ rule windows:
         depends("windows", "sampling", "patches", notebook="03"),
     threads: THREADS
     shell:
-        "python -m lesionlib notebook 03 --experiment {EXPERIMENT}"
+        "python -m study notebook 03 --experiment {EXPERIMENT}"

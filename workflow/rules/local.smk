@@ -1,6 +1,6 @@
 # 04 trains f_loc, 05 compares backbones and learning rates; every run, arm and trial is a job
 
-from lesionlib.pipeline import patch_network
+from study.steps import patch_network
 
 # a single run is trained by its notebook
 FLOC_RUNS = range(SETTINGS.floc.runs if SETTINGS.floc.runs > 1 else 0)
@@ -21,7 +21,7 @@ rule floc_run:
     resources:
         gpu=GPU,
     shell:
-        "python -m lesionlib stage floc --experiment {EXPERIMENT} --run {wildcards.run}"
+        "python -m study stage floc --experiment {EXPERIMENT} --run {wildcards.run}"
 
 
 rule floc:
@@ -40,7 +40,7 @@ rule floc:
     resources:
         gpu=GPU,
     shell:
-        "python -m lesionlib notebook 04 --experiment {EXPERIMENT}"
+        "python -m study notebook 04 --experiment {EXPERIMENT}"
 
 
 rule architecture:
@@ -55,7 +55,7 @@ rule architecture:
     resources:
         gpu=GPU,
     shell:
-        "python -m lesionlib stage architectures --experiment {EXPERIMENT} --arm {wildcards.arm}"
+        "python -m study stage architectures --experiment {EXPERIMENT} --arm {wildcards.arm}"
 
 
 # f_agg's search reads the maps of 08; on the way to the scores it lies only where a rate is "search"
@@ -70,7 +70,7 @@ rule search:
     resources:
         gpu=GPU,
     shell:
-        "python -m lesionlib stage search --experiment {EXPERIMENT}"
+        "python -m study stage search --experiment {EXPERIMENT}"
         " --network {wildcards.network} --trial {wildcards.trial}"
 
 
@@ -90,4 +90,4 @@ rule architectures:
     resources:
         gpu=GPU,
     shell:
-        "python -m lesionlib notebook 05 --experiment {EXPERIMENT}"
+        "python -m study notebook 05 --experiment {EXPERIMENT}"

@@ -14,7 +14,7 @@ rule lesion_scores:
     priority: 70
     threads: THREADS
     shell:
-        "python -m lesionlib notebook 10 --experiment {EXPERIMENT}"
+        "python -m study notebook 10 --experiment {EXPERIMENT}"
 
 
 rule operating_points:
@@ -29,7 +29,7 @@ rule operating_points:
         depends("metrics", notebook="11"),
     threads: THREADS
     shell:
-        "python -m lesionlib notebook 11 --experiment {EXPERIMENT}"
+        "python -m study notebook 11 --experiment {EXPERIMENT}"
 
 
 rule information:
@@ -44,7 +44,7 @@ rule information:
         depends("metrics", notebook="12"),
     threads: THREADS
     shell:
-        "python -m lesionlib notebook 12 --experiment {EXPERIMENT}"
+        "python -m study notebook 12 --experiment {EXPERIMENT}"
 
 
 rule results:
@@ -59,4 +59,4 @@ rule results:
         depends("metrics", "results", "claims", "paper", notebook="13"),
     threads: THREADS
     shell:
-        "python -m lesionlib notebook 13 --experiment {EXPERIMENT}"
+        "python -m study notebook 13 --experiment {EXPERIMENT}"

@@ -1,0 +1,256 @@
+"""Checks of a manifest before any pixel is read: one clear line for the first fault found.
+
+The values of single columns are held against a pandera schema; what joins tables or rows (patients
+and splits, findings and pathologies, shapes and images) is checked by hand.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from data_manifest.manifest import AGGREGATION, SPLITS, with_findings_left_out
+from lesionlib.errors import InputError
+from lesionlib.outlines import GEOMETRIES, check_extent, parse_polygon, shape_facts
+
+if TYPE_CHECKING:
+    from data_manifest.manifest import Manifest
+
+IMAGE_ID = r"[\w.-]{1,64}"
+VALUES = {
+    "laterality": ("L", "R"),
+    "view": ("CC", "MLO", "other"),
+    "polarity": ("MONOCHROME1", "MONOCHROME2"),
+    "source": ("film", "ffdm", "synth2d"),
+    "chest_wall": ("left", "right", "auto"),
+    "split": ("", *SPLITS, AGGREGATION),
+    "pathology": ("benign", "malignant", "unknown"),
+    "truth": ("biopsy", "followup", "birads_proxy", "reader"),
+    "kind": ("mass", "calc", "distortion", "asymmetry", "other"),
+    "geom": GEOMETRIES,
+}
+RANGES = {"spacing_mm": (0.02, 0.3), "bits": (8, 16), "rows": (0, 65535), "cols": (0, 65535)}
+MAX_OFF_BREAST = 0.2
+NO_SPACING = "spacing_mm is empty"
+CLIPPED = "the outline is cut at the edge of its image"
+OFF_BREAST = f"over {MAX_OFF_BREAST:.0%} of the outline lies off the breast"
+FILLED = ("patient_id", "file", "lesion_id", "finding_id")
+
+
+@cache
+def schemas() -> dict:
+    """The pandera schemas of the tables `images` and `lesions`."""
+    import pandera.pandas as pa  # slow to import, and only needed here
+
+    from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS
+
+    def column(name: str) -> pa.Column:
+        checks = []
+        if name in VALUES:
+            checks.append(pa.Check.isin(VALUES[name]))
+        if name in RANGES:
+            checks.append(pa.Check.in_range(*RANGES[name]))
+        if name == "image_id":
+            checks.append(pa.Check.str_matches(rf"^(?:{IMAGE_ID})$"))
+        if name in FILLED:
+            checks.append(pa.Check.str_length(min_value=1))
+        return pa.Column(checks=checks, nullable=True, name=name)
+
+    images = pa.DataFrameSchema({n: column(n) for n in IMAGE_COLUMNS}, unique=["image_id"])
+    lesions = pa.DataFrameSchema({n: column(n) for n in LESION_COLUMNS}, unique=["lesion_id"])
+    return {"images": images, "lesions": lesions}
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """All checks that need no pixel; see :meth:`data_manifest.manifest.Manifest.validate`."""
+    if manifest.images.empty:
+        raise InputError("no images", manifest.root, "Check the folder and its tables")
+    _check_ids("images", manifest.images, "image_id")
+    _check_ids("lesions", manifest.lesions, "lesion_id")
+    _check_values("images", manifest.images, "image_id")
+    _check_values("lesions", manifest.lesions, "lesion_id")
+    _check_known_images(manifest)
+    _check_one_split(manifest.images)
+    _check_findings(manifest)
+    _check_negatives(manifest)
+    _check_shapes(manifest)
+
+
+def check_splits(manifest: Manifest) -> None:
+    """Every image in one split, both kinds of lesion in each split; InputError otherwise."""
+    images = manifest.images
+    _check_one_split(images)
+    empty = images[images["split"] == ""]
+    if len(empty):
+        raise InputError(
+            f"{len(empty)} of {len(images)} images have no split, first {empty['image_id'].iloc[0]}",
+            "images",
+            "Draw them with Manifest.with_splits",
+        )
+    if not manifest.lesions["pathology"].isin(["benign", "malignant"]).any():
+        raise InputError(
+            f"none of {len(manifest.lesions)} lesions has a known pathology",
+            manifest.name,
+            "Name a stand-in in data.options, where the set has one (truth: birads_proxy)",
+        )
+    counts = manifest.counts()
+    for split in SPLITS:
+        malignant, benign = (
+            int(counts.loc[split, f"lesions_{k}"]) for k in ("malignant", "benign")
+        )
+        if not (malignant and benign):
+            raise InputError(
+                f"split {split} has {malignant} malignant and {benign} benign lesions of "
+                f"{int(counts.loc[split, 'patients'])} patients; an AUC needs both kinds",
+                "splits",
+                "Move patients between the splits, or change the shares or the seed",
+            )
+
+
+def _check_ids(table: str, frame: pd.DataFrame, key: str) -> None:
+    twice = frame[key][frame[key].duplicated()]
+    if len(twice):
+        raise InputError(
+            f"{key} '{twice.iloc[0]}' occurs more than once ({twice.nunique()} such ids)",
+            table,
+            "Make every id unique",
+        )
+
+
+def _check_values(table: str, frame: pd.DataFrame, key: str) -> None:
+    import pandera.errors
+
+    try:
+        schemas()[table].validate(frame, lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        first = cases.iloc[0]
+        column, value = first["column"], first["failure_case"]
+        same = int((cases["column"] == column).sum())
+        who = frame.loc[first["index"], key] if pd.notna(first["index"]) else "?"
+        what = f"{column} = '{value}' is not {_allowed(column)} ({same} such rows)"
+        raise InputError(what, f"{table}, {key} {who}", f"Correct the column '{column}'") from None
+
+
+def _allowed(column: str) -> str:
+    if column in VALUES:
+        return "one of " + ", ".join(v or "(empty)" for v in VALUES[column])
+    if column in RANGES:
+        return "within {:g} to {:g}".format(*RANGES[column])
+    return f"of the form {IMAGE_ID}" if column == "image_id" else "filled in"
+
+
+def _check_known_images(manifest: Manifest) -> None:
+    lesions = manifest.lesions
+    lost = lesions[~lesions["image_id"].isin(manifest.images["image_id"])]
+    if len(lost):
+        first = lost.iloc[0]
+        raise InputError(
+            f"lesion {first['lesion_id']} names the unknown image '{first['image_id']}'",
+            f"lesions table, {len(lost)} in all",
+            "Add the image to the images table, or remove the lesion",
+        )
+
+
+def _check_one_split(images: pd.DataFrame) -> None:
+    known = images[images["split"] != ""]
+    number = known.groupby("patient_id")["split"].nunique()
+    leaking = number.index[number > 1]
+    if len(leaking):
+        splits = sorted(known.loc[known["patient_id"] == leaking[0], "split"].unique())
+        raise InputError(
+            f"patient {leaking[0]} is in {len(splits)} splits, {' and '.join(splits)} "
+            f"({len(leaking)} such patients)",
+            "images, column split",
+            "Give all images of a patient one split",
+        )
+
+
+def _check_findings(manifest: Manifest) -> None:
+    """A finding seen on two views is one thing: one patient, one pathology."""
+    lesions = manifest.lesions
+    patient = lesions["image_id"].map(manifest.images.set_index("image_id")["patient_id"])
+    known = lesions["pathology"].where(lesions["pathology"] != "unknown")
+    for values, word in ((patient, "patients"), (known, "pathologies")):
+        number = values.groupby(lesions["finding_id"]).nunique()
+        bad = number.index[number > 1]
+        if len(bad):
+            found = sorted(values[lesions["finding_id"] == bad[0]].dropna().unique())
+            raise InputError(
+                f"finding {bad[0]} has {len(found)} {word}, {' and '.join(found)} "
+                f"({len(bad)} such findings)",
+                "lesions",
+                "Give different findings different ids",
+            )
+
+
+def _check_negatives(manifest: Manifest) -> None:
+    """A view without a mark is not negative if the other view of the breast has a lesion.
+
+    A lesion that was left out counts, too.
+    """
+    images = manifest.images
+    breast = images.groupby(["patient_id", "exam_id", "laterality"], sort=False).ngroup()
+    known = {*manifest.lesions["image_id"], *with_findings_left_out(manifest.exclusions)}
+    marked = images["image_id"].isin(known)
+    negative = images["negative"].fillna(False).astype(bool)
+    wrong = images[negative & breast.isin(breast[marked])]
+    if len(wrong):
+        raise InputError(
+            f"image {wrong['image_id'].iloc[0]} is negative, but its breast has a lesion "
+            f"({len(wrong)} such images)",
+            "images, column negative",
+            "Leave 'negative' empty or false for both views",
+        )
+
+
+def _check_shapes(manifest: Manifest) -> None:
+    for row in _with_sizes(manifest):
+        where = f"lesion {row['lesion_id']} on image {row['image_id']}"
+        if row["geom"] == "mask":
+            if not row["mask_file"]:
+                raise InputError(
+                    "geom is mask, but mask_file is empty", where, "Name the mask's file"
+                )
+            continue
+        try:
+            facts = shape_facts(row["geom"], row)
+        except InputError as error:
+            raise InputError(error.what, where, error.remedy) from None
+        check_extent(*facts, row["rows"], row["cols"], where)
+
+
+def _with_sizes(manifest: Manifest) -> list[dict]:
+    """Rows of the lesions with `rows` and `cols` of their images."""
+    sizes = manifest.images[["image_id", "rows", "cols"]]
+    sizes = sizes[sizes["image_id"].isin(manifest.lesions["image_id"])]
+    return manifest.lesions.merge(sizes, on="image_id").to_dict("records")
+
+
+# ------------------------------------------------------------------ warnings
+def warnings_of(manifest: Manifest, outlines: pd.DataFrame | None = None) -> pd.DataFrame:
+    """What is no fault but worth a look; see :meth:`data_manifest.manifest.Manifest.warnings`."""
+    images = manifest.images
+    rows = [("image", name, NO_SPACING) for name in images["image_id"][images["spacing_mm"].isna()]]
+    cut = [row["lesion_id"] for row in _with_sizes(manifest) if _clipped(row)]
+    rows += [("lesion", name, CLIPPED) for name in cut]
+    if outlines is not None:
+        off = outlines["on_breast"] < 1 - MAX_OFF_BREAST
+        rows += [("lesion", name, OFF_BREAST) for name in outlines["lesion_id"][off]]
+    return pd.DataFrame(rows, columns=["level", "id", "warning"])
+
+
+def _clipped(row: dict) -> bool:
+    """Whether a shape reaches over the edge of its image, as far as sizes are stated."""
+    if row["geom"] == "mask" or not (row["rows"] and row["cols"]):
+        return False
+    if row["geom"] == "polygon":
+        points = parse_polygon(row["polygon"])
+        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+    elif row["geom"] == "circle":
+        (x0, x1), (y0, y1) = ((row[c] - row["r"], row[c] + row["r"]) for c in ("cx", "cy"))
+    else:
+        x0, y0, x1, y1 = (row[c] for c in ("x0", "y0", "x1", "y1"))
+    return bool(x0 < 0 or y0 < 0 or x1 > row["cols"] or y1 > row["rows"])

@@ -1,0 +1,151 @@
+"""Look through a data set before it is used (``python -m study data-check``).
+
+Says what is there, holds its counts against those expected, lists what is left out and why, and
+how it splits.  With `pixels` every image and outline goes through what the image store does with
+it, so that the damaged ones are known beforehand, and every image is compared with those of other
+patients.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from data_manifest import expected_counts as expected
+from data_manifest import registry
+from data_manifest.images.build import ordered_results, settings_of
+from data_manifest.manifest import SPLITS, Manifest
+from data_manifest.near_duplicates import near_duplicates, thumbnail
+from data_manifest.splits import split_by_settings
+from lesionlib.errors import InputError
+
+SHOWN = 40  # lines of a section; the rest is counted
+
+
+def data_check(
+    dataset: str,
+    folder: Path | str,
+    settings,
+    options: dict | None = None,
+    *,
+    pixels: bool = False,
+    workers: int = 1,
+) -> list[str]:
+    """Print the report; returns the faults, one line each.
+
+    settings : of an experiment (blocks data and canvas); they give the reader's options, the splits and the canvas.
+    options : of the reader, besides those of the settings.
+    Raises InputError where the set cannot be read at all.
+    """
+    if dataset == "phantom":
+        remedy = "Check what lies there: data-check table --data runs/demo/phantom"
+        raise InputError("the phantom is drawn, not checked", "data-check", remedy)
+    given = settings.data.options if settings.data.dataset == dataset else {}
+    given = {"partial": True, **given, **(options or {})}  # what is missing is listed, not refused
+    manifest = registry.read_as_it_is(dataset, folder, **given)
+    print(f"{manifest.name} in {folder}")
+    faults = _counts(dataset, manifest) + _left_out(manifest)
+    manifest, more = _splits(manifest, settings)
+    faults += more
+    outlines = None
+    if pixels:
+        outlines, more = _pixels(manifest, settings, workers)
+        faults += more
+    _warnings(manifest.warnings(outlines))
+    _show("result", [f"fault: {fault}" for fault in faults] or ["no fault found"])
+    return faults
+
+
+# ------------------------------------------------------------------ sections of the report
+def _counts(dataset: str, manifest: Manifest) -> list[str]:
+    table = expected.compare(dataset, manifest.counted)
+    if table.empty:
+        _show("counts", ["no counts are expected of this set"])
+        return []
+    wrong = table[~table["equal"].astype(bool)]
+    unknown = table["found"].isna()
+    table["equal"] = np.where(unknown, "not counted", np.where(table["equal"], "", "differs"))
+    _table("counts", table.rename(columns={"equal": ""}))
+    return [f"{name} = {found}, expected {known}" for name, known, found, _ in wrong.to_numpy()]
+
+
+def _left_out(manifest: Manifest) -> list[str]:
+    _table("from what the set holds to what is used", manifest.flow())
+    lost = manifest.exclusions[manifest.exclusions["stage"] == "files"]
+    return [
+        f"{len(part)} {level}s without a usable file, first {part['id'].iloc[0]}"
+        for level, part in lost.groupby("level")
+    ]
+
+
+def _splits(manifest: Manifest, settings) -> tuple[Manifest, list[str]]:
+    if not manifest.lesions["pathology"].isin(["malignant", "benign"]).any():
+        _show("splits", ["none: no lesion has a place and a known pathology"])
+        return manifest, []
+    brought = [split for split in SPLITS if (manifest.images["split"] == split).any()]
+    try:
+        manifest = split_by_settings(manifest, settings.data, settings.seed)
+    except InputError as error:
+        return manifest, [str(error)]
+    origin = f"{' and '.join(brought)} as the set brings them" if brought else "drawn by patient"
+    counts = manifest.counts().T.rename_axis("").reset_index()
+    _table(f"splits ({origin})", counts.replace("_", " ", regex=True))
+    return manifest, []
+
+
+def _pixels(
+    manifest: Manifest, settings, workers: int
+) -> tuple[pd.DataFrame, list[str]]:
+    """Every image and outline as the store would take it: outlines with on_breast, and faults."""
+    start, lost, outlines, small = time.monotonic(), [], [], {}
+    for done in ordered_results(manifest, settings_of(manifest, settings.canvas), workers):
+        lost += [f"{level} {name}: {reason}" for level, name, reason in done.exclusions]
+        outlines += [(row["lesion_id"], row["on_breast"]) for row, _ in done.lesions]
+        if done.canvas is not None:
+            small[done.image_id] = thumbnail(done.canvas)
+    number, took = len(manifest.images), time.monotonic() - start
+    title = f"unusable, of {number} images that were opened ({number / took:.1f} a second)"
+    _show(title, lost)
+    faults = _duplicates(manifest, small) if small else []
+    if lost and settings.data.damaged == "error":
+        faults.append(f"{len(lost)} images or outlines cannot be used, first {lost[0]}")
+    return pd.DataFrame(outlines, columns=["lesion_id", "on_breast"]), faults
+
+
+def _duplicates(manifest: Manifest, thumbnails: dict[str, np.ndarray]) -> list[str]:
+    opened = manifest.images["image_id"].isin(thumbnails)
+    pairs = near_duplicates(manifest.images[opened], np.stack(list(thumbnails.values())))
+    _table("near-duplicates of different patients", pairs.round(3))
+    across = pairs[pairs["across"].astype(bool)]
+    return [f"{len(across)} pairs of near-duplicates lie in different splits"] * (len(across) > 0)
+
+
+def _warnings(found: pd.DataFrame) -> None:
+    groups = found.groupby(["level", "warning"], sort=False)["id"].agg(["size", "first"])
+    lines = [
+        f"{number} {level}s: {warning}, first {first}"
+        for (level, warning), (number, first) in groups.iterrows()
+    ]
+    _show("warnings", lines)
+
+
+# ------------------------------------------------------------------ on the terminal
+def _show(title: str, lines: list[str]) -> None:
+    rest = len(lines) - SHOWN
+    more = [f"... and {rest} more"] if rest > 0 else []
+    print(f"\n{title}", *(lines[:SHOWN] or ["none"]), *more, sep="\n  ")
+
+
+def _table(title: str, table: pd.DataFrame) -> None:
+    text = tabulate(table.map(_cell), headers="keys", tablefmt="plain", showindex=False)
+    _show(title, text.splitlines() if len(table) else [])
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "-" if pd.isna(value) else value

@@ -1,0 +1,179 @@
+"""A hospital's export: a folder of DICOM files as an archive gives it, with or without outlines.
+
+What the reader takes care of:
+
+* Files are known by their content: names need no suffix, and a DICOM file may lack its preamble.
+  A DICOMDIR is passed over; every other DICOM file is used, or listed with the reason.
+* Patient, exam and image are named by salted hashes of their identifiers; nothing else that could
+  identify anybody is read.  Paths of files stay as they are: choose folder names that tell nothing.
+* One image is kept of each exam, side and view; see :func:`repeated_views`.
+* `lesions.csv` of the table format may lie in the folder; its `image_id` is the image's id or the
+  path of its file.  Without it the manifest holds images only.  No breast is called negative.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from data_manifest.images.dicom_header import ImageHeader, check_accept, read_header
+from data_manifest.images.read import is_dicom
+from data_manifest.manifest import LESION_COLUMNS, Manifest
+from data_manifest.table.reader import check_files, read_table, with_findings
+from lesionlib.errors import InputError
+
+STAGE = "DICOM header"
+LESIONS = "lesions.csv"
+MERITS = ("presented", "acquired", "pixels", "series_number", "instance_number")
+
+
+def read(
+    folder: Path | str,
+    *,
+    partial: bool = False,
+    accept: tuple[str, ...] = (),
+    salt_file: str | None = None,
+) -> Manifest:
+    """The manifest of a folder of DICOM files, in any folders below it.
+
+    partial : go on without the lesions whose image is not in the folder; they are listed.
+    accept : kinds of image that are refused unless named: for_processing, secondary_capture,
+        burned_in, orientation, modality, view, spot, magnification, implant, modifier.
+    salt_file : secret of the hashes; the same file gives the same ids.  Default: made once beside
+        the folder, ``<folder>.salt``.
+
+    Raises InputError for an unknown kind, a salt that cannot be kept, a faulty `lesions.csv`, and
+    where no image is left.
+    """
+    folder, accept = Path(folder), tuple(accept)
+    check_accept(accept)
+    salt = _salt(folder, salt_file)
+    files = tqdm(dicom_files(folder), desc="DICOM headers", unit="file", disable=None)
+    images = pd.DataFrame([_image(folder, file, accept, salt) for file in files], dtype=object)
+    if images.empty:
+        raise InputError("no DICOM file", folder, "Check the path of the export")
+    usable = images[images["reason"] == ""]  # a copy in order may lie after one that is not
+    again = usable.loc[usable["image_id"].duplicated()].index
+    images.loc[again, "reason"] = "the same image a second time"
+    lesions = _lesions(folder, images, partial)
+    usable = images[images["reason"] == ""]
+    images["reason"] = repeated_views(usable, lesions["image_id"]).combine_first(images["reason"])
+    used = images[images["reason"] == ""]
+    if used.empty:
+        raise InputError(
+            f"none of {len(images)} DICOM files can be used, the first: {images['reason'].iloc[0]}",
+            folder,
+            "Export mammograms for presentation, or name what to accept in data.options",
+        )
+    exclusions = _exclusions(images, lesions)
+    lesions = lesions[lesions["image_id"].isin(used["image_id"])]
+    return Manifest("DICOM folder", folder, used, lesions, exclusions).validate()
+
+
+def dicom_files(folder: Path) -> list[str]:
+    """Paths, relative to the folder and sorted, of what is DICOM by its content; no links."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink() and path.name.upper() != "DICOMDIR":
+            with open(path, "rb") as file:
+                if is_dicom(file.read(132)):
+                    found.append(path.relative_to(folder).as_posix())
+    return found
+
+
+def repeated_views(images: pd.DataFrame, marked: pd.Series) -> pd.Series:
+    """The reasons for leaving out all images but one of each exam, side and view (CC and MLO).
+
+    Raw, processed, synthetic and reprocessed images of one exposure, and repeated exposures, are not
+    told apart.  Kept is the first by this rule: one with an outline (`marked`: image ids); one for
+    presentation; not a synthetic one; the one of most pixels; the one of the highest series and
+    then instance number, which was made last; the one of the highest id.
+    """
+    plain = images[images["view"] != "other"]
+    plain = plain.assign(marked=plain["image_id"].isin(marked))
+    plain = plain.sort_values(["marked", *MERITS, "image_id"])
+    kept = plain.groupby(["patient_id", "exam_id", "laterality", "view"])["image_id"]
+    kept = kept.transform("last")
+    return ("repeated view (" + kept + " is used)")[kept != plain["image_id"]]
+
+
+# ------------------------------------------------------------------ parts
+def _salt(folder: Path, salt_file: str | None) -> str:
+    own = folder.resolve()
+    place = Path(salt_file).expanduser() if salt_file else own.with_name(own.name + ".salt")
+    try:
+        if not place.exists() and not salt_file:
+            place.touch(mode=0o600)
+            place.write_text(secrets.token_hex(32) + "\n")
+        salt = place.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        remedy = "Write 16 letters or more into a file and name it: data.options: {salt_file: path}"
+        raise InputError("no salt for the ids of patients", place, remedy) from None
+    if len(salt) < 16:
+        raise InputError(f"a salt of {len(salt)} letters", place, "Write 16 or more into it")
+    return salt
+
+
+def _image(folder: Path, file: str, accept: tuple[str, ...], salt: str) -> dict:
+    """One row of the manifest, with the reason for leaving it out ("" for none) and its merits."""
+    try:
+        header = read_header(folder / file, salt)
+    except InputError as error:
+        return {"image_id": file, "file": file, "reason": error.what}
+    merits = (not header.for_processing, header.source != "synth2d", header.rows * header.cols)
+    row = {
+        "image_id": header.instance or file,
+        "patient_id": header.patient,
+        "exam_id": header.exam,
+        "laterality": header.laterality,
+        "view": header.view or "other",
+        "file": file,
+        "rows": header.rows,
+        "cols": header.cols,
+        "spacing_mm": header.spacing_mm,
+        "bits": header.bits,
+        "source": header.source,
+        "reason": header.refusal(accept) or _gap(header),
+    }
+    row |= dict(zip(MERITS, (*merits, *header.number), strict=True))
+    return row | ({"accept": " ".join(accept)} if accept else {})
+
+
+def _gap(header: ImageHeader) -> str:
+    if not (header.patient and header.exam and header.instance):
+        return "no PatientID, StudyInstanceUID or SOPInstanceUID in the header"
+    return "" if header.laterality else "no side, neither in the header nor in the file name"
+
+
+def _lesions(folder: Path, images: pd.DataFrame, partial: bool) -> pd.DataFrame:
+    """`lesions.csv` with the ids of the images in place of their files' paths."""
+    if not (folder / LESIONS).exists():
+        return pd.DataFrame(columns=list(LESION_COLUMNS))
+    lesions = read_table(folder / LESIONS, LESION_COLUMNS)
+    ids = dict(zip(images["file"], images["image_id"], strict=True))
+    lesions["image_id"] = lesions["image_id"].replace(ids)
+    lost = lesions[~lesions["image_id"].isin(images["image_id"])]
+    if len(lost) and not partial:
+        raise InputError(
+            f"{len(lost)} of {len(lesions)} lesions are on images that are not in the folder",
+            f"{LESIONS}, lesion_id {lost['lesion_id'].iloc[0]}",
+            "Correct image_id (an id or a file's path), or set data.options: {partial: true}",
+        )
+    lesions = with_findings(lesions)
+    check_files(folder, lesions, "mask_file", LESIONS, "lesion_id", refuse=True)
+    return lesions
+
+
+def _exclusions(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
+    """Images by the path of their file, since that is how they are found, and their lesions."""
+    out = images[images["reason"] != ""]
+    used = set(images.loc[images["reason"] == "", "image_id"])
+    reasons = dict(zip(out["image_id"], out["reason"], strict=True))
+    rows = [("image", file, why) for file, why in zip(out["file"], out["reason"], strict=True)]
+    for lesion, image in zip(lesions["lesion_id"], lesions["image_id"], strict=True):
+        if image not in used:
+            rows.append(("lesion", lesion, f"its image: {reasons.get(image, 'not in the folder')}"))
+    return pd.DataFrame(rows, columns=["level", "id", "reason"]).assign(stage=STAGE)

@@ -1,0 +1,319 @@
+"""The header of a DICOM mammogram: what it shows, how it lies, and whether it may be used.
+
+Only the elements of an allow-list are read, so nothing about the patient reaches a manifest, a log
+or an error: values are passed on as numbers or as words of this module.  Identifiers leave it only
+as salted hashes, and are not even read where no salt is given.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import math
+import re
+import warnings
+from collections.abc import MutableSequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from data_manifest.images.read import DAMAGED, MAX_PIXELS
+from lesionlib.errors import InputError, nearest
+
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below it
+TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+SPACING_MM = (0.02, 0.3)  # what a mammogram can have
+MAGNIFIED = 1.2  # contact views are stated with up to about 1.1
+
+HEADER_TAGS = """SOPClassUID Modality ImageType ConversionType PresentationIntentType Rows Columns
+    NumberOfFrames SamplesPerPixel BitsAllocated BitsStored HighBit PixelRepresentation
+    PhotometricInterpretation PresentationLUTShape BurnedInAnnotation BreastImplantPresent
+    ImageLaterality Laterality PatientOrientation ViewPosition ViewCodeSequence
+    ViewModifierCodeSequence ImagerPixelSpacing PixelSpacing PixelSpacingCalibrationType
+    NominalScannedPixelSpacing EstimatedRadiographicMagnificationFactor SeriesNumber
+    InstanceNumber""".split()
+ID_TAGS = {"patient": "PatientID", "exam": "StudyInstanceUID", "series": "SeriesInstanceUID"}
+ID_TAGS |= {"instance": "SOPInstanceUID"}
+
+PLAIN_VIEWS = ("CC", "MLO")
+# codes of SNOMED CT and of its predecessor SNOMED RT (DICOM PS3.16, CID 4014 and 4015)
+VIEW_CODES = {
+    "399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO",
+    "399260004": "ML", "R-10224": "ML", "399352003": "LM", "R-10228": "LM",
+    "399099002": "LMO", "R-10230": "LMO", "399192008": "XCCL", "R-1024A": "XCCL",
+    "399101009": "XCCM", "R-1024B": "XCCM", "399196006": "FB", "R-10244": "FB",
+}  # fmt: skip
+MODIFIER_CODES = {
+    "399055006": "spot", "R-102D7": "spot", "399163009": "magnification",
+    "R-102D6": "magnification", "399209000": "implant", "R-102D5": "implant",
+}  # fmt: skip
+
+# Reasons to refuse a file; these give way to `accept`, the further ones of REMEDIES never do.
+FILE_KINDS = ("for_processing", "secondary_capture", "burned_in", "orientation")
+VIEW_KINDS = ("modality", "view", "spot", "magnification", "implant", "modifier")
+REMEDIES = {
+    "pixels": "Leave the file out, or export it again",
+    "frames": "Give 2-D mammograms",
+    "colour": "Give grey mammograms",
+    "size": DAMAGED,
+    "bits": DAMAGED,
+    "for_processing": "Give the image FOR PRESENTATION, or accept 'for_processing'",
+    "secondary_capture": "Give the original image; of a scanned film write source film, or accept "
+    "'secondary_capture'",
+    "burned_in": "Leave the image out, or accept 'burned_in'",
+    "orientation": "Turn the image, or accept 'orientation'",
+}
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the header of one file says.
+
+    rows, cols, frames : 0 rows where the file holds no image.  bits : BitsStored.
+    inverse : low stored values are bright (MONOCHROME1, or an inverse presentation shape).
+    laterality : "L", "R", or "" where neither the header nor the file name says.
+    view : "CC", "MLO", "other", or "" where the header does not say.
+    chest_wall : "left" or "right" edge of the pixels, from the patient's orientation; "" if absent.
+    spacing_mm : mm per px at the breast; nan where the header does not say.
+    source : "film", "ffdm" or "synth2d".
+    number : series and instance number; in a series of reprocessed images the last has the highest.
+    refusals : kind -> reason, for each kind of `REMEDIES` and `VIEW_KINDS` that holds.
+    patient, exam, series, instance : salted hashes of 16 hex digits; "" where absent or no salt.
+    """
+
+    rows: int
+    cols: int
+    frames: int
+    bits: int
+    inverse: bool
+    laterality: str
+    view: str
+    chest_wall: str
+    spacing_mm: float
+    source: str
+    number: tuple[int, int]
+    refusals: dict[str, str] = field(default_factory=dict)
+    patient: str = ""
+    exam: str = ""
+    series: str = ""
+    instance: str = ""
+
+    def refusal(self, accept: tuple[str, ...] = ()) -> str | None:
+        """The first reason not to use the image that `accept` does not waive; None: use it."""
+        return next((why for kind, why in self.refusals.items() if kind not in accept), None)
+
+    @property
+    def for_processing(self) -> bool:
+        return "for_processing" in self.refusals
+
+
+def read_header(path: Path | str, salt: str = "") -> ImageHeader:
+    """The header of a DICOM file, with or without preamble; its pixels are not read.
+
+    salt : secret text for the hashes of identifiers; without it they stay empty.
+    Raises InputError for a missing or damaged file.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file, one_line_errors(path):
+            return header_of(parse(file, path, identify=bool(salt)), path, salt)
+    except OSError as error:
+        raise InputError(f"not readable: {error.strerror}", path, "Check the file") from None
+
+
+def hashed(identifier: str, salt: str) -> str:
+    """16 hex digits that stand for an identifier; without the salt they lead nowhere."""
+    text = str(identifier or "").strip()
+    return hmac.digest(salt.encode(), text.encode(), "sha256").hex()[:16] if text and salt else ""
+
+
+def check_accept(accept: tuple[str, ...]) -> None:
+    """InputError for a word that waives nothing."""
+    known = (*FILE_KINDS, *VIEW_KINDS, "laterality")
+    for word in accept:
+        if word not in known:
+            raise InputError(f"accept = '{word}' is not known", "accept", nearest(word, known))
+
+
+# ------------------------------------------------------------------ reading
+@contextmanager
+def one_line_errors(path: Path):
+    """Whatever pydicom or a decoder raises becomes an InputError; what they warn of or log is kept
+    back, since it may quote the header."""
+    log, before = logging.getLogger("pydicom"), logging.getLogger("pydicom").disabled
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        log.disabled = True
+        try:
+            yield
+        except (InputError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # decoders raise their own kinds, even panics of Rust
+            cause = f"DICOM not readable: {type(error).__name__}"
+            raise InputError(cause, path, DAMAGED + ", or install the codec") from None
+        finally:
+            log.disabled = before
+
+
+def parse(
+    file: BinaryIO, path: Path, more: tuple[str, ...] = (), *, identify: bool = False
+) -> Dataset:
+    """The allowed elements, up to the pixels; `more` names further ones, PixelData among them."""
+    start = file.read(2048)
+    file.seek(0)
+    if DEFLATED in start:  # would be inflated as a whole before its size is known
+        raise InputError("deflated DICOM", path, "Export it uncompressed or as JPEG 2000")
+    tags = [*HEADER_TAGS, *more, *(ID_TAGS.values() if identify else ())]
+    pixels = "PixelData" in more
+    header = pydicom.dcmread(file, force=True, specific_tags=tags, stop_before_pixels=not pixels)
+    if "TransferSyntaxUID" not in header.file_meta:  # exported without its preamble
+        implicit, _ = header.original_encoding
+        syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        header.file_meta.TransferSyntaxUID = syntax
+    return header
+
+
+def header_of(data: Dataset, path: Path, salt: str = "") -> ImageHeader:
+    """The facts of a parsed header; see :func:`read_header`."""
+    view = _view(data)
+    found = {
+        "rows": int(number(data, "Rows")),
+        "cols": int(number(data, "Columns")),
+        "frames": max(1, int(number(data, "NumberOfFrames", 1))),
+        "bits": int(number(data, "BitsStored")),
+        "inverse": _inverse(data),
+        "laterality": _laterality(data, path),
+        "view": view if view in (*PLAIN_VIEWS, "") else "other",
+        "chest_wall": {"A": "left", "P": "right"}.get(_orientation(data)[0], ""),
+        "spacing_mm": _spacing(data),
+        "source": _source(data),
+        "number": (int(number(data, "SeriesNumber")), int(number(data, "InstanceNumber"))),
+    }
+    ids = {name: hashed(data.get(tag), salt) for name, tag in ID_TAGS.items()}
+    return ImageHeader(**found, **ids, refusals=_refusals(data, found, view))
+
+
+# ------------------------------------------------------------------ single elements
+def number(data: Dataset, name: str, default: float = 0) -> float:
+    """An element as a number; `default` where it is absent, empty or no number."""
+    value = data.get(name)
+    try:
+        found = default if value in (None, "") else float(value)
+    except (TypeError, ValueError):
+        return default
+    return found if math.isfinite(found) else default
+
+
+def text(data: Dataset, name: str) -> str:
+    """An element as upper-case text; "" where it is absent."""
+    return str(data.get(name) or "").strip().upper()
+
+
+def words(data: Dataset, name: str) -> list[str]:
+    """A multi-valued element as upper-case texts; [] where it is absent."""
+    value = data.get(name)
+    values = value if isinstance(value, MutableSequence) else [] if value is None else [value]
+    return [str(v).strip().upper() for v in values]
+
+
+def _inverse(data: Dataset) -> bool:
+    """MONOCHROME1 and the presentation shape INVERSE say the same thing, never twice."""
+    shape = text(data, "PresentationLUTShape")
+    return text(data, "PhotometricInterpretation") == "MONOCHROME1" or shape == "INVERSE"
+
+
+def _laterality(data: Dataset, path: Path) -> str:
+    for name in ("ImageLaterality", "Laterality"):
+        if text(data, name) in ("L", "R"):
+            return text(data, name)
+    parts = re.findall(r"(?<![A-Z])(LEFT|RIGHT|[LR](?:CC|MLO)?)(?![A-Z])", path.stem.upper())
+    sides = {part[0] for part in parts}
+    return sides.pop() if len(sides) == 1 else ""
+
+
+def _orientation(data: Dataset) -> tuple[str, str]:
+    """First letters of the directions in which columns and rows grow: A, P, L, R, H, F."""
+    found = [word[:1] for word in words(data, "PatientOrientation")]
+    return (found[0], found[1]) if len(found) == 2 else ("", "")
+
+
+def _view(data: Dataset) -> str:
+    """The view as CC, MLO, ML, ..., "unknown" for what is not listed, "" if not stated."""
+    stated = text(data, "ViewPosition")
+    if stated:
+        return stated if stated in VIEW_CODES.values() else "unknown"
+    codes = [text(item, "CodeValue") for item in data.get("ViewCodeSequence") or []]
+    return VIEW_CODES.get(codes[0], "unknown") if codes else ""
+
+
+def _modifiers(data: Dataset) -> list[str]:
+    """Kinds of the view's modifiers, which stand inside the item of the view, or beside it."""
+    places = [data, *(data.get("ViewCodeSequence") or [])]
+    items = [item for place in places for item in place.get("ViewModifierCodeSequence") or []]
+    return [MODIFIER_CODES.get(text(item, "CodeValue"), "modifier") for item in items]
+
+
+def _spacing(data: Dataset) -> float:
+    """mm per px at the breast: of the detector, over the magnification; calibrated; of the film."""
+    magnification = max(1.0, number(data, "EstimatedRadiographicMagnificationFactor", 1.0))
+    places = [("ImagerPixelSpacing", magnification), ("NominalScannedPixelSpacing", 1.0)]
+    if text(data, "PixelSpacingCalibrationType"):
+        places.insert(1, ("PixelSpacing", 1.0))
+    for name, divisor in places:
+        try:
+            spacing = float(words(data, name)[0]) / divisor
+        except (IndexError, ValueError):
+            continue
+        if SPACING_MM[0] <= spacing <= SPACING_MM[1]:
+            return spacing
+    return float("nan")
+
+
+def _source(data: Dataset) -> str:
+    if {"TOMO", "GENERATED_2D"} & set(words(data, "ImageType")):
+        return "synth2d"
+    scanned = text(data, "ConversionType") == "DF" or data.get("NominalScannedPixelSpacing")
+    return "film" if scanned or _is_secondary_capture(data) else "ffdm"
+
+
+def _is_secondary_capture(data: Dataset) -> bool:
+    return (text(data, "SOPClassUID") + ".").startswith(SECONDARY_CAPTURE + ".")
+
+
+# ------------------------------------------------------------------ what is refused, and why
+def _refusals(data: Dataset, found: dict, view: str) -> dict[str, str]:
+    """kind -> reason, of the kinds of `REMEDIES` and `VIEW_KINDS` that hold."""
+    rows, cols, frames, bits = (found[name] for name in ("rows", "cols", "frames", "bits"))
+    samples = int(number(data, "SamplesPerPixel", 1))
+    grey = text(data, "PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2", "")
+    tomosynthesis = text(data, "SOPClassUID") == TOMOSYNTHESIS
+    low_bits = 8 <= bits <= 16 and number(data, "HighBit", bits - 1) == bits - 1
+    raw = text(data, "PresentationIntentType") == "FOR PROCESSING"
+    magnified = number(data, "EstimatedRadiographicMagnificationFactor", 1) > MAGNIFIED
+    modifiers = _modifiers(data)
+    implant = text(data, "BreastImplantPresent") == "YES" or "implant" in modifiers
+    checks = {
+        "pixels": not (rows and cols) and "DICOM without pixels (a report, a directory, ...)",
+        "frames": (frames > 1 or tomosynthesis) and f"{frames} frames (tomosynthesis?)",
+        "colour": (samples != 1 or not grey) and f"colour, {samples} samples a pixel",
+        "size": rows * cols * frames > MAX_PIXELS
+        and f"size {rows} rows x {cols} cols, allowed 1 to {MAX_PIXELS:,} px",
+        "bits": not low_bits and "BitsStored is not 8 to 16, or not the lowest bits",
+        "for_processing": raw and "raw data, FOR PROCESSING",
+        "secondary_capture": _is_secondary_capture(data) and "secondary capture",
+        "burned_in": text(data, "BurnedInAnnotation") == "YES" and "burned-in annotation",
+        "orientation": _orientation(data)[1] == "H" and "upside down by its PatientOrientation",
+        "modality": text(data, "Modality") not in ("MG", "") and "not of the modality MG",
+        "view": view not in PLAIN_VIEWS and f"view {view or 'not stated'}, not CC or MLO",
+        "spot": "spot" in modifiers and "spot compression",
+        "magnification": (magnified or "magnification" in modifiers) and "magnified view",
+        "implant": implant and "implant",
+        "modifier": "modifier" in modifiers and "another modifier of the view",
+    }
+    return {kind: why for kind, why in checks.items() if why}

@@ -1,0 +1,254 @@
+"""DICOM pixels: stored values to grey levels, in the order of the standard (PS3.3, C.11 and C.7.6).
+
+Every step but the last works on a table of all possible stored values, not on the image:
+modality (LUT or slope and intercept) -> VOI (LUT or window), if asked -> inversion -> padding.
+Sizes are checked before anything is decoded: those of the header, of uncompressed data, and those
+that a compressed stream states itself.
+"""
+
+from __future__ import annotations
+
+import struct
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from data_manifest.images.apart import apart
+from data_manifest.images.dicom_header import (
+    REMEDIES,
+    VIEW_KINDS,
+    ImageHeader,
+    check_accept,
+    header_of,
+    number,
+    one_line_errors,
+    parse,
+    text,
+    words,
+)
+from data_manifest.images.read import DAMAGED, MAX_PIXELS
+from lesionlib.errors import InputError
+
+PIXEL_TAGS = """PixelData ModalityLUTSequence RescaleSlope RescaleIntercept VOILUTSequence
+    WindowCenter WindowWidth VOILUTFunction PixelPaddingValue PixelPaddingRangeLimit""".split()
+GREYS = ("raw", "voi")
+FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}  # JPEG's SOF, and JPEG-LS's
+Pillow.MAX_IMAGE_PIXELS = MAX_PIXELS  # pydicom decodes some streams with Pillow
+# GDCM ends the whole process on damaged JPEG 2000 and, in 3 of 800 damaged files, JPEG Lossless: it
+# is left to what nothing else decodes, and works apart
+JPEGS = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
+for _syntax in (*JPEGS, JPEG2000, JPEG2000Lossless, JPEGLSLossless, JPEGLSNearLossless):
+    if set(get_decoder(_syntax).available_plugins) > {"gdcm"}:
+        get_decoder(_syntax).remove_plugin("gdcm")
+
+
+def decode(data: bytes, path: Path, accept: tuple[str, ...] = (), grey: str = "raw") -> dict:
+    """The fields of :class:`data_manifest.images.read.Image` from the bytes of a DICOM file.
+
+    accept : kinds of file that are refused unless named, see ``dicom_header.FILE_KINDS``.
+    grey : "raw": rescaled stored values, the full range, as the networks of Shen et al. 2021 were
+        trained; "voi": the first VOI LUT or else the first window of the header is applied, too.
+
+    Raises InputError for a damaged file, no pixels, colour, several frames, tomosynthesis, a size
+    that is too large or not that of the data, a file of a kind not accepted, a VOI window without
+    width, or a codec that is not installed.
+    """
+    if grey not in GREYS:
+        raise InputError(f"grey = '{grey}'", "canvas.grey", "Write 'raw' or 'voi'")
+    check_accept(accept)
+    with one_line_errors(path):
+        stated = parse(BytesIO(data), path, PIXEL_TAGS)
+        header = header_of(stated, path)
+        _refuse(stated, header, path, accept)
+        pixels, bits, applied = _pixels(stated, header, path, grey)
+    return {
+        "pixels": pixels,
+        "bits": bits,
+        "spacing_mm": header.spacing_mm,
+        "laterality": header.laterality,
+        "view": header.view,
+        "chest_wall": header.chest_wall,
+        "oriented": True,
+        "grey": applied,
+    }
+
+
+def _refuse(stated: Dataset, header: ImageHeader, path: Path, accept: tuple[str, ...]) -> None:
+    """What the table of images names is its author's choice, so kinds of view are not refused."""
+    for kind, why in header.refusals.items():
+        if kind not in (*accept, *VIEW_KINDS):
+            raise InputError(why, path, REMEDIES[kind])
+    if "PixelData" not in stated:
+        raise InputError("DICOM without pixels", path, REMEDIES["pixels"])
+    _check_length(stated, header, path)
+
+
+def _check_length(stated: Dataset, header: ImageHeader, path: Path) -> None:
+    """InputError where the data do not hold exactly the pixels of the header."""
+    size = (header.rows, header.cols)
+    syntax = stated.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated:
+        need, there = size[0] * size[1] * stated.BitsAllocated // 8, len(stated.PixelData)
+        if there not in (need, need + need % 2):
+            raise InputError(f"{there} bytes of pixels, the header says {need}", path, DAMAGED)
+    elif syntax != RLELossless:
+        found = _stream_size(next(generate_frames(stated.PixelData, number_of_frames=1)))
+        if found != size:
+            what = f"{found[0]} rows x {found[1]} cols in the compressed data"
+            raise InputError(f"{what}, the header says {size[0]} x {size[1]}", path, DAMAGED)
+
+
+def _stream_size(stream: bytes) -> tuple[int, int]:
+    """rows, cols that a JPEG, JPEG-LS or JPEG 2000 stream states itself; 0, 0 if it does not."""
+    at = stream.find(b"\xff\x4f\xff\x51", 0, 1024)  # JPEG 2000: start of codestream, size
+    if at >= 0:
+        right, lower, left, upper = struct.unpack(">4I", stream[at + 8 : at + 24])
+        return lower - upper, right - left
+    at = 2
+    while at + 9 <= len(stream) and stream[at] == 0xFF:
+        if stream[at + 1] in FRAME_MARKERS:
+            return struct.unpack(">HH", stream[at + 5 : at + 9])
+        filler = stream[at + 1] == 0xFF
+        at += 1 if filler else 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+    return 0, 0
+
+
+# ------------------------------------------------------------------ grey levels
+def _pixels(
+    stated: Dataset, header: ImageHeader, path: Path, grey: str
+) -> tuple[np.ndarray, int, str]:
+    """uint8 or uint16 (rows, cols), the bits of their scale, and what was applied."""
+    signed = number(stated, "PixelRepresentation") == 1
+    lowest = -(2 ** (header.bits - 1)) if signed else 0
+    stored = _stored(stated, path)
+    if stored.shape != (header.rows, header.cols):
+        raise InputError(f"decoded to {stored.ndim} dimensions or another size", path, DAMAGED)
+    stored = stored.astype(np.int32)
+    table, bits, applied = _table(stated, header.bits, lowest, path, grey)
+    table = 2**bits - 1 - table if header.inverse else table
+    pixels = table[stored - lowest]
+    padding = _padding(stated, stored)
+    if signed and applied in ("raw", "voi none") and not padding.all():
+        pixels -= pixels[~padding].min()  # the lowest possible value is rarely the background
+    pixels[padding] = 0
+    return pixels.astype(np.uint8 if bits <= 8 else np.uint16), max(8, bits), applied
+
+
+def _stored(stated: Dataset, path: Path) -> np.ndarray:
+    """The stored values, (rows, cols) if the file is as its header says."""
+    if "gdcm" not in get_decoder(stated.file_meta.TransferSyntaxUID).available_plugins:
+        return _decoded(stated)
+    try:
+        return apart(_decoded, stated)
+    except ChildProcessError:
+        raise InputError("the compressed data end their decoder", path, DAMAGED) from None
+
+
+def _decoded(stated: Dataset) -> np.ndarray:
+    return stated.pixel_array
+
+
+def _table(
+    stated: Dataset, bits: int, lowest: int, path: Path, grey: str
+) -> tuple[np.ndarray, int, str]:
+    """Grey level of each stored value lowest, lowest + 1, ...; its bits; what was applied."""
+    stored = np.arange(2**bits) + lowest
+    modality = stated.get("ModalityLUTSequence")
+    if modality:
+        values, out_bits = _looked_up(modality[0], stored)
+    else:
+        values = stored * number(stated, "RescaleSlope", 1) + number(stated, "RescaleIntercept")
+        out_bits = bits
+    voi = stated.get("VOILUTSequence")
+    if grey == "voi" and voi:
+        return *_looked_up(voi[0], np.rint(values).astype(np.int64)), "voi lut"
+    if grey == "voi" and ("WindowCenter" in stated or "WindowWidth" in stated):
+        shares, function = _windowed(stated, values, path)
+        return np.rint(shares * (2**out_bits - 1)).astype(np.int32), out_bits, f"voi {function}"
+    applied = "raw" if grey == "raw" else "voi none"
+    if modality:
+        return values, out_bits, applied
+    return *_rescaled(stored - lowest, number(stated, "RescaleSlope", 1), bits), applied
+
+
+def _looked_up(item: Dataset, values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Values through the table of a modality or VOI LUT item, and the bits of its entries.
+
+    Values before its first or behind its last entry take that entry.
+    """
+    count, first, bits = (int(v) for v in item.LUTDescriptor)
+    count = count or 2**16
+    if first >= 2**15 and values[0] < 0:  # a negative number, read as unsigned
+        first -= 2**16
+    content = item.LUTData
+    if isinstance(content, bytes):
+        content = np.frombuffer(content, np.uint8 if len(content) < 2 * count else "<u2")
+    entries = np.atleast_1d(np.asarray(content, dtype=np.int32))[:count]
+    if not 8 <= bits <= 16 or len(entries) < count:
+        raise ValueError("damaged LUT")
+    return np.minimum(entries, 2**bits - 1)[np.clip(values - first, 0, count - 1)], bits
+
+
+def _windowed(stated: Dataset, values: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
+    """Values through the first window, 0 to 1, and the function's name (PS3.3, C.11.2.1)."""
+    function = text(stated, "VOILUTFunction") or "LINEAR"
+    try:
+        centre, width = (float(words(stated, f"Window{name}")[0]) for name in ("Center", "Width"))
+        if not np.isfinite([centre, width]).all():
+            raise ValueError
+    except (IndexError, ValueError):
+        raise InputError("VOI window without centre or width", path, _NO_VOI) from None
+    if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        raise InputError("VOI function that the standard does not know", path, _NO_VOI)
+    if not (width >= 1 if function == "LINEAR" else width > 0):
+        raise InputError(f"VOI window of width {width:g}", path, _NO_VOI)
+    if function == "SIGMOID":
+        slope = np.clip(-4 * (values - centre) / width, -700, 700)
+        return 1 / (1 + np.exp(slope)), "sigmoid"
+    if function == "LINEAR":
+        centre, width = centre - 0.5, width - 1
+    if width == 0:
+        return (values > centre).astype(np.float64), "linear"
+    return np.clip((values - centre) / width + 0.5, 0, 1), function.lower()
+
+
+_NO_VOI = "Read it with canvas.grey: raw, or correct the header"
+
+
+def _rescaled(above: np.ndarray, slope: float, bits: int) -> tuple[np.ndarray, int]:
+    """Stored values above the lowest one, rescaled so that the lowest result is 0.
+
+    The intercept is thereby taken away.  A slope that leaves 16 bits changes nothing but the unit.
+    """
+    top = 2**bits - 1
+    if abs(slope) not in (0.0, 1.0) and np.rint(top * abs(slope)) <= 65535:
+        above = np.rint(above * abs(slope)).astype(np.int32)
+        top = int(above[-1])
+        bits = max(8, top.bit_length())
+    return (top - above if slope < 0 else above).astype(np.int32), bits
+
+
+def _padding(stated: Dataset, stored: np.ndarray) -> np.ndarray:
+    """Where the image is padding: one stored value, or all from it to the range's limit."""
+    value = stated.get("PixelPaddingValue")
+    if not isinstance(value, int):
+        return np.zeros(stored.shape, bool)
+    limit = stated.get("PixelPaddingRangeLimit")
+    limit = limit if isinstance(limit, int) else value
+    return (stored >= min(value, limit)) & (stored <= max(value, limit))

@@ -1,0 +1,294 @@
+"""One image from its file to its canvas: what a worker process of the store's build does.
+
+Only this module's :func:`prepare` crosses processes; it takes and gives plain dictionaries and
+arrays, and imports neither pandas nor torch, so that workers start quickly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_manifest.images.breast import breast_box, chest_wall, dilated, film_border, find_breast
+from data_manifest.images.gmic_preparation import gmic_placement
+from data_manifest.images.placement import Placement, place_on_canvas
+from data_manifest.images.read import Image, mask_of, read_image, read_mask_levels
+from lesionlib.errors import InputError
+from lesionlib.outlines import Outline, check_extent, rasterise, tight
+
+BREAST_STRIDE = 4
+FILM_MARGIN = 0.01  # film: share of the image's longer side kept around the breast before blanking
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image and its lesions, as rows of the manifest."""
+
+    root: str
+    image: dict
+    lesions: list[dict]
+    rows: int
+    cols: int
+    scale: float
+    buffer: int
+    background: str
+    dtype: str
+    grey: str = "raw"
+    placement: str = "breast"
+
+
+@dataclass
+class Prepared:
+    """What one image became; `canvas` is None if it is excluded.
+
+    canvas : (rows, cols) of the store's type.  breast : packed bits of the mask at stride 4.
+    record : its row of the table of images.  lesions : rows of the table of lesions, each with its
+    packed outline.  exclusions : (level, id, reason).
+    """
+
+    image_id: str
+    canvas: np.ndarray | None = None
+    breast: bytes = b""
+    record: dict = field(default_factory=dict)
+    lesions: list[tuple[dict, bytes]] = field(default_factory=list)
+    exclusions: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def prepare(task: Task) -> Prepared:
+    """Read, find, place and measure one image.  Bad input becomes an exclusion with its reason."""
+    out = Prepared(str(task.image["image_id"]))
+    try:
+        _prepare(task, out)
+    except InputError as error:
+        out.canvas, out.lesions = None, []
+        reason = _reason(error, task.root)
+        listed = {name for _, name, _ in out.exclusions}
+        rest = [row["lesion_id"] for row in task.lesions if row["lesion_id"] not in listed]
+        out.exclusions += [("lesion", name, f"its image: {reason}") for name in rest]
+        out.exclusions.append(("image", out.image_id, reason))
+    return out
+
+
+def _prepare(task: Task, out: Prepared) -> None:
+    row = task.image
+    image = decoded(Path(task.root) / row["file"], row, task)
+    mask = find_breast(image.pixels, row["source"])
+    pixels = _blanked(image.pixels, mask, task.background)
+    placement = _place(task, pixels, mask, row, image)
+    outlines = _outlines(task, image, mask, placement, out)
+    if task.lesions and not outlines:
+        raise InputError(f"no usable truth: {out.exclusions[0][2]}")
+    canvas = placement.apply(pixels)
+    on_canvas = placement.apply_mask(mask)
+    if not on_canvas.any():
+        raise InputError("no breast on the canvas", row["file"], "Check canvas.scale")
+    out.canvas = canvas
+    out.breast = np.packbits(_reduced_mask(on_canvas)).tobytes()
+    box = dict(zip(_BOX, breast_box(on_canvas), strict=True))
+    out.record = {**moments(canvas), **box, **placement.record(), "sha256": image.sha256}
+    out.record["unplaced"] = len(task.lesions) - len(outlines)
+    if image.grey:
+        out.record["grey"] = image.grey
+    out.lesions = outlines
+
+
+_BOX = ("breast_row0", "breast_col0", "breast_row1", "breast_col1")
+
+
+def _reason(error: InputError, root: str) -> str:
+    """One line without the folder of this machine."""
+    return str(error).replace(root.rstrip("/") + "/", "")
+
+
+# ------------------------------------------------------------------ the image
+def decoded(file: Path, row: dict, task: Task) -> Image:
+    """The image, held against what the manifest says of it, bright tissue on dark background."""
+    accept = tuple((row.get("accept") or "").split())
+    scanned = ("secondary_capture",) if row["source"] == "film" else ()
+    image = read_image(file, accept=accept + scanned, grey=task.grey)
+    stated = (int(row["rows"]), int(row["cols"]))
+    if row.get("resized"):
+        image = replace(image, pixels=_brought_to(image.pixels, stated))
+    found = image.pixels.shape
+    if all(stated) and found != stated:
+        raise InputError(
+            f"size {found[0]} rows x {found[1]} cols, the table says {stated[0]} x {stated[1]}",
+            row["file"],
+            "Correct rows and cols, or the file",
+        )
+    sides = {image.laterality, row["laterality"]} - {""}
+    if len(sides) > 1 and "laterality" not in accept:
+        raise InputError(
+            f"laterality {image.laterality} in the file, {row['laterality']} in the table",
+            row["file"],
+            "Correct the table, or write 'laterality' into its column accept",
+        )
+    top = 2 ** int(row["bits"]) - 1
+    most = int(np.iinfo(task.dtype).max) if image.oriented else top  # DICOM: a LUT may add bits
+    highest = int(image.pixels.max())
+    if highest > most:
+        raise InputError(
+            f"grey levels up to {highest}, but {row['bits']} bits allow {top}",
+            row["file"],
+            "Correct 'bits'",
+        )
+    pixels = image.pixels.astype(task.dtype, copy=False)
+    if row["polarity"] == "MONOCHROME1" and not image.oriented:
+        pixels = top - pixels
+    return replace(image, pixels=pixels)
+
+
+def _brought_to(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`pixels` at another size and other proportions: each px is the one under its centre."""
+    return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _place(task: Task, pixels: np.ndarray, mask: np.ndarray, row: dict, image: Image) -> Placement:
+    found, stated = chest_wall(mask), row["chest_wall"]
+    if stated == "auto":
+        _check_edge(found, row, image)
+    edge = mask[:, 0] if stated == "left" else mask[:, -1]
+    if stated not in ("auto", found) and not edge.any():
+        raise InputError(
+            f"the breast lies at the {found} edge, the table says {stated}",
+            row["file"],
+            "Correct chest_wall, or write auto",
+        )
+    side = found if stated == "auto" else stated
+    canvas = {"rows": task.rows, "cols": task.cols, "buffer": task.buffer}
+    if task.placement == "gmic":
+        return gmic_placement(pixels, side, row["view"], **canvas)
+    whole = task.background == "zero"
+    return place_on_canvas(mask, side, **canvas, scale=task.scale, keep_whole=whole)
+
+
+def _check_edge(found: str, row: dict, image: Image) -> None:
+    """InputError where a DICOM file lies otherwise than its header says.
+
+    Digital images lie with the chest wall of a left breast at the left edge; scanned films do as
+    they were put on the scanner.
+    """
+    digital = image.oriented and row["source"] != "film"
+    side = {"L": "left", "R": "right"}.get(row["laterality"], "") if digital else ""
+    for edge, source in ((image.chest_wall, "PatientOrientation"), (side, "laterality")):
+        if edge and edge != found:
+            raise InputError(
+                f"the breast lies at the {found} edge, its {source} means the {edge} one",
+                row["file"],
+                f"Correct the side, or, if it is right, write chest_wall {found} into the table",
+            )
+
+
+def _blanked(pixels: np.ndarray, mask: np.ndarray, background: str) -> np.ndarray:
+    if background != "film":
+        return pixels
+    kept = dilated(mask, FILM_MARGIN * max(mask.shape)) & ~film_border(pixels)
+    return np.where(kept, pixels, 0).astype(pixels.dtype)
+
+
+def moments(canvas: np.ndarray) -> dict[str, float]:
+    """Mean and population standard deviation over the whole canvas, padding included.
+
+    From the exact counts of every grey level, in float64.
+    """
+    counts = np.bincount(canvas.ravel())
+    levels = np.arange(len(counts), dtype=np.float64)
+    mean = float(counts @ levels / canvas.size)
+    variance = float(counts @ (levels - mean) ** 2 / canvas.size)
+    return {"mean": mean, "std": float(np.sqrt(variance))}
+
+
+def _reduced_mask(mask: np.ndarray) -> np.ndarray:
+    """At stride 4: cells of which at least half is breast; an incomplete last cell is left out."""
+    s = BREAST_STRIDE
+    rows, cols = mask.shape[0] // s, mask.shape[1] // s
+    blocks = mask[: rows * s, : cols * s].reshape(rows, s, cols, s)
+    return blocks.sum(axis=(1, 3)) * 2 >= s * s
+
+
+# ------------------------------------------------------------------ its lesions
+def _outlines(
+    task: Task, image: Image, breast: np.ndarray, placement: Placement, out: Prepared
+) -> list[tuple[dict, bytes]]:
+    """Table rows and packed masks of the usable outlines; the others are listed in `out`."""
+    files: dict[str, tuple[np.ndarray, bool]] = {}
+    usable = []
+    for row in task.lesions:
+        try:
+            source = _source_outline(task.root, row, image.pixels.shape, files)
+            placed = _placed(source, breast, placement)
+        except InputError as error:
+            out.exclusions.append(("lesion", row["lesion_id"], _reason(error, task.root)))
+            continue
+        on_canvas = _share_on_canvas(source, placement)
+        on_breast = _share_on(source, breast)
+        record = {"row0": placed.row0, "col0": placed.col0, "rows": placed.mask.shape[0]}
+        record |= {"cols": placed.mask.shape[1], "area_px": placed.area_px}
+        record |= {"on_canvas": on_canvas, "on_breast": on_breast}
+        usable.append(
+            ({"lesion_id": row["lesion_id"], **record}, np.packbits(placed.mask).tobytes())
+        )
+    return usable
+
+
+def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) -> Outline:
+    where = f"lesion {row['lesion_id']}"
+    if row["geom"] != "mask":
+        outline = rasterise(row["geom"], row, size)
+    else:
+        name = row["mask_file"]
+        if name not in files:  # one file may hold all lesions of an image
+            files[name] = read_mask_levels(Path(root) / name)
+        levels, lossy = files[name]
+        if row.get("resized"):
+            levels = _brought_to(levels, size)
+        if levels.shape != size:
+            raise InputError(
+                f"mask {levels.shape[0]} rows x {levels.shape[1]} cols, its image {size[0]} x {size[1]}",
+                name,
+                "Give a mask of the image's size",
+            )
+        value = row["mask_value"]
+        outline = tight(mask_of(levels, lossy, None if value is None else int(value)))
+        if not outline.area_px:
+            meant = "above 0" if value is None else f"equal to {value}"
+            raise InputError(f"empty mask, no px {meant}", name, "Check the mask or mask_value")
+    if not outline.area_px:
+        raise InputError("outline without a pixel on its image", where, "Check its coordinates")
+    r0, c0, r1, c1 = outline.box
+    check_extent(outline.area_px, (c0 + c1) / 2, (r0 + r1) / 2, *size, where)
+    return outline
+
+
+def _placed(source: Outline, breast: np.ndarray, placement: Placement) -> Outline:
+    """The outline on the canvas; InputError where it lies wholly off the breast or the canvas."""
+    r0, c0, r1, c1 = source.box
+    if _share_on(source, breast) == 0:
+        raise InputError(
+            "outline lies off the breast",
+            f"rows {r0}..{r1}, cols {c0}..{c1} of the image",
+            "Check its coordinates",
+        )
+    placed = placement.apply_outline(source)
+    if not placed.area_px:
+        raise InputError(
+            "no pixel on the canvas",
+            f"rows {r0}..{r1}, cols {c0}..{c1} of the image; canvas {placement.rows} rows x "
+            f"{placement.cols} cols",
+            "Check canvas.scale, canvas.rows and canvas.cols",
+        )
+    return placed
+
+
+def _share_on(outline: Outline, breast: np.ndarray) -> float:
+    r0, c0, r1, c1 = outline.box
+    return float((breast[r0:r1, c0:c1] & outline.mask).sum() / outline.area_px)
+
+
+def _share_on_canvas(outline: Outline, placement: Placement) -> float:
+    points = placement.to_canvas(outline.pixels + 0.5)
+    inside = (points >= 0) & (points < (placement.rows, placement.cols))
+    return float(inside.all(axis=1).mean())

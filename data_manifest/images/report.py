@@ -1,0 +1,71 @@
+"""What the files hold, before anything is placed, standardised or trained on.
+
+A few dozen files are opened as the store opens them, and each gives its numbers and a small picture
+with the contour of its breast, to be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from data_manifest.images.breast import chest_wall, find_breast
+from data_manifest.images.build import settings_of, tasks_of
+from data_manifest.images.prepare import decoded
+from data_manifest.manifest import Manifest
+
+GREYS = ["bits", "lowest", "highest", "background", "tissue", "breast"]
+SMALL_PX = 200  # the longer side of a small picture, at most
+
+
+@dataclass(frozen=True)
+class File:
+    """One opened file.
+
+    facts : rows and cols (px), bits, lowest and highest grey, background (mean grey outside the
+        contour), tissue (median grey inside), breast (its share of the file) and chest_wall (the
+        edge it was found at).
+    pixels : small picture of means over blocks.  breast : its mask.
+    """
+
+    image_id: str
+    facts: dict
+    pixels: np.ndarray
+    breast: np.ndarray
+
+
+def open_files(manifest: Manifest, image_ids: Sequence[str], canvas) -> list[File]:
+    """The files of some images, in the order of `image_ids`.
+
+    canvas : ``experiment.canvas``; it says how greys are read.
+    Raises InputError for a file that cannot be read, or in which no breast is found.
+    """
+    rows = manifest.images.set_index("image_id", drop=False).loc[list(image_ids)]
+    chosen = replace(manifest, images=rows.reset_index(drop=True))
+    return [_opened(task) for task in tasks_of(chosen, settings_of(manifest, canvas))]
+
+
+def _opened(task) -> File:
+    row = task.image
+    image = decoded(Path(task.root) / row["file"], row, task)
+    pixels, breast = image.pixels, find_breast(image.pixels, row["source"])
+    facts = {"rows": pixels.shape[0], "cols": pixels.shape[1], "bits": int(row["bits"])}
+    facts |= {"lowest": int(pixels.min()), "highest": int(pixels.max())}
+    facts["background"] = float(pixels[~breast].mean()) if not breast.all() else float("nan")
+    facts |= {"tissue": float(np.median(pixels[breast])), "breast": float(breast.mean())}
+    facts["chest_wall"] = chest_wall(breast)
+    step = -(-max(pixels.shape) // SMALL_PX)
+    size = tuple(-(-n // step) for n in reversed(pixels.shape))  # cv2: columns first
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return File(row["image_id"], facts, small, breast[::step, ::step])
+
+
+def facts(files: Sequence[File]) -> pd.DataFrame:
+    """The facts of opened files, one row each, by image_id."""
+    table = pd.DataFrame([file.facts for file in files], index=[file.image_id for file in files])
+    return table.rename_axis("image_id")

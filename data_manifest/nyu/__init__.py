@@ -1,0 +1,1 @@
+"""The data set: the NYU set's lists."""

@@ -1,0 +1,1 @@
+"""The data set: two tables, images.csv and lesions.csv."""

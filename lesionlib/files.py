@@ -1,0 +1,30 @@
+"""Small files, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: to a temporary name, then renamed."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """As :func:`write_text`, for bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def write_json(path: Path, content) -> None:
+    """JSON with sorted keys, written whole or not at all."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True, default=str) + "\n")
+
+
+def read_json(path: Path, default=None):
+    """The content of a JSON file, or `default` where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default

@@ -1,0 +1,1 @@
+"""Pictures and demonstrations that one notebook alone uses."""

@@ -1,0 +1,299 @@
+"""Mammograms as pictures: grey, upright pixels square, no ticks, a bar that tells the scale.
+
+Everything is drawn in px of the canvas with pixel centres at integer + .5, so outlines and windows
+from the library lie where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Polygon
+
+from lesionlib.errors import InputError
+from lesionlib.outlines import Outline
+from lesionlib.windows import CLASSES
+from study.plots import style
+
+Box = tuple[float, float, float, float]
+_FLAG = "#B00010"
+_MOST = 1000  # rows of a drawn mammogram; more would only swell the file
+
+
+@dataclass(frozen=True)
+class Mammogram:
+    """One image to be drawn.
+
+    pixels : (rows, cols), any grey scale.
+    outlines : lesions, each with its mask and upper left corner on the canvas.
+    pathologies : malignant, benign or unknown, one an outline.
+    title : above the picture, such as "L CC".
+    px_mm : mm that a canvas px measures; None or NaN draws the scale bar in px.
+    """
+
+    pixels: np.ndarray
+    outlines: Sequence[Outline] = ()
+    pathologies: Sequence[str] = ()
+    title: str = ""
+    px_mm: float | None = None
+    kinds: tuple = field(init=False, repr=False)
+
+    def __post_init__(self):
+        if np.ndim(self.pixels) != 2 or len(self.outlines) != len(self.pathologies):
+            raise InputError(
+                f"pixels of shape {np.shape(self.pixels)}, {len(self.outlines)} outlines and "
+                f"{len(self.pathologies)} pathologies",
+                "Mammogram",
+                "Give one grey image and one pathology an outline",
+            )
+        object.__setattr__(self, "kinds", tuple(zip(self.outlines, self.pathologies, strict=True)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.pixels.shape
+
+
+def from_store(store, i: int, title: str | None = None) -> Mammogram:
+    """Image i of an image store with its outlines, side, view and pixel spacing."""
+    row = store.images.iloc[i]
+    lesions = store.lesions[store.lesions["image"] == i]
+    spacing = row.get("spacing_mm")
+    known = spacing is not None and np.isfinite(float(spacing))
+    px_mm = float(spacing) / float(row.get("scale", 1)) if known else None
+    title = f"{row['laterality']} {row['view']}" if title is None else title
+    outlines = [store.outline(j) for j in lesions.index]
+    return Mammogram(store.raw(i), outlines, list(lesions["pathology"]), title, px_mm)
+
+
+# ------------------------------------------------------------------ one picture
+def mammogram(
+    image: Mammogram,
+    *,
+    ax: Axes | None = None,
+    outlines: bool = True,
+    bar: bool = True,
+    part: Box | None = None,
+    phantom: bool = False,
+) -> Axes:
+    """Draw one mammogram with the outlines of its lesions and a scale bar.
+
+    part : row0, col0, row1, col1 (px) of what is shown, at full resolution; off the image it is
+    light grey.  None shows all of it.
+    """
+    box = (0, 0, *image.shape) if part is None else part
+    ax = style.axes(ax, 2.6, 2.6 * (box[2] - box[0]) / (box[3] - box[1]) + 0.2)
+    (r0, c0), (r1, c1) = np.maximum(np.floor(box[:2]), 0), np.minimum(np.ceil(box[2:]), image.shape)
+    shown, (rows, cols) = _shrunk(image.pixels[int(r0) : int(r1), int(c0) : int(c1)])
+    # greys of what is shown, or a bright lesion in dense tissue would be a white spot
+    low, high = _grey_range(image.pixels if part is None else shown)
+    extent = (c0, c0 + cols, r0 + rows, r0)
+    ax.imshow(shown, cmap="gray", vmin=low, vmax=high, extent=extent, aspect="equal")
+    ax.set(xlim=box[1::2], ylim=box[2::-2], xticks=[], yticks=[], facecolor="0.8")
+    ax.set_title(image.title or None)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    if outlines:
+        for outline, pathology in image.kinds:
+            draw_outline(ax, outline, pathology)
+    if bar:
+        scale_bar(ax, image.px_mm)
+    style.mark(ax.figure, phantom)
+    return ax
+
+
+def draw_outline(ax: Axes, outline: Outline, pathology: str) -> None:
+    """Contour of a mask: malignant solid red, benign dashed blue, unknown dotted white."""
+    mask = np.pad(np.asarray(outline.mask, float), 1)
+    rows = outline.row0 - 0.5 + np.arange(mask.shape[0])
+    cols = outline.col0 - 0.5 + np.arange(mask.shape[1])
+    colour = style.CLASS_COLOURS.get(pathology, style.UNKNOWN)
+    dash = style.CLASS_DASHES.get(pathology, ":")
+    drawn = ax.contour(cols, rows, mask, [0.5], colors=[colour], linestyles=[dash], linewidths=0.9)
+    drawn.set_path_effects(style.halo(1.6))
+
+
+def _shrunk(pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """Block means, so that no more than _MOST rows are drawn, and the px that they cover."""
+    step = max(1, min(-(-max(pixels.shape) // _MOST), *pixels.shape))
+    rows, cols = (n // step * step for n in pixels.shape)
+    blocks = np.asarray(pixels[:rows, :cols], np.float32)
+    blocks = blocks.reshape(rows // step, step, cols // step, step)
+    return blocks.mean(axis=(1, 3)), (rows, cols)
+
+
+def _grey_range(pixels: np.ndarray) -> tuple[float, float]:
+    pixels = _shrunk(pixels)[0]
+    low = float(pixels.min())
+    breast = pixels[pixels > low]
+    high = float(np.percentile(breast, 99.7)) if breast.size else low
+    return low, high if high > low else low + 1.0
+
+
+def scale_bar(ax: Axes, px_mm: float | None) -> None:
+    """A bar of a round length in what the axes show: in mm where the spacing is known, else px."""
+    known = bool(px_mm) and np.isfinite(px_mm)
+    unit, name = (px_mm, "mm") if known else (1.0, "px")
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    lengths = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000])
+    length = int(lengths[lengths <= max((right - left) * unit / 4, 1)][-1])
+    end, row = right - 0.04 * (right - left), bottom - 0.035 * (bottom - top)
+    ax.plot([end - length / unit, end], [row, row], color="white", linewidth=1.6,
+            solid_capstyle="butt", path_effects=style.halo(3))  # fmt: skip
+    ax.text(end, row - 0.012 * (bottom - top), f"{length} {name}", color="white", ha="right",
+            va="bottom", fontsize=6.5, path_effects=style.halo(1.5))  # fmt: skip
+
+
+def truth_legend(target, kinds: Sequence[str], **where) -> None:
+    """A legend of outlines or windows by class, on axes or a figure."""
+    handles = [
+        Line2D([], [], color=_visible(k), linestyle=style.CLASS_DASHES[k], linewidth=1.6, label=k)
+        for k in (*CLASSES, "unknown")
+        if k in kinds
+    ]
+    if handles:
+        target.legend(handles=handles, **{"ncols": len(handles), **where})
+
+
+def _visible(kind: str) -> str:
+    # white on the paper's white would be nothing
+    return style.CLASS_COLOURS.get(kind, "#AAAAAA")
+
+
+# ------------------------------------------------------------------ figure 1
+def figure_1(
+    mammograms: Sequence[Mammogram], *, zoom: bool = True, phantom: bool = False
+) -> Figure:
+    """Figure 1 of Wu et al. 2020: mammograms (CC and MLO) with the outlines of their lesions.
+
+    zoom : a second row shows the first lesion of each image, magnified.
+    """
+    if not mammograms:
+        raise InputError("no mammogram", "figure_1", "Give at least one")
+    rows, cols = mammograms[0].shape
+    n = len(mammograms)
+    width = min(style.PAGE, 2.2 * n)
+    zoom = zoom and any(image.outlines for image in mammograms)
+    heights = (rows / cols, 1.0) if zoom else (rows / cols,)
+    figure = style.new_figure(width, width / n * 0.97 * sum(heights) + 0.75)
+    grid = figure.subplots(len(heights), n, squeeze=False, height_ratios=heights)
+    for column, image in zip(grid.T, mammograms, strict=True):
+        mammogram(image, ax=column[0])
+        for ax in column[1:]:
+            _magnified(ax, image)
+    kinds = {p for image in mammograms for p in image.pathologies}
+    truth_legend(figure, kinds, loc="outside lower left", title="Outline of a lesion",
+                 alignment="left")  # fmt: skip
+    return style.mark(figure, phantom, strip=not kinds)
+
+
+def _magnified(ax: Axes, image: Mammogram) -> None:
+    if not image.outlines:
+        ax.set_axis_off()
+        return
+    first = image.outlines[0]
+    # a speck would fill the panel and lose its surroundings
+    half = max(1.6 * max(first.mask.shape), image.shape[1] / 20)
+    middle = np.add((first.row0, first.col0), np.array(first.mask.shape) / 2)
+    mammogram(image, ax=ax, part=(*(middle - half), *(middle + half)))
+    ax.set_title(f"its {image.pathologies[0]} lesion", fontsize=7)
+
+
+# ------------------------------------------------------------------ many at once
+def contact_sheet(
+    mammograms: Sequence[Mammogram],
+    breasts: Sequence[np.ndarray],
+    *,
+    columns: int = 10,
+    flagged: Sequence[bool] | None = None,
+    phantom: bool = False,
+) -> Figure:
+    """Small mammograms side by side, each with the contour of its breast and its title.
+
+    breasts : one mask a mammogram, bool, of any whole fraction of its size (a store's are at
+    stride 4).  flagged : whose title is red.
+    """
+    n, columns = len(mammograms), min(columns, len(mammograms))
+    side = style.PAGE / columns
+    tall = 0.96 * side * max(image.shape[0] / image.shape[1] for image in mammograms)
+    step, rows = tall + 0.15, -(-n // columns)
+    height = rows * step + (0.2 if phantom else 0)
+    # the places are known, so no layout is searched: it takes long for so many axes
+    figure = Figure(figsize=(style.PAGE, height))
+    flags = [False] * n if flagged is None else flagged
+    longest = max(len(image.title) for image in mammograms)
+    size = min(5.5, 72 * side / (0.62 * max(longest, 1)))
+    for k, (image, breast, flag) in enumerate(zip(mammograms, breasts, flags, strict=True)):
+        row, column = divmod(k, columns)
+        left, bottom = (column + 0.02) / columns, 1 - (row + 1) * step / height
+        ax = figure.add_axes((left, bottom, 0.96 / columns, tall / height), anchor="N")
+        mammogram(image, ax=ax, outlines=False, bar=False)
+        breast_contour(ax, breast, image.shape)
+        ax.set_title(image.title, fontsize=size, pad=1.5, color=_FLAG if flag else "black")
+    return style.mark(figure, phantom)
+
+
+def breast_contour(ax: Axes, breast: np.ndarray, shape: tuple[int, int]) -> None:
+    """The edge of a breast mask on a drawn image of `shape` (rows, cols) px."""
+    step = shape[0] / breast.shape[0], shape[1] / breast.shape[1]
+    mask = np.pad(np.asarray(breast, float), 1)
+    rows, cols = ((np.arange(n) - 0.5) * s for n, s in zip(mask.shape, step, strict=True))
+    ax.contour(cols, rows, mask, [0.5], colors=["#F0E442"], linewidths=0.7)
+
+
+# ------------------------------------------------------------------ windows
+def windows_on_image(
+    image: Mammogram,
+    corners: np.ndarray,
+    *,
+    labels: Sequence[int] | None = None,
+    values: np.ndarray | None = None,
+    numbers: bool = False,
+    first: int = 1,
+    legend: bool = True,
+    part: Box | None = None,
+    ax: Axes | None = None,
+    phantom: bool = False,
+) -> Axes:
+    """Windows as squares on their mammogram.
+
+    Parameters
+    ----------
+    corners : (n, 4, 2) points (row, col) in px, as ``windows.corners`` gives them.
+    labels : (n,) class of each window, 0..3, which colours it (white without); or
+    values : (n,) window scores in 0..1, which colour it, with a colour bar.
+    part : see :func:`mammogram`.
+    numbers : write first, first + 1, ... at each window's upper left corner.
+    """
+    ax = mammogram(image, ax=ax, part=part, phantom=phantom)
+    corners = np.asarray(corners, float).reshape(-1, 4, 2)
+    names = [CLASSES[int(k)] for k in labels] if labels is not None else [""] * len(corners)
+    shades = None if values is None else score_map()
+    for k, square in enumerate(corners):
+        colour = style.CLASS_COLOURS.get(names[k], "white")
+        colour = colour if shades is None else shades.to_rgba(values[k])
+        dash = "-" if shades else style.CLASS_DASHES.get(names[k], "-")
+        # the dark colour of the negative class is lost on tissue without a light rim
+        rim = style.halo(2.2, "white") if names[k] == "negative" else style.halo(1.8)
+        ax.add_patch(Polygon(square[:, ::-1], fill=False, edgecolor=colour, linestyle=dash,
+                             linewidth=1.0, path_effects=rim))  # fmt: skip
+        if numbers:
+            ax.text(square[0, 1], square[0, 0], f" {first + k}", color="white", fontsize=6,
+                    va="top", path_effects=style.halo(1.5), clip_on=True)  # fmt: skip
+    if shades is not None and legend:
+        ax.figure.colorbar(shades, ax=ax, shrink=0.6, label="window score m / (m + b)")
+    elif labels is not None and legend:
+        truth_legend(ax, set(names), loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2)
+    return ax
+
+
+def score_map():
+    """Colours of window scores 0..1: dark blue benign-like, bright yellow malignant-like."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    return ScalarMappable(Normalize(0, 1), "plasma")

@@ -1,0 +1,50 @@
+"""The way of the data: each step of the paper as a stage that reads what earlier stages wrote.
+
+files -> manifest -> store -> windows -> f_loc -> features \\
+                         \\-> GMIC -> saliency maps ---------> X -> f_agg -> lesion scores
+
+Every function takes a :class:`~study.lab.Lab`, makes what it needs first, and gives back plain
+things: a manifest, a store, a data frame, an array.  So any notebook can be run alone, in any
+order, and a second run reuses what is there.  A network is named by the folder of its run.
+"""
+
+from study.steps.aggregation_network import fagg, features, load_fagg
+from study.steps.comparisons import architectures, search
+from study.steps.context_network import gmic, load_gmic, saliency
+from study.steps.data import (
+    data_folder,
+    evaluation_windows,
+    fingerprint,
+    followed_lesion,
+    manifest,
+    store,
+)
+from study.steps.networks import learning_rate, torch_ready
+from study.steps.outcome import predictions, predictions_other_cells, results
+from study.steps.patch_network import best_floc, floc, load_floc, outputs
+
+__all__ = [
+    "architectures",
+    "best_floc",
+    "data_folder",
+    "evaluation_windows",
+    "fagg",
+    "features",
+    "fingerprint",
+    "floc",
+    "followed_lesion",
+    "gmic",
+    "learning_rate",
+    "load_fagg",
+    "load_floc",
+    "load_gmic",
+    "manifest",
+    "outputs",
+    "predictions",
+    "predictions_other_cells",
+    "results",
+    "saliency",
+    "search",
+    "store",
+    "torch_ready",
+]

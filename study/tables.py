@@ -1,0 +1,462 @@
+"""The tables of Wu et al. 2020 from data frames, with the paper's values in a column of their own.
+
+The one input is the predictions frame, a row for each lesion, model and run:
+
+    lesion_id, patient_id, split, y_true (1 malignant, 0 benign), model, run, y_score
+
+Models are `f_loc` and the seven combinations of maps.  Two numbers are kept apart throughout:
+
+* over runs: mean, SD and mean +- 1.96 SD of the runs' own values (what the paper prints);
+* over patients: the value of the run-averaged score with its 95 % percentile interval, patients
+  resampled with all their lesions.
+
+Every rate stands beside its counts.  All functions raise InputError for a predictions frame that
+lacks a column, names a lesion twice, or scores models on different lesions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from data_manifest.manifest import present_splits
+from lesionlib.errors import InputError, nearest
+from lesionlib.metrics import resampling, roc
+from lesionlib.scoring import PREDICTION_COLUMNS
+from study import paper
+
+MODELS = ("f_loc", "I", "E", "S", "I+E", "I+S", "E+S", "I+S+E")
+GAINS = (
+    ("E+S", "E"),
+    ("E+S", "S"),
+    ("E", "S"),
+    ("S", "I"),
+    ("I+S", "S"),
+    ("I+E", "E"),
+    ("I+S+E", "E+S"),
+    ("E", "f_loc"),
+)
+
+
+# ------------------------------------------------------------------ table 1
+def table_1(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
+    """Images and lesions of each split, as table 1 of the paper counts them.
+
+    Parameters
+    ----------
+    images : columns image_id, patient_id, split, negative (may be missing); a manifest's or a
+        store's.
+    lesions : columns image_id, pathology (malignant, benign, unknown).
+
+    An image with lesions of both kinds counts as benign *and* malignant, so
+    images = negative + benign + malignant - both + other; "other" holds neither a lesion of known
+    pathology nor the word that the breast is negative.  Index split; the last row is "overall".
+    """
+    # a nullable flag: what is not known to be negative is not counted as such
+    flags = {"negative": images["negative"].eq(True).fillna(False).astype(bool)}
+    for kind in ("benign", "malignant"):
+        holders = lesions.loc[lesions["pathology"] == kind, "image_id"]
+        flags[kind] = images["image_id"].isin(holders)
+    flags = pd.DataFrame(flags).assign(split=images["split"], patient=images["patient_id"])
+    kinds = pd.DataFrame({"pathology": lesions["pathology"].astype(str)})
+    kinds["split"] = lesions["image_id"].map(images.set_index("image_id")["split"])
+    rows = {
+        name: _counts(flags[flags["split"] == name], kinds[kinds["split"] == name])
+        for name in present_splits(images)
+    }
+    rows["overall"] = _counts(flags, kinds)
+    return pd.DataFrame.from_dict(rows, orient="index").astype(int).rename_axis("split")
+
+
+def _counts(images: pd.DataFrame, lesions: pd.DataFrame) -> dict:
+    benign, malignant = images["benign"], images["malignant"]
+    pathology = lesions["pathology"]
+    return {
+        "patients": images["patient"].nunique(),
+        "images": len(images),
+        "images_negative": images["negative"].sum(),
+        "images_benign": benign.sum(),
+        "images_malignant": malignant.sum(),
+        "images_both": (benign & malignant).sum(),
+        "images_other": (~images["negative"] & ~benign & ~malignant).sum(),
+        "lesions_benign": (pathology == "benign").sum(),
+        "lesions_malignant": (pathology == "malignant").sum(),
+        "lesions_unknown": (~pathology.isin(["benign", "malignant"])).sum(),
+    }
+
+
+# ------------------------------------------------------------------ predictions
+@dataclass(frozen=True)
+class Scores:
+    """One model on one split: lesions in the order of their id, one column of scores a run."""
+
+    model: str
+    lesion: np.ndarray  # (n,)
+    patient: np.ndarray  # (n,)
+    truth: np.ndarray  # (n,) bool, True malignant
+    runs: np.ndarray  # (n, runs)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(n,) score averaged over runs."""
+        return self.runs.mean(axis=1)
+
+    def over_runs(self, statistic) -> resampling.Runs:
+        """Spread over runs of statistic(truth, score)."""
+        return resampling.runs_interval([statistic(self.truth, s) for s in self.runs.T])
+
+
+def scores(predictions: pd.DataFrame, model: str, split: str = "test") -> Scores:
+    """One model's lesion scores of a split, checked and aligned."""
+    absent = [c for c in PREDICTION_COLUMNS if c not in predictions]
+    if absent:
+        wanted = "Give " + ", ".join(PREDICTION_COLUMNS)
+        raise InputError(f"no column {', '.join(absent)}", "predictions", wanted)
+    part = predictions[(predictions["model"] == model) & (predictions["split"] == split)]
+    if part.empty:
+        known = nearest(model, predictions["model"].unique())
+        raise InputError(f"no prediction of '{model}' on the {split} split", "predictions", known)
+    twice = part.duplicated(["lesion_id", "run"])
+    if twice.any():
+        odd = part.loc[twice, "lesion_id"].iloc[0]
+        raise InputError(
+            f"lesion {odd} has two scores in one run of {model}",
+            "predictions",
+            "Give each lesion, model and run one row",
+        )
+    wide = part.pivot(index="lesion_id", columns="run", values="y_score")
+    if wide.isna().to_numpy().any():
+        raise InputError(
+            f"{int(wide.isna().sum().sum())} scores of {model} are missing",
+            "predictions",
+            "Score every lesion in every run",
+        )
+    each = part.groupby("lesion_id")[["patient_id", "y_true"]]
+    if (each.nunique() > 1).to_numpy().any():
+        raise InputError("a lesion has two patients or two truths", "predictions", "Mend its rows")
+    first = each.first().loc[wide.index]
+    truth = roc.checked_truth(first["y_true"].to_numpy(), f"predictions, {split} split")
+    lesion, patient = wide.index.to_numpy(), first["patient_id"].to_numpy()
+    return Scores(model, lesion, patient, truth, wide.to_numpy(float))
+
+
+def _pair(predictions, a: str, b: str, split: str) -> tuple[Scores, Scores]:
+    one, two = scores(predictions, a, split), scores(predictions, b, split)
+    if not np.array_equal(one.lesion, two.lesion):
+        differ = len(set(one.lesion) ^ set(two.lesion))
+        raise InputError(
+            f"{a} and {b} differ in {differ} lesions",
+            "predictions",
+            "Score the same lesions with every model",
+        )
+    return one, two
+
+
+def models_of(predictions: pd.DataFrame) -> list[str]:
+    """The models of a predictions frame, in the paper's order, others after them.
+
+    Others stand in alphabetical order, but variants of a model ("E+S, cells moved") as it does.
+    """
+    found = list(predictions["model"].unique())
+    place = {model: k for k, model in enumerate(MODELS)}
+    others = sorted(m for m in found if m not in MODELS)
+    others.sort(key=lambda m: place.get(m.partition(",")[0], len(MODELS)))
+    return [m for m in MODELS if m in found] + others
+
+
+# ------------------------------------------------------------------ tables 2 and 3
+def table_2(
+    predictions: pd.DataFrame,
+    model: str = "E+S",
+    fnr: Sequence[float] = roc.FNR,
+    *,
+    split: str = "test",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """TNR at each FNR, with counts, both kinds of interval, and the paper's value.
+
+    missed .. high_patients belong to the run-averaged score; mean_runs .. high_runs to the runs'
+    own values, as the paper's.  At FNR 0 the value hangs on the lowest-scored malignant lesion, and
+    resampling does not tell how far such an extreme would move: read that row as an anecdote.
+    """
+    s = scores(predictions, model, split)
+    fnr = np.asarray(fnr, float)
+    points = roc.operating_points(s.truth, s.mean, fnr).drop(columns="threshold")
+    at = partial(roc.tnr_at, fnr=fnr)
+    over = resampling.band(s.truth, s.mean, s.patient, at, resamples, seed)
+    points["low_patients"], points["high_patients"] = over["low"], over["high"]
+    points["patients"] = len(np.unique(s.patient))
+    each = np.array([at(s.truth, score) for score in s.runs.T])
+    runs = pd.DataFrame([asdict(resampling.runs_interval(column)) for column in each.T])
+    for name, source in _RUNS.items():
+        points[name] = runs[source]
+    return points.assign(**{paper.LABEL: [_paper_tnr(model, x) for x in fnr]})
+
+
+_RUNS = {"mean_runs": "mean", "sd_runs": "sd", "low_runs": "low", "high_runs": "high", "runs": "n"}
+
+
+def _paper_tnr(model: str, fnr: float) -> str:
+    table = paper.table_2()
+    row = table[(table["model"] == model) & np.isclose(table["fnr"], fnr)]
+    if row.empty:
+        return "not printed"
+    return "{tnr:.3f} [{low:.3f}, {high:.3f}]".format(**row.iloc[0])
+
+
+def table_3(
+    predictions: pd.DataFrame, *, split: str = "test", resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """AUC of f_loc and of each combination of maps, one row a model, and the paper's value.
+
+    auc, low_patients and high_patients belong to the run-averaged score; mean_runs .. high_runs to
+    the runs' own AUCs.  Models that the predictions lack have no row.
+    """
+    printed = paper.table_3().set_index("model")
+    rows = []
+    for model in models_of(predictions):
+        s = scores(predictions, model, split)
+        over = resampling.interval(s.truth, s.mean, s.patient, "auc", resamples, seed)
+        runs = asdict(s.over_runs(roc.auc))
+        row = {"model": model, "auc": over.value}
+        row |= {"low_patients": over.low, "high_patients": over.high}
+        row |= {name: runs[source] for name, source in _RUNS.items()}
+        row |= {"lesions": over.n, "malignant": over.malignant, "benign": over.benign}
+        row |= {"patients": over.patients, paper.LABEL: "not printed"}
+        if model in printed.index:
+            row[paper.LABEL] = "{auc:.3f} +- {spread:.3f}".format(**printed.loc[model])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+# ------------------------------------------------------------------ comparisons
+def gain(
+    predictions: pd.DataFrame,
+    a: str = "E+S",
+    b: str = "E",
+    *,
+    split: str = "test",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> resampling.Interval:
+    """AUC of a minus AUC of b, run-averaged scores, paired, with its interval over patients."""
+    one, two = _pair(predictions, a, b, split)
+    return resampling.paired_difference(
+        one.truth, one.mean, two.mean, one.patient, "auc", resamples, seed
+    )
+
+
+def pooled_gain(
+    sets: Sequence[pd.DataFrame],
+    a: str = "E+S",
+    b: str = "E",
+    *,
+    split: str = "test",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> resampling.Pooled:
+    """Mean gain over several predictions frames, each of its own patients (phantom seeds, say)."""
+    parts = []
+    for predictions in sets:
+        one, two = _pair(predictions, a, b, split)
+        parts.append((one.truth, one.mean, two.mean, one.patient))
+    return resampling.pooled_difference(parts, "auc", resamples, seed)
+
+
+def spared_more(
+    predictions: pd.DataFrame,
+    a: str = "E+S",
+    b: str = "E",
+    fnr: float = 0.02,
+    *,
+    split: str = "test",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict:
+    """Benign lesions that a spares more than b when at most a share `fnr` of malignant is missed.
+
+    Keys: value, low, high (difference of the TNRs, interval over patients), per_100_benign,
+    relative (spared by a over spared by b, less 1; None where b spares none), and the counts
+    spared_a, spared_b, benign, missed_a, missed_b, malignant, patients.
+    """
+    one, two = _pair(predictions, a, b, split)
+    over = resampling.paired_difference(
+        one.truth,
+        one.mean,
+        two.mean,
+        one.patient,
+        lambda truth, score: roc.tnr_at(truth, score, fnr)[0],
+        resamples,
+        seed,
+    )
+    points = [roc.operating_points(s.truth, s.mean, fnr).iloc[0] for s in (one, two)]
+    spared, missed = ([int(p[name]) for p in points] for name in ("spared", "missed"))
+    return {
+        "value": over.value,
+        "low": over.low,
+        "high": over.high,
+        "kind": over.kind,
+        "per_100_benign": 100 * over.value,
+        "relative": spared[0] / spared[1] - 1 if spared[1] else None,
+        "spared_a": spared[0],
+        "spared_b": spared[1],
+        "benign": over.benign,
+        "missed_a": missed[0],
+        "missed_b": missed[1],
+        "malignant": over.malignant,
+        "patients": over.patients,
+    }
+
+
+def results(
+    predictions: pd.DataFrame,
+    *,
+    split: str = "test",
+    fnr: Sequence[float] = roc.FNR,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, dict]:
+    """Every number of tables 2 and 3 and every comparison, ready for ``lab.record(key, **entry)``.
+
+    Keys: `auc.<model>`; `gain.<a>-<b>` for the pairs of :data:`GAINS`; `tnr.<model>@<fnr>` for E
+    and E+S; `tnr_gain.E+S-E@0.02`.  Each entry has value, low, high, kind and its counts; AUC and
+    TNR also mean and sd over runs, and AUC the value of each run.
+    """
+    sampling = dict(split=split, resamples=resamples, seed=seed)
+    models, out = models_of(predictions), {}
+    for row in table_3(predictions, **sampling).to_dict("records"):
+        s = scores(predictions, row["model"], split)
+        each = [float(roc.auc(s.truth, x)) for x in s.runs.T]
+        counts = {k: row[k] for k in ("lesions", "malignant", "benign", "patients")}
+        out[f"auc.{row['model']}"] = _entry(row, "auc", each=each, **counts)
+    for a, b in GAINS:
+        if a in models and b in models:
+            g = gain(predictions, a, b, **sampling)
+            out[f"gain.{a}-{b}"] = dict(
+                value=g.value,
+                low=g.low,
+                high=g.high,
+                kind=g.kind,
+                lesions=g.n,
+                malignant=g.malignant,
+                patients=g.patients,
+            )
+    for model in (m for m in ("E", "E+S") if m in models):
+        for row in table_2(predictions, model, fnr, **sampling).to_dict("records"):
+            names = ("missed", "malignant", "spared", "benign", "patients")
+            counts = {k: row[k] for k in names}
+            out[f"tnr.{model}@{row['fnr']:g}"] = _entry(row, "tnr", **counts)
+    if {"E", "E+S"} <= set(models):
+        out["tnr_gain.E+S-E@0.02"] = spared_more(predictions, **sampling)
+    return out
+
+
+def _entry(row: dict, value: str, **more) -> dict:
+    over = dict(value=row[value], low=row["low_patients"], high=row["high_patients"])
+    # one run has no SD: JSON has no NaN
+    sd = None if np.isnan(row["sd_runs"]) else row["sd_runs"]
+    runs = dict(mean=row["mean_runs"], sd=sd, runs=row["runs"])
+    return {**over, "kind": "95 % over patients", **runs, **more}
+
+
+def table_1_results(table: pd.DataFrame) -> dict[str, dict]:
+    """The counts of :func:`table_1` under the keys `table_1.<split>.<column>`."""
+    cells = table.stack().items()
+    return {f"table_1.{split}.{column}": {"value": int(n)} for (split, column), n in cells}
+
+
+# ------------------------------------------------------------------ frames of figures
+def figure_7(
+    predictions: pd.DataFrame,
+    models: Sequence[str] = ("E", "S", "E+S"),
+    *,
+    bands: Sequence[str] = ("E", "E+S"),
+    split: str = "test",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """TNR against FNR of the run-averaged scores, at every number of malignant lesions missed.
+
+    Columns: model, fnr, tnr, low, high (pointwise over patients; NaN for models not in `bands`),
+    missed, malignant, spared, benign.
+    """
+    parts = []
+    for model in (m for m in models if m in set(predictions["model"])):
+        s = scores(predictions, model, split)
+        curve = roc.tnr_curve(s.truth, s.mean)
+        curve["low"] = curve["high"] = np.nan
+        if model in bands:
+            at = partial(roc.tnr_at, fnr=curve["fnr"].to_numpy())
+            over = resampling.band(s.truth, s.mean, s.patient, at, resamples, seed)
+            curve["low"], curve["high"] = over["low"], over["high"]
+        parts.append(curve.assign(model=model))
+    names = ["model", "fnr", "tnr", "low", "high", "missed", "malignant", "spared", "benign"]
+    return pd.concat(parts, ignore_index=True)[names]
+
+
+def roc_curves(
+    predictions: pd.DataFrame, models: Sequence[str] = ("E", "S", "E+S"), *, split: str = "test"
+) -> pd.DataFrame:
+    """ROC curves of the run-averaged scores: model, auc, and the columns of ``roc.roc_curve``."""
+    parts = []
+    for model in (m for m in models if m in set(predictions["model"])):
+        s = scores(predictions, model, split)
+        curve = roc.roc_curve(s.truth, s.mean)
+        parts.append(curve.assign(model=model, auc=float(roc.auc(s.truth, s.mean))))
+    return pd.concat(parts, ignore_index=True)
+
+
+def figure_6(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean and spread over runs of each arm of figure 6, and the paper's value where it is named.
+
+    runs : columns backbone, initialisation, run, test_auc; one row a run, as
+    ``pipeline.architectures`` gives them.  Returns backbone, initialisation, auc, sd, low, high
+    (mean +- 1.96 SD), runs and the paper's column.
+    """
+    printed = paper.figure_6().set_index(["backbone", "initialisation"])
+    rows = []
+    for arm, part in runs.groupby(["backbone", "initialisation"], sort=False):
+        r = resampling.runs_interval(part["test_auc"])
+        row = dict(zip(("backbone", "initialisation"), arm, strict=True))
+        row |= dict(auc=r.mean, sd=r.sd, low=r.low, high=r.high, runs=r.n)
+        row[paper.LABEL] = "not printed"
+        if arm in printed.index:
+            row[paper.LABEL] = "{auc:.3f} +- {spread:.3f}".format(**printed.loc[arm])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def figure_6_results(table: pd.DataFrame) -> dict[str, dict]:
+    """Entries `floc.<backbone>.<initialisation>`, and `floc_gain.<backbone>` (ImageNet less He)."""
+    out = {}
+    for row in table.to_dict("records"):
+        sd = None if np.isnan(row["sd"]) else row["sd"]
+        key = f"floc.{row['backbone']}.{row['initialisation']}"
+        out[key] = {"value": row["auc"], "sd": sd, "runs": row["runs"], "kind": "mean over runs"}
+    wide = table.pivot(index="backbone", columns="initialisation", values="auc")
+    if {"imagenet", "he"} <= set(wide):
+        for backbone, value in (wide["imagenet"] - wide["he"]).dropna().items():
+            out[f"floc_gain.{backbone}"] = {"value": float(value), "kind": "difference of means"}
+    return out
+
+
+# ------------------------------------------------------------------ to text
+def to_markdown(frame: pd.DataFrame, digits: int = 3) -> str:
+    """A data frame as a Markdown table; missing values become a dash, a named index is shown."""
+    named = frame.index.name is not None or isinstance(frame.index, pd.MultiIndex)
+    shown = frame.reset_index() if named else frame
+    text = pd.DataFrame({str(c): [_cell(v, digits) for v in shown[c]] for c in shown.columns})
+    return text.to_markdown(index=False, disable_numparse=True)
+
+
+def _cell(value, digits: int) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    if isinstance(value, float | np.floating):
+        return f"{value:.{digits}f}"
+    return " ".join(str(value).replace("|", "\\|").split())

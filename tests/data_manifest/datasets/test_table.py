@@ -1,0 +1,300 @@
+"""The table format: what it accepts, and the one line for everything it refuses."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from data_manifest import registry
+from data_manifest.table import reader as table
+from lesionlib.errors import InputError
+
+
+def test_rows_with_more_fields_than_the_header_are_refused(tiny_table):
+    """Trap: pandas takes the first field for the row's name, and every value moves one column on."""
+    file = tiny_table / "images.csv"
+    header, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([header, *(f"{row},surplus" for row in rows)]))
+    with pytest.raises(InputError, match="more fields than the header .images.csv"):
+        table.read(tiny_table)
+
+
+def test_a_column_that_occurs_twice_is_refused(tiny_table):
+    file = tiny_table / "images.csv"
+    file.write_text("\n".join(f"{line}, view" for line in file.read_text().splitlines()))
+    with pytest.raises(InputError, match="column 'view' occurs twice"):
+        table.read(tiny_table)
+
+
+def edit(folder, name, change):
+    """Read a table as text, change it, write it back."""
+    frame = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+    changed = change(frame)
+    (frame if changed is None else changed).to_csv(folder / name, index=False)
+
+
+def cell(folder, name, row, column, value):
+    def change(frame):
+        frame.loc[row, column] = value
+
+    edit(folder, name, change)
+
+
+def test_a_valid_folder(tiny_table):
+    manifest = table.read(tiny_table, name="tiny")
+    assert manifest.name == "tiny"
+    assert (len(manifest.images), len(manifest.lesions)) == (24, 20)
+    assert manifest.images["split"].value_counts().to_dict() == {
+        "training": 12,
+        "validation": 6,
+        "test": 6,
+    }
+    assert manifest.exclusions.empty
+
+
+def test_a_lesion_id_on_two_views_is_one_finding(tiny_table):
+    lesions = table.read(tiny_table).lesions
+    both = lesions[lesions["finding_id"] == "P01_1"]
+    assert both["lesion_id"].tolist() == ["P01_1@P01_CC", "P01_1@P01_MLO"]
+    edit(tiny_table, "lesions.csv", lambda f: f[f["image_id"] != "P01_MLO"])
+    edit(tiny_table, "images.csv", lambda f: f[f["image_id"] != "P01_MLO"])
+    alone = table.read(tiny_table).lesions
+    assert alone.loc[alone["finding_id"] == "P01_1", "lesion_id"].tolist() == ["P01_1"]
+
+
+def test_a_finding_id_column_is_taken_as_it_is(tiny_table):
+    def rename(frame):
+        own = frame["lesion_id"] + "_" + frame["image_id"].str[-3:]
+        return frame.assign(finding_id="F" + frame["lesion_id"], lesion_id=own)
+
+    edit(tiny_table, "lesions.csv", rename)
+    cell(tiny_table, "lesions.csv", 19, "finding_id", "")  # seen on one view
+    lesions = table.read(tiny_table).lesions
+    assert lesions["lesion_id"].iloc[[0, -1]].tolist() == ["P01_1__CC", "P11_1_MLO"]
+    assert lesions["finding_id"].iloc[[0, -1]].tolist() == ["FP01_1", "P11_1_MLO"]
+
+
+def test_short_split_names_semicolons_and_a_byte_order_mark(tiny_table):
+    short = {"training": "train", "validation": "val"}
+    edit(tiny_table, "images.csv", lambda f: f.assign(split=f["split"].replace(short)))
+    for row in (12, 13):  # a patient of the validation part
+        cell(tiny_table, "images.csv", row, "split", "valid")
+    for name in ("images.csv", "lesions.csv"):
+        text = (tiny_table / name).read_text().replace(",", ";").replace("\n", "\r\n")
+        (tiny_table / name).write_text(text, encoding="utf-8-sig", newline="")
+    assert set(table.read(tiny_table).images["split"]) == {"training", "validation", "test"}
+
+
+def test_only_the_required_columns_are_needed(tiny_table):
+    edit(tiny_table, "images.csv", lambda f: f[list(table.REQUIRED["images.csv"])])
+    manifest = table.read(tiny_table)
+    assert (manifest.images["split"] == "").all() and manifest.images["negative"].isna().all()
+    assert (manifest.images["rows"] == 0).all() and (manifest.images["bits"] == 16).all()
+
+
+REQUIRED = [
+    *(("images.csv", c) for c in ("image_id", "patient_id", "laterality", "view", "file")),
+    *(("lesions.csv", c) for c in ("image_id", "lesion_id", "pathology", "geom")),
+]
+
+
+@pytest.mark.parametrize(("name", "column"), REQUIRED)
+def test_each_of_the_required_columns_is_needed(tiny_table, name, column):
+    edit(tiny_table, name, lambda f: f.drop(columns=column))
+    with pytest.raises(InputError, match=f"column '{column}' is missing .{name}"):
+        table.read(tiny_table)
+
+
+def test_rare_columns_are_kept_where_the_table_has_them(tiny_table):
+    assert "accept" not in table.read(tiny_table).images
+    edit(tiny_table, "images.csv", lambda f: f.assign(accept="burned_in", density="B"))
+    edit(tiny_table, "lesions.csv", lambda f: f.assign(resized="yes"))
+    manifest = table.read(tiny_table)
+    assert (manifest.images[["accept", "density"]] == ("burned_in", "B")).all(axis=None)
+    assert manifest.lesions["resized"].all()
+
+
+CASES = [
+    ("images.csv", "file", "png/none.png", "1 of 24 files are missing, first png/none.png"),
+    ("images.csv", "file", "../x.png", "'../x.png' leaves the data folder"),
+    ("images.csv", "file", "/etc/x.png", "leaves the data folder"),
+    ("images.csv", "file", "C:/x.png", "leaves the data folder"),
+    ("images.csv", "file", "png\\P01_CC.png", "leaves the data folder"),
+    ("images.csv", "file", "png/P01_CC.PNG", "1 of 24 files are missing"),
+    ("images.csv", "rows", "abc", "rows = 'abc' is not a whole number (images.csv, row 2)"),
+    ("images.csv", "rows", "16.5", "rows = '16.5' is not a whole number"),
+    ("images.csv", "negative", "maybe", "negative = 'maybe' is not true, false or empty"),
+    ("images.csv", "split", "dev", "split = 'dev' is not one of"),
+    ("images.csv", "split", "test", "patient P01 is in 2 splits, test and training"),
+    ("images.csv", "laterality", "left", "laterality = 'left' is not one of L, R"),
+    ("images.csv", "image_id", "P01_MLO", "image_id 'P01_MLO' occurs more than once"),
+    ("lesions.csv", "image_id", "P99_CC", "names the unknown image 'P99_CC'"),
+    ("lesions.csv", "mask_file", "png/no.png", "1 of 20 files are missing, first png/no.png"),
+    ("lesions.csv", "mask_file", "../x.png", "'../x.png' leaves the data folder"),
+    ("lesions.csv", "mask_file", "", "mask_file is empty"),
+    ("lesions.csv", "pathology", "benign", "finding P01_1 has 2 pathologies"),
+    ("lesions.csv", "lesion_id", "P02_1", "finding P02_1 has 2 patients"),
+]
+
+
+@pytest.mark.parametrize(("name", "column", "value", "words"), CASES)
+def test_a_fault_is_refused_in_one_line_with_its_remedy(tiny_table, name, column, value, words):
+    cell(tiny_table, name, 0, column, value)
+    with pytest.raises(InputError) as caught:
+        table.read(tiny_table)
+    text = str(caught.value)
+    assert words in text and "\n" not in text and caught.value.remedy
+
+
+def test_an_empty_pathology_is_unknown(tiny_table):
+    cell(tiny_table, "lesions.csv", 0, "pathology", "")
+    assert table.read(tiny_table).lesions["pathology"].iloc[0] == "unknown"
+
+
+def test_the_words_for_yes_and_no(tiny_table):
+    words = {8: "true", 9: "1", 10: "Yes", 11: "TRUE", 16: "false", 17: "0", 22: "No", 23: ""}
+    for row, word in words.items():  # of the images without a lesion
+        cell(tiny_table, "images.csv", row, "negative", word)
+    negative = table.read(tiny_table).images["negative"][list(words)]
+    assert negative.tolist() == [True] * 4 + [False] * 3 + [pd.NA]
+
+
+def test_an_empty_number_is_the_default(tiny_table):
+    for column in ("rows", "cols", "bits", "spacing_mm"):
+        cell(tiny_table, "images.csv", 0, column, "")
+    first, second = table.read(tiny_table).images.iloc[:2].to_dict("records")
+    assert (first["rows"], first["cols"], first["bits"]) == (0, 0, 16)
+    assert (second["rows"], second["cols"], second["bits"]) == (160, 128, 8)
+    assert pd.isna(first["spacing_mm"]) and second["spacing_mm"] == 0.1
+
+
+def test_texts_that_look_like_numbers_or_nothing_stay_texts(tiny_table):
+    """Traps: pandas makes the patient 007 the number 7, and the patient NA nobody."""
+    for row, patient in enumerate(("007", "NA", " 1.0 ")):
+        for view in (2 * row, 2 * row + 1):
+            cell(tiny_table, "images.csv", view, "patient_id", patient)
+    assert table.read(tiny_table).images["patient_id"].iloc[:6:2].tolist() == ["007", "NA", "1.0"]
+
+
+def test_the_same_lesion_twice_on_one_image(tiny_table):
+    edit(tiny_table, "lesions.csv", lambda f: pd.concat([f, f.iloc[:1]]))
+    with pytest.raises(InputError, match="lesion_id 'P01_1' occurs twice on image P01_CC"):
+        table.read(tiny_table)
+
+
+def test_missing_tables_and_columns(tiny_table):
+    edit(tiny_table, "lesions.csv", lambda f: f.rename(columns={"pathology": "patology"}))
+    with pytest.raises(InputError, match="'pathology' is missing .*Rename 'patology'"):
+        table.read(tiny_table)
+    (tiny_table / "lesions.csv").unlink()
+    with pytest.raises(InputError, match="no lesions.csv"):
+        table.read(tiny_table)
+
+
+def test_a_misspelt_optional_column_is_not_passed_over(tiny_table):
+    edit(tiny_table, "images.csv", lambda f: f.rename(columns={"split": "splitt"}))
+    with pytest.raises(InputError, match="unknown column 'splitt' .*Did you mean 'split'"):
+        table.read(tiny_table)
+
+
+def test_foreign_columns_are_left_alone(tiny_table):
+    edit(tiny_table, "images.csv", lambda f: f.assign(manufacturer="A", age="50"))
+    assert len(table.read(tiny_table).images) == 24
+
+
+def test_files_that_are_no_tables(tiny_table):
+    (tiny_table / "images.csv").write_bytes(b"\xff\xfe\x00\x80 no text")
+    with pytest.raises(InputError, match="not UTF-8"):
+        table.read(tiny_table)
+    (tiny_table / "images.csv").write_text("")
+    with pytest.raises(InputError, match="not a readable table"):
+        table.read(tiny_table)
+    (tiny_table / "images.csv").write_text("image_id,patient_id,laterality,view,file\n")
+    with pytest.raises(InputError, match="no images"):
+        table.read(tiny_table)
+
+
+def test_links_out_of_the_folder_are_refused(tiny_table, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tiny_table / "png" / "P01_CC.png").rename(outside / "P01_CC.png")
+    os.symlink(outside / "P01_CC.png", tiny_table / "png" / "P01_CC.png")
+    with pytest.raises(InputError, match="link out of the data folder"):
+        table.read(tiny_table)
+    os.symlink(outside, tiny_table / "more")
+    cell(tiny_table, "images.csv", 0, "file", "more/P01_CC.png")
+    with pytest.raises(InputError, match="link out of the data folder"):
+        table.read(tiny_table)
+
+
+def test_links_inside_the_folder_and_to_it_are_followed(tiny_table, tmp_path):
+    os.symlink("P02_CC.png", tiny_table / "png" / "link.png")
+    cell(tiny_table, "images.csv", 0, "file", "png/link.png")
+    os.symlink(tiny_table, tmp_path / "elsewhere")
+    assert len(table.read(tmp_path / "elsewhere").images) == 24
+
+
+def test_missing_images_can_be_listed_instead(tiny_table):
+    (tiny_table / "png" / "P01_CC.png").unlink()
+    manifest = table.read(tiny_table, partial=True)
+    assert manifest.exclusions[["level", "id", "reason"]].to_numpy().tolist() == [
+        ["image", "P01_CC", "image file missing"],
+        ["lesion", "P01_1@P01_CC", "image file missing"],
+    ]
+    flow = manifest.flow().set_index(["level", "reason"])["count"]
+    assert flow["image"].tolist() == [24, -1, 23] and flow["lesion"].tolist() == [20, -1, 19]
+    (tiny_table / "png" / "P02_CC_lesion1.png").unlink()  # of an image that is there
+    with pytest.raises(InputError, match="1 of 20 files are missing,.*remove the rows"):
+        table.read(tiny_table, partial=True)
+
+
+def test_the_private_archive_of_the_page_is_read(tmp_path):
+    """The example of data_manifest/table, as a user would copy it; its polygon is on no small image."""
+    page = Path(__file__).parents[3] / "data_manifest" / "table" / "README.md"
+    blocks = page.read_text(encoding="utf-8").split("```\n")
+    for name, start in (
+        ("images.csv", "image_id,patient_id"),
+        ("lesions.csv", "image_id,lesion_id"),
+    ):
+        (text,) = (block for block in blocks if block.startswith(start))
+        (tmp_path / name).write_text(text)
+    for file in ("2019/a1_cc.dcm", "2019/a1_mlo.dcm", "2020/b7_cc.dcm", "masks/a1_cc.png"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    manifest = table.read(tmp_path)
+    assert manifest.images["patient_id"].tolist() == ["a1", "a1", "b7"]
+    assert manifest.lesions["finding_id"].tolist() == ["a1_1", "a1_1"]
+    assert manifest.lesions["lesion_id"].tolist() == ["a1_1@a1_cc", "a1_1@a1_mlo"]
+    assert manifest.images["negative"].tolist()[2] is True
+
+
+# ------------------------------------------------------------------ the registry
+def test_names_and_unknown_names(tiny_table):
+    assert {"table", "mini_mias", "phantom"} <= set(registry.names())
+    assert len(registry.read("table", tiny_table).images) == 24
+    with pytest.raises(InputError, match="unknown data set 'tabel' .*did you mean 'table'"):
+        registry.read("tabel", tiny_table)
+
+
+def test_folders_and_options(tiny_table, tmp_path):
+    with pytest.raises(InputError, match="no such data folder"):
+        registry.read("table", tmp_path / "none")
+    with pytest.raises(InputError, match="no folder given"):
+        registry.read("table", None)
+    with pytest.raises(InputError, match="no option 'partal' .*did you mean 'partial'"):
+        registry.read("table", tiny_table, partal=True)
+
+
+def test_readers_of_other_packages_are_found_but_take_over_no_name(monkeypatch, tiny_table):
+    class Entry:
+        def __init__(self, name):
+            self.name = name
+
+        def load(self):
+            return lambda folder: f"read {folder.name}"
+
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Entry("ours"), Entry("table")])
+    assert "ours" in registry.names()
+    assert registry.read("ours", tiny_table) == "read tiny"
+    assert len(registry.read("table", tiny_table).images) == 24

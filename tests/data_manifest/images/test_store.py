@@ -1,0 +1,528 @@
+"""The store: what goes in comes out, interruptions cost nothing, damage is listed."""
+
+import hashlib
+import pickle
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from data_manifest.images import build
+from data_manifest.images import store as store_module
+from data_manifest.images.breast import dilated
+from data_manifest.images.prepare import moments
+from data_manifest.images.read import read_image, read_mask
+from data_manifest.images.store import ImageStore, build_store
+from data_manifest.manifest import Manifest, exclusion
+from data_manifest.table import reader as table
+from lesionlib.errors import InputError
+from lesionlib.files import read_json
+
+CANVAS = SimpleNamespace(rows=192, cols=128, cell=64, scale=1.0, background="zero", buffer=8)
+
+
+def half_ellipse(rows, cols):
+    y, x = np.mgrid[0:rows, 0:cols] + 0.5
+    return ((y - rows / 2) / (0.45 * rows)) ** 2 + (x / (0.8 * cols)) ** 2 < 1
+
+
+def made(folder, target="store", canvas=CANVAS, **more):
+    return build_store(table.read(folder), folder.parent / target, canvas, **more)
+
+
+def digest_of(folder):
+    """Of all files of a store but the lock and the record of the build's speed."""
+    apart = (".lock", "build.json")
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name not in apart)
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def edit(folder, name, row, **values):
+    frame = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+    for column, value in values.items():
+        frame.loc[row, column] = value
+    frame.to_csv(folder / name, index=False)
+
+
+# ------------------------------------------------------------------ contents
+def test_size_type_and_tables(tiny_store):
+    assert tiny_store.pixels.shape == (24, 192, 128) and tiny_store.dtype == np.uint8
+    assert len(tiny_store.images) == 24 and len(tiny_store.lesions) == 20
+    assert tiny_store.images["negative"].dtype == bool
+    assert tiny_store.exclusions.empty
+    flow = tiny_store.flow()
+    assert flow["count"].tolist() == [24, 24, 20, 20]
+    assert tiny_store.summary()["malignant lesions"] == 8
+
+
+def test_every_canvas_is_its_source_at_the_stated_place(tiny_store):
+    for i, row in tiny_store.images.iterrows():
+        placed = tiny_store.placement(i)
+        canvas = tiny_store.raw(i)
+        rows, cols = np.nonzero(canvas)
+        source = tiny_store.to_source(i, np.stack([rows, cols], axis=1) + 0.5)
+        assert (source >= 0).all() and (source[:, 0] < 160).all() and (source[:, 1] < 128).all()
+        assert placed.flipped == (row["laterality"] == "R")
+        assert canvas[:, 0].any()  # the chest wall is at the left edge
+
+
+def test_pixels_outlines_and_points_agree_with_the_files(tiny_table):
+    store = made(tiny_table)
+    manifest = table.read(tiny_table)
+    for j in range(len(store.lesions)):
+        i = int(store.lesions["image"][j])
+        name = store.images["image_id"][i]
+        file = manifest.images.set_index("image_id").loc[name, "file"]
+        source = read_image(tiny_table / file).pixels
+        mask_file = manifest.lesions.set_index("lesion_id").loc[
+            store.lesions["lesion_id"][j], "mask_file"
+        ]
+        mask = read_mask(tiny_table / mask_file)
+        outline = store.outline(j)
+        assert outline.area_px == mask.sum() == store.lesions["area_px"][j]
+        points = np.floor(store.to_source(i, outline.pixels + 0.5)).astype(int)
+        assert mask[points[:, 0], points[:, 1]].all()
+        on_canvas = store.raw(i)[outline.pixels[:, 0], outline.pixels[:, 1]]
+        assert np.array_equal(on_canvas, source[points[:, 0], points[:, 1]])
+
+
+def test_moments_and_standardisation(tiny_store):
+    x = tiny_store.raw(5).astype(np.float64)
+    assert tiny_store.images["mean"][5] == pytest.approx(x.mean(), rel=1e-12)
+    assert tiny_store.images["std"][5] == pytest.approx(x.std(), rel=1e-12)
+    z = tiny_store.standardised(5)
+    assert z.dtype == np.float32 and z.shape == (192, 128)
+    assert abs(float(z.mean())) < 1e-5 and float(z.std()) == pytest.approx(1, abs=1e-5)
+
+
+def test_moments_of_sixteen_bits_are_exact_and_a_flat_canvas_has_none():
+    x = np.random.default_rng(0).integers(0, 65536, (300, 200)).astype(np.uint16)
+    found = moments(x)
+    assert found["mean"] == pytest.approx(x.astype(np.float64).mean(), rel=1e-14)
+    assert found["std"] == pytest.approx(x.astype(np.float64).std(), rel=1e-12)
+    assert moments(np.full((4, 4), 7, np.uint8)) == {"mean": 7.0, "std": 0.0}
+
+
+def test_the_breast_mask_covers_the_tissue_at_stride_four(tiny_store):
+    breast = tiny_store.breast(0)
+    assert breast.shape == (48, 32) and breast.dtype == bool
+    share = (tiny_store.raw(0) > 0).reshape(48, 4, 32, 4).mean(axis=(1, 3))
+    assert (breast == (share >= 0.5)).mean() > 0.97
+    row = tiny_store.images.iloc[0]
+    rows, cols = np.nonzero(tiny_store.raw(0))
+    box = [row["breast_row0"], row["breast_row1"], row["breast_col0"], row["breast_col1"]]
+    assert np.abs(np.array(box) - [rows.min(), rows.max() + 1, 0, cols.max() + 1]).max() <= 2
+
+
+def test_choosing_rows(tiny_store):
+    assert len(tiny_store.lesion_rows()) == 20
+    assert len(tiny_store.lesion_rows("training", "malignant")) == 4
+    assert len(tiny_store.lesion_rows(pathology="unknown")) == 2
+    assert tiny_store.lesion_rows("test").dtype == np.int64
+    assert len(tiny_store.image_rows("training", negative=True)) == 4
+    assert len(tiny_store.image_rows(with_lesions=True)) == 16
+    assert len(tiny_store.image_rows("validation", with_lesions=False)) == 2
+    image = int(tiny_store.lesions["image"][3])
+    assert 3 in tiny_store.lesions_of(image)
+    assert tiny_store.lesions_of(tiny_store.image_rows(negative=True)[0]).tolist() == []
+
+
+def test_a_store_is_pickled_by_its_folder(tiny_store):
+    tiny_store.raw(0)
+    data = pickle.dumps(tiny_store)
+    assert len(data) < 1000
+    assert np.array_equal(pickle.loads(data).raw(7), tiny_store.raw(7))
+    with pytest.raises(ValueError):
+        tiny_store.raw(0)[0, 0] = 1  # read-only
+
+
+# ------------------------------------------------------------------ canvas settings
+def test_half_scale_halves_everything(tiny_table):
+    canvas = SimpleNamespace(**{**vars(CANVAS), "rows": 128, "cols": 64, "scale": 0.5})
+    half, whole = made(tiny_table, canvas=canvas), made(tiny_table, "whole")
+    ratio = half.lesions["area_px"] / whole.lesions["area_px"]
+    assert ratio.between(0.2, 0.3).all()
+    for j in (0, 7, 15):
+        i = int(half.lesions["image"][j])
+        small = half.to_source(i, half.outline(j).pixels.mean(axis=0) + 0.5)
+        large = whole.to_source(i, whole.outline(j).pixels.mean(axis=0) + 0.5)
+        assert np.abs(small - large).max() < 1
+
+
+def test_film_is_blanked_off_the_breast(tiny_table):
+    edit(tiny_table, "images.csv", slice(None), source="film")
+    file = tiny_table / "png" / "P01_CC.png"
+    pixels = np.array(Image.open(file))
+    pixels[pixels == 0] = 12  # the film's own grey
+    pixels[:14, 96:] = 250  # a label
+    Image.fromarray(pixels).save(file)
+    canvas = SimpleNamespace(**{**vars(CANVAS), "background": "film"})
+    film, zero = made(tiny_table, canvas=canvas), made(tiny_table, "zero")
+    far = ~dilated(half_ellipse(160, 128), 8)
+    points = np.floor(film.to_canvas(0, np.argwhere(far) + 0.5)).astype(int)
+    points = points[(points >= 0).all(axis=1) & (points < (192, 128)).all(axis=1)]
+    assert zero.raw(0)[points[:, 0], points[:, 1]].max() >= 12
+    assert film.raw(0)[points[:, 0], points[:, 1]].max() == 0
+
+
+def test_bits_decide_the_type_and_dark_breasts_are_inverted(tiny_table):
+    file = tiny_table / "png" / "P01_CC.png"
+    pixels = np.array(Image.open(file)).astype(np.uint16) * 16
+    before = made(tiny_table, "before").raw(0)
+    Image.fromarray(4095 - pixels).save(file)
+    edit(tiny_table, "images.csv", 0, bits="12", polarity="MONOCHROME1")
+    store = made(tiny_table)
+    assert store.dtype == np.uint16
+    assert np.array_equal(store.raw(0), before.astype(np.uint16) * 16)
+
+
+# ------------------------------------------------------------------ building again
+def test_a_build_tells_its_speed(tiny_table):
+    messages = []
+    store = made(tiny_table, progress=messages.append)
+    record = read_json(store.folder / "build.json")
+    assert record["images"] == 24 and record["workers"] == 1
+    assert record["images_per_second"] > 0
+    assert messages[-1].endswith(f"({record['images_per_second']:g} images a second)")
+
+
+def test_a_second_build_does_nothing(tiny_table, monkeypatch):
+    first = made(tiny_table)
+    before = digest_of(first.folder) | {"speed": (first.folder / "build.json").read_bytes()}
+    monkeypatch.setattr(build, "prepare", None)  # any work would fail
+    messages = []
+    again = made(tiny_table, progress=messages.append)
+    after = digest_of(again.folder) | {"speed": (again.folder / "build.json").read_bytes()}
+    assert after == before and messages == []
+
+
+def test_other_splits_touch_the_tables_only(tiny_table, monkeypatch):
+    first = made(tiny_table)
+    edit(tiny_table, "images.csv", slice(0, 1), split="test")  # both views of P01
+    monkeypatch.setattr(build, "prepare", None)
+    again = made(tiny_table)
+    assert first.images["split"][0] == "training" and again.images["split"][0] == "test"
+    assert (again.lesions.loc[again.lesions["patient_id"] == "P01", "split"] == "test").all()
+
+
+def test_other_settings_or_data_build_anew(tiny_table):
+    made(tiny_table)
+    wide = made(tiny_table, canvas=SimpleNamespace(**{**vars(CANVAS), "cols": 192}))
+    assert wide.pixels.shape == (24, 192, 192)
+    edit(tiny_table, "lesions.csv", 0, pathology="unknown")
+    edit(tiny_table, "lesions.csv", 1, pathology="unknown")
+    assert made(tiny_table).lesions["pathology"][0] == "unknown"
+
+
+def test_files_of_others_in_the_folder_stay(tiny_table, tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "stage.json").write_text("{}")
+    made(tiny_table)
+    made(tiny_table, canvas=SimpleNamespace(**{**vars(CANVAS), "cols": 192}))
+    assert (tmp_path / "store" / "stage.json").exists()
+    assert not (tmp_path / "store" / "building").exists()
+
+
+@pytest.mark.parametrize("stop_at", [1, 10, 23])
+def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(tiny_table, monkeypatch, stop_at):
+    whole = digest_of(made(tiny_table, "whole").folder)
+    true_prepare, calls = build.prepare, []
+
+    def stopping(task):
+        calls.append(task.image["image_id"])
+        if len(calls) > stop_at:
+            raise KeyboardInterrupt
+        return true_prepare(task)
+
+    monkeypatch.setattr(build, "prepare", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        made(tiny_table)
+    with pytest.raises(InputError, match="no image store"):
+        ImageStore.open(tiny_table.parent / "store")
+    done = set(calls[:-1])
+    calls.clear()
+    monkeypatch.setattr(
+        build, "prepare", lambda task: (calls.append(task.image["image_id"]), true_prepare(task))[1]
+    )
+    messages = []
+    store = made(tiny_table, progress=messages.append)
+    assert not done & set(calls) and len(calls) == 24 - stop_at
+    assert f"{stop_at} of them ready from before" in messages[0]
+    assert digest_of(store.folder) == whole
+
+
+@pytest.mark.parametrize("harm", ["data beyond the journal", "half a line", "data lost"])
+def test_what_a_crash_leaves_behind_is_mended(tiny_table, monkeypatch, harm):
+    whole = digest_of(made(tiny_table, "whole").folder)
+    true_prepare, calls = build.prepare, []
+
+    def stopping(task):
+        calls.append(1)
+        if len(calls) > 8:
+            raise KeyboardInterrupt
+        return true_prepare(task)
+
+    monkeypatch.setattr(build, "prepare", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        made(tiny_table)
+    building = tiny_table.parent / "store" / "building"
+    if harm == "data beyond the journal":
+        with open(building / "pixels.bin", "ab") as file:
+            file.write(b"junk" * 100)
+    elif harm == "half a line":
+        text = (building / "journal.jsonl").read_text()
+        (building / "journal.jsonl").write_text(text[:-30])
+    else:
+        with open(building / "outlines.bin", "r+b") as file:
+            file.truncate(10)
+    monkeypatch.setattr(build, "prepare", true_prepare)
+    assert digest_of(made(tiny_table).folder) == whole
+
+
+def test_a_build_stopped_while_moving_is_finished(tiny_table, monkeypatch):
+    store = made(tiny_table)
+    whole, folder = digest_of(store.folder), store.folder
+    building = folder / "building"
+    building.mkdir()
+    for name in ("lesions.csv", "exclusions.csv", "store.json"):
+        shutil.move(folder / name, building / name)
+    monkeypatch.setattr(build, "prepare", None)
+    assert digest_of(made(tiny_table).folder) == whole
+
+
+def test_several_processes_give_the_same_bytes(tiny_table, monkeypatch):
+    one = digest_of(made(tiny_table, "one").folder)
+    monkeypatch.setattr(build, "FEWEST", 1)
+    monkeypatch.setattr(build, "BLOCK", 3)
+    assert digest_of(made(tiny_table, "two", workers=2).folder) == one
+
+
+# ------------------------------------------------------------------ damage
+def test_damaged_images_are_listed_and_the_rest_is_built(tiny_table):
+    png = tiny_table / "png"
+    (png / "P01_CC.png").write_bytes((png / "P01_CC.png").read_bytes()[:900])
+    (png / "P05_CC.png").write_bytes(b"")
+    Image.fromarray(np.zeros((160, 128), np.uint8)).save(png / "P06_CC.png")
+    edit(tiny_table, "images.csv", 5, rows="161")  # P03_MLO
+    messages = []
+    store = made(tiny_table, progress=messages.append)
+    lost = store.exclusions.set_index("id")["reason"]
+    assert len(store) == 20 and len(store.lesions) == 18
+    assert "truncated PNG" in lost["P01_CC"] and "its image: " in lost["P01_1@P01_CC"]
+    assert "empty file, 0 bytes" in lost["P05_CC"]
+    assert "no breast found" in lost["P06_CC"]
+    assert "size 160 rows x 128 cols, the table says 161 x 128" in lost["P03_MLO"]
+    assert not any("\n" in reason or str(tiny_table) in reason for reason in lost)
+    assert "P01_CC" not in set(store.images["image_id"])
+    assert "4 images and 2 lesions left out, first lesion P01_1@P01_CC" in messages[-1]
+    flow = store.flow()
+    for _, part in flow.groupby("level"):
+        assert part["count"].iloc[:-1].sum() == part["count"].iloc[-1]
+
+
+def test_a_mended_file_is_no_longer_listed(tiny_table):
+    """Trap: the exclusions of the last build stay, though their cause is gone."""
+    whole = digest_of(made(tiny_table, "whole").folder)
+    film, mask = (tiny_table / "png" / f"{name}.png" for name in ("P05_CC", "P02_CC_lesion2"))
+    good = film.read_bytes(), mask.read_bytes()
+    film.write_bytes(good[0][:900])
+    mask.write_bytes(good[1][:60])
+    assert len(made(tiny_table)) == 23
+    film.write_bytes(good[0])
+    lost = made(tiny_table).exclusions
+    assert "P05_CC" not in set(lost["id"]) and len(lost) == 1, "that of the mask is still good"
+    mask.write_bytes(good[1])
+    assert digest_of(made(tiny_table).folder) == whole
+
+
+def test_a_failed_build_leaves_no_stale_exclusion_and_loses_no_good_one(tiny_table, monkeypatch):
+    """Trap: the journal of the failed build says of a film that is whole by now that it is not."""
+    bad, later = (tiny_table / "png" / f"{name}.png" for name in ("P05_CC", "P09_CC"))
+    good = later.read_bytes()
+    bad.write_bytes(b"")
+    whole = digest_of(made(tiny_table, "whole").folder)
+    later.write_bytes(good[:900])
+    monkeypatch.setattr(store_module, "_write_tables", None)  # the build fails at its very end
+    with pytest.raises(TypeError):
+        made(tiny_table)
+    monkeypatch.undo()
+    calls, true_prepare = [], build.prepare
+    counted = lambda task: (calls.append(task.image["image_id"]), true_prepare(task))[1]  # noqa: E731
+    monkeypatch.setattr(build, "prepare", counted)
+    later.write_bytes(good)
+    store = made(tiny_table)
+    assert "P05_CC" in set(store.exclusions["id"]) and "P09_CC" not in set(store.exclusions["id"])
+    assert calls[0] == "P09_CC", "what comes before it is kept"
+    assert digest_of(store.folder) == whole
+
+
+def lesion_case(folder, row, **values):
+    """The reason why the lesion of that row is excluded, and the store."""
+    edit(folder, "lesions.csv", row, **values)
+    store = made(folder)
+    manifest = table.read(folder)
+    lost = store.exclusions.set_index("id")["reason"]
+    return lost[manifest.lesions["lesion_id"][row]], store
+
+
+def test_an_empty_mask(tiny_table):
+    Image.fromarray(np.zeros((160, 128), np.uint8)).save(tiny_table / "png/P01_CC_lesion1.png")
+    reason, store = lesion_case(tiny_table, 0)
+    assert "empty mask, no px above 0 (png/P01_CC_lesion1.png)" in reason
+    lost = store.exclusions.set_index("id")["reason"]
+    assert "no usable truth: empty mask" in lost["P01_CC"] and len(store) == 23
+
+
+def test_a_mask_value_that_does_not_occur(tiny_table):
+    reason, _ = lesion_case(tiny_table, 0, mask_value="7")
+    assert "empty mask, no px equal to 7" in reason
+
+
+def test_a_mask_of_another_size(tiny_table):
+    Image.fromarray(np.full((80, 64), 255, np.uint8)).save(tiny_table / "png/P01_CC_lesion1.png")
+    reason, _ = lesion_case(tiny_table, 0)
+    assert "mask 80 rows x 64 cols, its image 160 x 128" in reason
+
+
+def test_a_truncated_mask(tiny_table):
+    file = tiny_table / "png/P01_CC_lesion1.png"
+    file.write_bytes(file.read_bytes()[:60])
+    reason, _ = lesion_case(tiny_table, 0)
+    assert "PNG" in reason and "png/P01_CC_lesion1.png" in reason
+
+
+def test_a_mask_of_most_of_the_image(tiny_table):
+    Image.fromarray(np.full((160, 128), 255, np.uint8)).save(tiny_table / "png/P01_CC_lesion1.png")
+    reason, _ = lesion_case(tiny_table, 0)
+    assert "covers 100% of the image" in reason
+
+
+def test_an_outline_between_the_pixel_centres(tiny_table):
+    values = {"geom": "box", "mask_file": "", "x0": "30.6", "x1": "31.4", "y0": "50", "y1": "60"}
+    reason, _ = lesion_case(tiny_table, 0, **values)
+    assert "outline without a pixel on its image" in reason
+
+
+def test_an_outline_off_the_breast(tiny_table):
+    values = {"geom": "circle", "mask_file": "", "cx": "120", "cy": "10", "r": "5"}
+    reason, _ = lesion_case(tiny_table, 0, **values)
+    assert "outline lies off the breast" in reason
+
+
+def test_an_outline_off_the_canvas(tiny_table):
+    canvas = SimpleNamespace(**{**vars(CANVAS), "rows": 64, "cols": 32})
+    store = made(tiny_table, canvas=canvas)
+    reasons = store.exclusions["reason"]
+    assert reasons.str.contains("no pixel on the canvas").any()
+    assert (store.lesions["on_canvas"] <= 1).all() and (store.lesions["on_canvas"] < 0.99).any()
+
+
+def test_an_image_with_a_lesion_of_unknown_place_is_no_source_of_outside_windows(tiny_table):
+    Image.fromarray(np.zeros((160, 128), np.uint8)).save(tiny_table / "png/P02_CC_lesion2.png")
+    store = made(tiny_table)
+    row = int(np.flatnonzero(store.images["image_id"] == "P02_CC")[0])
+    assert store.images["unplaced"][row] == 1 and len(store.lesions_of(row)) == 1
+    assert row not in store.image_rows(with_lesions=True)
+    assert row not in store.image_rows(with_lesions=False)
+    assert store.image_rows(clear=False).tolist() == [row]
+
+
+def test_an_image_with_a_finding_the_reader_left_out_is_no_such_source(tiny_table, tmp_path):
+    """Trap: the film stays and the finding's outline is not in the store."""
+    whole = table.read(tiny_table)
+    name = whole.lesions.loc[whole.lesions["image_id"] == "P02_CC", "lesion_id"].iloc[-1]
+    fewer = replace(whole, lesions=whole.lesions[whole.lesions["lesion_id"] != name])
+    gone = exclusion("lesion", name, "protocol", "left out", "P02_CC")
+    left_out = replace(fewer, exclusions=pd.DataFrame([gone]))
+    left_out.write(tmp_path / "manifest")
+    left_out = Manifest.read(tmp_path / "manifest")
+    row = whole.images["image_id"].tolist().index("P02_CC")
+    # of the same pixels: the store is used again, with the exclusions of the moment
+    for place, manifest in (("a", fewer), ("a", left_out), ("a", fewer), ("b", left_out)):
+        store = build_store(manifest, tmp_path / place, CANVAS)
+        assert row in store.image_rows(with_lesions=True)
+        assert (row in store.image_rows(clear=True)) == (manifest is fewer)
+
+
+def test_what_the_table_says_is_held_against_the_file(tiny_table):
+    edit(tiny_table, "images.csv", 0, chest_wall="right")
+    pixels = np.array(Image.open(tiny_table / "png/P01_MLO.png")).astype(np.uint16)
+    Image.fromarray(pixels * 100).save(tiny_table / "png/P01_MLO.png")
+    edit(tiny_table, "images.csv", 1, bits="10")
+    lost = made(tiny_table).exclusions.set_index("id")["reason"]
+    assert "lies at the left edge, the table says right" in lost["P01_CC"]
+    assert "but 10 bits allow 1023" in lost["P01_MLO"]
+
+
+def test_no_image_left_is_an_error_of_one_line(tiny_table):
+    for file in (tiny_table / "png").glob("P??_*.png"):
+        if "lesion" not in file.name:
+            file.write_bytes(b"no image")
+    with pytest.raises(InputError, match="none of 24 images could be used") as caught:
+        made(tiny_table)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cut_store_is_refused(tiny_table):
+    store = made(tiny_table)
+    with open(store.folder / "pixels.bin", "r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(InputError, match="1000 bytes, expected 589824"):
+        ImageStore.open(store.folder)
+
+
+def test_a_film_of_two_patients_is_found(tiny_table):
+    shutil.copy(tiny_table / "png/P05_CC.png", tiny_table / "png/P09_CC.png")
+    twice = made(tiny_table).duplicates()
+    assert sorted(twice["image_id"]) == ["P05_CC", "P09_CC"]
+
+
+def test_a_dead_worker_is_told_in_one_line(tiny_table, monkeypatch):
+    from concurrent.futures.process import BrokenProcessPool
+
+    class Dying:
+        def __init__(self, n_jobs):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return False
+
+        def __call__(self, jobs):
+            raise BrokenProcessPool("killed")
+
+    monkeypatch.setattr(build, "FEWEST", 1)
+    monkeypatch.setattr(build, "Parallel", Dying)
+    with pytest.raises(InputError, match="a worker process died.*finished images are kept"):
+        made(tiny_table, workers=2)
+
+
+def test_manifests_without_lesions_can_be_stored(tiny_table, tmp_path):
+    manifest = table.read(tiny_table)
+    bare = replace(manifest, lesions=manifest.lesions.iloc[:0])
+    store = build_store(bare, tmp_path / "bare", CANVAS)
+    assert (
+        len(store) == 24 and store.lesions.empty and len(store.image_rows(with_lesions=True)) == 0
+    )
+
+
+def test_real_films(real_data, tmp_path):
+    from data_manifest.mini_mias import reader as mini_mias
+
+    whole = mini_mias.read(real_data("mini_mias"))
+    some = {f"mdb{n:03d}" for n in (1, 2, 5, 132, 144, 212, 274, 322)}
+    images = whole.images[whole.images["image_id"].isin(some)]
+    lesions = whole.lesions[whole.lesions["image_id"].isin(some)]
+    manifest = replace(whole, images=images, lesions=lesions, exclusions=pd.DataFrame())
+    canvas = SimpleNamespace(rows=1024, cols=640, cell=64, scale=1.0, background="film", buffer=25)
+    store = build_store(manifest, tmp_path / "films", canvas)
+    assert store.exclusions["id"].tolist() == ["mdb212_1", "mdb212"]  # a circle off the breast
+    corners = np.array([store.raw(i)[[0, -1]][:, [-1]].max() for i in range(len(store))])
+    assert (corners == 0).all()  # labels, tape and rims are gone
+    assert (store.lesions["on_breast"] > 0.9).all()

@@ -1,0 +1,373 @@
+"""The manifest: its schema, its checks, its splits and its way to disk and back."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, exclusion, flow_table
+from data_manifest.table import reader as table
+from lesionlib.errors import InputError
+
+
+def make(patients=12, **changes):
+    """Two views a patient; every third patient malignant, benign, negative."""
+    images, lesions = [], []
+    for p in range(patients):
+        kind = ("malignant", "benign", "negative")[p % 3]
+        for view in ("CC", "MLO"):
+            name = f"p{p}_{view}"
+            images.append(
+                {
+                    "image_id": name,
+                    "patient_id": f"p{p}",
+                    "laterality": "L",
+                    "view": view,
+                    "file": f"{name}.png",
+                    "rows": 100,
+                    "cols": 80,
+                    "negative": kind == "negative",
+                }
+            )
+            if kind != "negative":
+                lesions.append(
+                    {
+                        "lesion_id": f"l{p}_{view}",
+                        "finding_id": f"l{p}",
+                        "image_id": name,
+                        "pathology": kind,
+                        "geom": "circle",
+                        "cx": 30.0,
+                        "cy": 40.0,
+                        "r": 5.0,
+                    }
+                )
+    frames = {"images": pd.DataFrame(images), "lesions": pd.DataFrame(lesions)}
+    for where, change in changes.items():
+        frames[where] = change(frames[where])
+    return Manifest("made", ".", **frames)
+
+
+def setting(column, value, row=0):
+    def change(frame):
+        frame = frame.copy()
+        if column not in frame:
+            frame[column] = None
+        frame[column] = frame[column].astype(object)
+        frame.loc[row, column] = value
+        return frame
+
+    return change
+
+
+def test_every_manifest_has_all_columns_with_their_types():
+    manifest = make().validate()
+    assert list(manifest.images) == list(IMAGE_COLUMNS)
+    assert list(manifest.lesions) == list(LESION_COLUMNS)
+    assert manifest.images["negative"].dtype == "boolean"
+    assert manifest.lesions["mask_value"].dtype == "Int64"
+    assert manifest.images["spacing_mm"].isna().all()
+    empty = Manifest("none", ".", pd.DataFrame(), pd.DataFrame())
+    assert list(empty.lesions) == list(LESION_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("where", "column", "value", "words"),
+    [
+        ("images", "image_id", "p0_MLO", "image_id 'p0_MLO' occurs more than once"),
+        ("images", "image_id", "a b", "image_id = 'a b' is not of the form"),
+        ("images", "image_id", "x" * 65, "xx' is not of the form"),
+        ("images", "laterality", "X", "laterality = 'X' is not one of L, R"),
+        ("images", "view", "ML", "one of CC, MLO, other"),
+        ("images", "split", "train", "split = 'train' is not one of"),
+        ("images", "polarity", "RGB", "polarity = 'RGB' is not one of MONOCHROME1"),
+        ("images", "source", "mri", "source = 'mri' is not one of film"),
+        ("images", "chest_wall", "top", "chest_wall = 'top' is not one of left, right, auto"),
+        ("images", "rows", -1, "rows = '-1' is not within 0 to 65535"),
+        ("images", "cols", 65536, "cols = '65536' is not within 0 to 65535"),
+        ("images", "bits", 20, "bits = '20' is not within 8 to 16"),
+        ("images", "bits", 7, "bits = '7' is not within 8 to 16"),
+        ("images", "spacing_mm", 5.0, "spacing_mm = '5.0' is not within 0.02 to 0.3"),
+        ("images", "spacing_mm", 0.01, "spacing_mm = '0.01' is not within 0.02 to 0.3"),
+        ("images", "patient_id", "", "patient_id = '' is not filled in"),
+        ("images", "file", "", "file = '' is not filled in"),
+        ("lesions", "lesion_id", "", "lesion_id = '' is not filled in"),
+        ("lesions", "finding_id", "", "finding_id = '' is not filled in"),
+        ("lesions", "pathology", "cancer", "one of benign, malignant, unknown"),
+        ("lesions", "truth", "rumour", "truth = 'rumour' is not one of biopsy"),
+        ("lesions", "kind", "lump", "kind = 'lump' is not one of mass"),
+        ("lesions", "geom", "dot", "geom = 'dot' is not one of mask"),
+        ("lesions", "lesion_id", "l0_MLO", "lesion_id 'l0_MLO' occurs more than once"),
+        ("lesions", "image_id", "nowhere", "unknown image 'nowhere'"),
+        ("images", "negative", True, "image p0_CC is negative, but its breast has a lesion"),
+        ("lesions", "pathology", "benign", "finding l0 has 2 pathologies, benign and malignant"),
+        ("lesions", "r", 0.0, "circle cx=30 cy=40 r=0 (lesion l0_CC on image p0_CC)"),
+        ("lesions", "r", 0.5, "outline of 0.8 px, least 4"),
+        ("lesions", "r", 60.0, "of the image"),
+        ("lesions", "cx", 81.0, "centred at x 81.0, y 40.0, outside its image"),
+        ("lesions", "geom", "mask", "mask_file is empty"),
+        ("lesions", "finding_id", "l1", "finding l1 has 2 p"),
+    ],
+)
+def test_a_fault_is_refused_in_one_line_with_its_remedy(where, column, value, words):
+    broken = make(**{where: setting(column, value)})
+    with pytest.raises(InputError) as caught:
+        broken.validate()
+    text = str(caught.value)
+    assert words in text and "\n" not in text and caught.value.remedy
+
+
+def test_the_other_view_of_a_breast_with_a_lesion_is_not_negative():
+    one_view = make(lesions=lambda f: f[f["lesion_id"] != "l0_MLO"]).validate()
+    marked = replace(one_view, images=setting("negative", True, row=1)(one_view.images))
+    with pytest.raises(InputError, match="image p0_MLO is negative"):
+        marked.validate()
+    # patient 2 has no lesion: one that was left out on the CC view makes neither view negative
+    left_out = pd.DataFrame([exclusion("lesion", "x", "reader", "left out", "p2_CC")])
+    with pytest.raises(InputError, match="image p2_CC is negative.*2 such images"):
+        replace(make(), exclusions=left_out).validate()
+
+
+@pytest.mark.parametrize("other", [{"laterality": "R"}, {"exam_id": "later"}, {"patient_id": "p"}])
+def test_another_breast_exam_or_patient_may_be_negative(other):
+    """The trap's other side: p0's MLO becomes a breast of its own; an empty word is no negative."""
+    one_view = make(lesions=lambda f: f[f["lesion_id"] != "l0_MLO"])
+    images = one_view.images
+    images.loc[1, ["negative", *other]] = [True, *other.values()]
+    images.loc[0, "negative"] = pd.NA
+    replace(one_view, images=images).validate()
+
+
+def test_a_finding_of_unknown_pathology_on_one_view_is_that_of_the_other():
+    make(lesions=setting("pathology", "unknown")).validate()
+
+
+def test_a_manifest_without_images_is_refused():
+    with pytest.raises(InputError, match="no images"):
+        Manifest("none", ".", pd.DataFrame(), pd.DataFrame()).validate()
+
+
+def test_a_patient_in_two_splits_is_refused():
+    images = make().images.assign(split="training")
+    images.loc[0, "split"] = "test"
+    broken = Manifest("made", ".", images, make().lesions)
+    with pytest.raises(InputError, match="patient p0 is in 2 splits, test and training"):
+        broken.validate()
+    with pytest.raises(InputError, match="p0 is in 2 splits"):
+        broken.check_splits()
+    with pytest.raises(InputError, match="p0 is in two splits"):
+        broken.with_splits()
+    images["split"] = ""
+    images.loc[0, "split"] = "test"  # of the other view the set says nothing
+    replace(broken, images=images).validate()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("malignant", "split test has 0 malignant and [1-9]"),
+        ("benign", "[1-9] malignant and 0 ben"),
+    ],
+)
+def test_a_test_split_with_one_kind_is_refused(kind, words):
+    manifest = make(30).with_splits(0.2, 0.3, seed=3)
+    of_kind = set(manifest.lesions.loc[manifest.lesions["pathology"] == kind, "image_id"])
+    images = manifest.images.copy()
+    moved = images["image_id"].isin(of_kind) & (images["split"] == "test")
+    images.loc[moved, "split"] = "training"
+    with pytest.raises(InputError, match=words):
+        replace(manifest, images=images).check_splits()
+    unknown = replace(manifest, lesions=manifest.lesions.assign(pathology="unknown"))
+    with pytest.raises(InputError, match="none of 40 lesions has a known pathology"):
+        unknown.check_splits()
+    with pytest.raises(InputError, match="60 of 60 images have no split"):
+        make(30).check_splits()
+
+
+def test_splits_are_patient_disjoint_stratified_and_of_the_asked_size():
+    manifest = make(60).with_splits(0.15, 0.25, seed=1)
+    per_patient = manifest.images.groupby("patient_id")["split"].nunique()
+    assert (per_patient == 1).all()
+    counts = manifest.counts()
+    assert counts["patients"].tolist() == [36, 9, 15, 60]  # of each stratum of 20: 12, 3, 5
+    assert counts["lesions_malignant"].tolist() == [24, 6, 10, 40]
+    assert counts["images_negative"].tolist() == [24, 6, 10, 40]
+
+
+def test_splits_depend_on_the_seed_and_on_nothing_else():
+    first, same = make(60).with_splits(seed=1), make(60).with_splits(seed=1)
+    assert first.images["split"].equals(same.images["split"])
+    assert not first.images["split"].equals(make(60).with_splits(seed=2).images["split"])
+    turned = make(60, images=lambda f: f.iloc[::-1]).with_splits(seed=1)
+    by_id = turned.images.set_index("image_id")["split"]
+    assert (first.images["image_id"].map(by_id) == first.images["split"]).all()
+
+
+def test_the_splits_that_a_set_brings_are_kept():
+    manifest = make(60)
+    images = manifest.images.copy()
+    official = images["patient_id"].isin([f"p{p}" for p in range(30)])
+    images.loc[official & (images["view"] == "CC"), "split"] = "test"  # one view names it
+    drawn = replace(manifest, images=images).with_splits(0.2, 0.25, seed=1).images
+    assert (drawn.loc[official, "split"] == "test").all()
+    assert (drawn.loc[~official, "split"] == "validation").sum() == 2 * 3 * 2
+    assert not (drawn.loc[~official, "split"] == "test").any()
+
+
+def official(manifest, training, test):
+    """The manifest with an official split: patient numbers to training and to test."""
+    number = manifest.images["patient_id"].str[1:].astype(int)
+    split = np.where(number.isin(training), "training", np.where(number.isin(test), "test", ""))
+    return replace(manifest, images=manifest.images.assign(split=split))
+
+
+def test_validation_is_taken_from_the_official_training_part():
+    """The trap: a set with training and test alone would have no validation part at all."""
+    brought = official(make(60), range(30), range(30, 60))
+    drawn = brought.with_splits(0.2, 0.25, seed=1)
+    moved = drawn.images["split"] != brought.images["split"]
+    assert set(brought.images.loc[moved, "split"]) == {"training"}
+    assert set(drawn.images.loc[moved, "split"]) == {"validation"}
+    assert drawn.counts()["patients"].tolist() == [24, 6, 30, 60]  # 2 of 10 in each stratum
+    assert drawn.counts()["lesions_malignant"].tolist() == [16, 4, 20, 40]
+    again = brought.with_splits(0.2, 0.25, seed=1).images["split"]
+    assert again.equals(drawn.images["split"])
+
+
+def test_patients_without_a_split_join_an_official_training_part_but_not_the_test():
+    drawn = official(make(60), range(18), range(18, 36)).with_splits(0.25, 0.25, seed=1)
+    assert (drawn.images["split"] == "test").sum() == 2 * 18
+    assert drawn.counts()["patients"].tolist() == [30, 12, 18, 60]  # 2 of 6 and 2 of 8 a stratum
+
+
+def test_an_official_validation_part_is_kept():
+    images = official(make(60), range(30), range(30, 60)).images
+    images.loc[images["patient_id"].isin(["p0", "p1", "p2"]), "split"] = "validation"
+    drawn = replace(make(60), images=images).with_splits(seed=1)
+    assert drawn.images["split"].equals(images["split"])
+
+
+def test_folds_test_every_patient_once_and_are_even_in_every_stratum():
+    manifest = make(62)  # 21 malignant, 21 benign, 20 negative patients
+    tested = []
+    for fold in range(5):
+        drawn = manifest.with_folds(5, fold, validation_share=0.25, seed=1)
+        assert (drawn.images.groupby("patient_id")["split"].nunique() == 1).all()
+        counts = drawn.counts()
+        assert counts.loc["test", "patients"] in (12, 13)
+        assert counts.loc["test", "lesions_malignant"] in (2 * 4, 2 * 5)
+        assert counts.loc["test", "images_negative"] == 2 * 4
+        assert counts.loc["validation", "images_negative"] == 2 * 4  # a quarter of 16 patients
+        tested += sorted(drawn.images.loc[drawn.images["split"] == "test", "patient_id"].unique())
+    assert sorted(tested) == sorted(manifest.images["patient_id"].unique())
+
+
+def test_folds_put_the_splits_of_the_set_aside_and_depend_on_the_seed_alone():
+    brought = official(make(60), range(30), range(30, 60))
+    folded = brought.with_folds(5, 2, seed=1).images["split"]
+    assert folded.equals(make(60).with_folds(5, 2, seed=1).images["split"])
+    assert not folded.equals(make(60).with_folds(5, 2, seed=2).images["split"])
+
+
+@pytest.mark.parametrize(("folds", "fold"), [(1, 0), (5, 5), (5, -1)])
+def test_folds_that_do_not_exist_are_refused(folds, fold):
+    with pytest.raises(InputError, match=f"fold {fold} of {folds}"):
+        make().with_folds(folds, fold)
+
+
+def test_warnings_are_collected_and_leave_the_manifest_valid():
+    assert make(images=lambda f: f.assign(spacing_mm=0.1)).warnings().empty
+    shapes = [
+        {"geom": "circle", "cx": 30.0, "cy": 4.5, "r": 5.0},  # over the upper edge by half a px
+        {"geom": "box", "x0": 70.0, "y0": 10.0, "x1": 80.0, "y1": 20.0},  # just up to the edge
+        {"geom": "box", "x0": 70.0, "y0": 10.0, "x1": 81.0, "y1": 20.0},
+        {"geom": "polygon", "polygon": "-1 10;10 10;10 20"},
+        {"geom": "box", "x0": 70.0, "y0": 91.0, "x1": 80.0, "y1": 101.0},
+        {"geom": "mask", "mask_file": "m.png", "x0": -5.0},
+        {"geom": "box", "x0": 70.0, "y0": 10.0, "x1": 81.0, "y1": 20.0},  # of no stated size
+    ]
+
+    def reshaped(frame):
+        return frame.drop(columns=["geom", "cx", "cy", "r"]).iloc[:7].assign(**pd.DataFrame(shapes))
+
+    def images(frame):
+        frame = setting("spacing_mm", None, row=3)(frame.assign(spacing_mm=0.1))
+        return setting("rows", 0, row=8)(frame)
+
+    manifest = make(images=images, lesions=reshaped)
+    found = manifest.validate().warnings().to_numpy().tolist()
+    cut = "the outline is cut at the edge of its image"
+    assert found == [
+        ["image", "p1_MLO", "spacing_mm is empty"],
+        ["lesion", "l0_CC", cut],
+        ["lesion", "l1_CC", cut],
+        ["lesion", "l1_MLO", cut],
+        ["lesion", "l3_CC", cut],
+    ]
+    outlines = pd.DataFrame({"lesion_id": ["l0_CC", "l0_MLO"], "on_breast": [0.8, 0.79]})
+    more = manifest.warnings(outlines).to_numpy().tolist()[len(found) :]
+    assert more == [["lesion", "l0_MLO", "over 20% of the outline lies off the breast"]]
+
+
+def test_shares_that_leave_no_training_are_refused():
+    with pytest.raises(InputError, match="leave no training"):
+        make().with_splits(0.5, 0.5)
+
+
+def test_write_and_read_give_the_same_manifest(tiny_table, tmp_path):
+    manifest = table.read(tiny_table)
+    manifest.write(tmp_path / "m")
+    back = Manifest.read(tmp_path / "m")
+    pd.testing.assert_frame_equal(back.images, manifest.images)
+    pd.testing.assert_frame_equal(back.lesions, manifest.lesions)
+    pd.testing.assert_frame_equal(back.exclusions, manifest.exclusions)
+    assert (back.name, back.root) == (manifest.name, manifest.root)
+    back.validate()
+    replace(manifest, counted={"images": 24}).write(tmp_path / "m")
+    assert Manifest.read(tmp_path / "m").counted == {"images": 24}
+
+
+def test_texts_that_look_like_numbers_or_nothing_survive_the_disk(tmp_path):
+    manifest = make(images=setting("patient_id", "007"), lesions=setting("subtype", "NA"))
+    manifest.write(tmp_path)
+    back = Manifest.read(tmp_path)
+    assert back.images["patient_id"].iloc[0] == "007"
+    assert back.lesions["subtype"].iloc[0] == "NA"
+    assert back.lesions["polygon"].iloc[0] == ""
+
+
+def test_reading_where_there_is_none(tmp_path):
+    with pytest.raises(InputError, match="no manifest"):
+        Manifest.read(tmp_path)
+
+
+def test_the_flow_closes_and_joins_reasons_that_differ_in_numbers_only():
+    lost = pd.DataFrame(
+        [
+            ("image", "a", "store", "truncated: 5 of 10 px (a.pgm)"),
+            ("image", "b", "store", "truncated: 7 of 10 px (b.pgm)"),
+            ("lesion", "c", "table", "no place"),
+        ],
+        columns=["level", "id", "stage", "reason"],
+    )
+    flow = flow_table({"image": 8, "lesion": 3}, lost)
+    assert flow["count"].tolist() == [10, -2, 8, 4, -1, 3]
+    for _, part in flow.groupby("level"):
+        assert part["count"].iloc[:-1].sum() == part["count"].iloc[-1]
+
+
+def test_counts_by_hand(tiny_table):
+    counts = table.read(tiny_table).counts()
+    assert counts.loc["all"].to_dict() == {
+        "patients": 12,
+        "images": 24,
+        "images_negative": 8,
+        "images_benign": 10,
+        "images_malignant": 8,
+        "lesions_benign": 10,
+        "lesions_malignant": 8,
+        "lesions_unknown": 2,
+    }
+    assert counts.loc["test", "lesions_malignant"] == 2
+    assert np.all(counts.loc[["training", "validation", "test"]].sum() == counts.loc["all"])

@@ -1,0 +1,107 @@
+"""The lab: figures and tables with their numbers and origin, records, refused parameters."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot
+from PIL import Image
+
+from lesionlib.errors import InputError
+from lesionlib.outlines import Outline
+from study import lab as module
+from study import plots
+from study.plots import style
+from study.plots.mammograms import Mammogram
+from study.settings import load_experiment
+
+matplotlib.use("agg")
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "runs_folder", lambda name: tmp_path / "runs" / name)
+    monkeypatch.setattr(module, "figures_folder", lambda name: tmp_path / "figures" / name)
+    return module.Lab(load_experiment("smoke"), "07")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    from IPython import display
+
+    seen = []
+    monkeypatch.setattr(display, "display", lambda data, **more: seen.append((data, more)))
+    return seen
+
+
+def line():
+    figure, ax = pyplot.subplots(figsize=(4, 3))
+    ax.plot([0, 1], [0, 1])
+    return figure
+
+
+def test_a_figure_has_its_files_origin_and_alternative_text(lab, shown):
+    frame = pd.DataFrame({"fnr": [0.0, 0.1]})
+    lab.figure("figure_7", line(), data=frame, alt="A rising line")
+    assert {p.name for p in lab.figures.iterdir()} == {
+        f"figure_7.{kind}" for kind in ("png", "pdf", "csv", "json")
+    }
+    origin = json.loads((lab.figures / "figure_7.json").read_text())
+    assert origin["notebook"] == "07" and origin["experiment"] == "smoke"
+    assert {"settings_digest", "data_digest", "code_digest", "commit"} <= set(origin)
+    with Image.open(lab.figures / "figure_7.png") as image:
+        assert image.size == (1200, 900) and round(image.info["dpi"][0]) == 300
+    data, more = shown[0]
+    assert more["metadata"]["image/png"]["alt"] == "A rising line" and set(data) == {"image/png"}
+
+
+def test_a_figure_is_the_same_bytes_twice(lab, shown):
+    frame = pd.DataFrame({"a": [1]})
+    read = lambda: [(lab.figures / f"f.{k}").read_bytes() for k in ("png", "pdf")]  # noqa: E731
+    lab.figure("f", line(), data=frame, alt="x")
+    first = read()
+    lab.figure("f", line(), data=frame, alt="x")
+    assert read() == first
+
+
+def test_no_title_leaves_the_figure(lab, shown, monkeypatch):
+    for name, value in style._RC.items():
+        monkeypatch.setitem(matplotlib.rcParams, name, value)
+    mammogram = Mammogram(
+        np.eye(576, 384), [Outline(9, 9, np.ones((24, 22), bool))], ["benign"], "L"
+    )
+    figure = plots.figure_1([mammogram] * 4, phantom=True)
+    lab.figure("figure_1", figure, data=pd.DataFrame({"a": [1]}), alt="x", picture=True)
+    with Image.open(lab.figures / "figure_1.png") as image:
+        assert np.asarray(image.convert("L"))[:3].min() > 250
+
+
+def test_a_phantoms_figure_says_so(lab, shown):
+    figure = line()
+    lab.show(figure, alt="x")
+    assert any(t.get_text() == "phantom" for t in figure.texts)
+
+
+def test_records_of_all_notebooks_are_joined(lab):
+    lab.record("auc.E", 0.7, 0.6, 0.8, n=10)
+    module.Lab(lab.settings, "08").record("auc.S", 0.6)
+    assert lab.records() == {
+        "auc.E": {"value": 0.7, "low": 0.6, "high": 0.8, "n": 10},
+        "auc.S": {"value": 0.6},
+    }
+
+
+def test_a_parameter_that_the_notebook_lacks_is_refused(monkeypatch):
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(
+        main, "In", ["", "x", "# Parameters\nexperimemt = 'smoke'\n"], raising=False
+    )
+    with pytest.raises(InputError, match="experimemt.*did you mean 'experiment'"):
+        module._refuse_unknown_parameters("01")
+    monkeypatch.setattr(main, "In", ["", "x", "# Parameters\nexperiment = 'smoke'\n"])
+    module._refuse_unknown_parameters("01")

@@ -1,0 +1,419 @@
+"""Figures: labelled with units, marked, the same bytes twice, readable in grey and colour-blind."""
+
+import ast
+import io
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import MODELS, mammogram, predictions
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from lesionlib.errors import InputError
+from lesionlib.windows import CLASSES, corners, window_table
+from study import paper, plots, tables
+from study.plots import style
+
+FEW = dict(resamples=100, seed=1)
+PACKAGE = Path(plots.__file__).parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def the_style():
+    style.use()
+
+
+@pytest.fixture(scope="module")
+def frames():
+    scored = predictions(patients=60)
+    return {
+        "roc": tables.roc_curves(scored, MODELS),
+        "figure_7": tables.figure_7(scored, **FEW),
+        "table_3": tables.table_3(scored, **FEW),
+        "scores": tables.scores(scored, "E+S"),
+    }
+
+
+def few_windows(n=6):
+    rng = np.random.default_rng(0)
+    return window_table(image=np.arange(n) % 2, row=rng.uniform(20, 70, n), col=rng.uniform(10, 40, n),
+                        side=rng.uniform(12, 30, n), angle=rng.uniform(-30, 30, n),
+                        label=np.arange(n) % 4)  # fmt: skip
+
+
+def some_maps(n, h=6, w=4):
+    return np.random.default_rng(n).random((n, h, w))
+
+
+def arms(runs=3):
+    rows = [(b, i, r, 0.75 + 0.01 * r) for b in ("resnetv2_50", "densenet121")
+            for i in ("he", "imagenet") for r in range(runs)]  # fmt: skip
+    return pd.DataFrame(rows, columns=["backbone", "initialisation", "run", "test_auc"])
+
+
+def exclusion_flow(reasons=3):
+    rows = [("image", "input", "", 100)]
+    rows += [("image", "reading", f"reason {k}", -(k + 1)) for k in range(reasons)]
+    rows += [("image", "used", "", 100 - sum(range(reasons + 1)))]
+    rows += [("lesion", "input", "", 7), ("lesion", "used", "", 7)]
+    return pd.DataFrame(rows, columns=["level", "stage", "reason", "count"])
+
+
+def draw(name, frames, **more):
+    """Each plot of the package, from made-up arrays."""
+    image, w, rng = mammogram(), few_windows(), np.random.default_rng(1)
+    patches = rng.normal(size=(len(w), 1, 16, 16))
+    h = np.maximum(rng.normal(size=32), 0)
+    location = some_maps(1)[0] * (some_maps(1)[0] > 0.7)
+    embedding = h[:, None, None] * (location > 0)
+    each = rng.random(12)
+    case = [plots.LesionCase(image, corners(few_windows(12)), each, each.mean(), t, zoom=z)
+            for t, z in (("malignant", None), ("benign", 40))]  # fmt: skip
+    epochs = pd.DataFrame({"epoch": [1, 2, 3], "loss": [1.2, 0.9, 0.8], "score": [0.6, 0.7, 0.69]})
+    trials = pd.DataFrame(
+        {"learning_rate": [1e-6, 1e-5, 1e-3], "validation_auc": [0.6, 0.7, np.nan]}
+    )
+    lesions = pd.DataFrame({"rows": [20, 40, 90], "cols": [30, 30, 60],
+                            "pathology": ["benign", "malignant", "benign"]})  # fmt: skip
+    s = frames["scores"]
+    makers = {
+        "mammogram": lambda: plots.mammogram(image, **more),
+        "figure_1": lambda: plots.figure_1([image, mammogram(1)], **more),
+        "figure_2": lambda: plots.figure_2(image, some_maps(2), **more),
+        "figure_3": lambda: plots.figure_3(
+            {0: image, 1: mammogram(2, lesions=())}, w, corners(w), patches, **more
+        ),
+        "figure_4": lambda: plots.figure_4(
+            image, corners(w)[0], patches[0], location, some_maps(2), embedding,
+            probabilities=np.full(4, 0.25), **more,
+        ),
+        "figure_5": lambda: plots.figure_5(case, **more),
+        "figure_6": lambda: plots.figure_6(
+            tables.figure_6(arms()), each=arms(), printed=paper.figure_6(), **more
+        ),
+        "figure_7": lambda: plots.figure_7(frames["figure_7"], printed=paper.table_2(), **more),
+        "roc": lambda: plots.roc(frames["roc"], **more),
+        "history": lambda: plots.history(epochs, best=2, **more),
+        "scores": lambda: plots.scores(s.truth, s.mean, threshold=0.3, **more),
+        "flow": lambda: plots.flow(exclusion_flow(), **more),
+        "windows_on_image": lambda: plots.windows_on_image(image, corners(w), labels=w["label"], **more),
+        "patches": lambda: plots.patches(patches, labels=w["label"], columns=4, **more),
+        "maps": lambda: plots.maps(some_maps(5), ["I", "S_m", "S_b", "E_1", "E_2"], **more),
+        "search": lambda: plots.search(trials, paper_range=(1e-6, 1e-4), **more),
+        "sizes": lambda: plots.sizes(lesions, ["pathology"], 24, 72, **more),
+        "forest": lambda: plots.forest(frames["table_3"], printed=paper.table_3(), **more),
+    }  # fmt: skip
+    return makers[name]()
+
+
+LINES = ("figure_6", "figure_7", "roc", "history", "scores", "search", "sizes", "forest")
+PICTURES = ("mammogram", "figure_1", "figure_2", "figure_3", "figure_4", "figure_5",
+            "windows_on_image", "patches", "maps", "flow")  # fmt: skip
+SINGLE = (*LINES, "mammogram", "windows_on_image")
+
+
+def written(drawn, kind="png", dpi=25):
+    out = io.BytesIO()
+    figure = drawn if isinstance(drawn, Figure) else drawn.figure
+    figure.savefig(out, format=kind, dpi=dpi, metadata=style.METADATA[kind])
+    return out.getvalue()
+
+
+def all_text(drawn):
+    figure = drawn if isinstance(drawn, Figure) else drawn.figure
+    return [t.get_text() for t in figure.findobj(Text) if t.get_text()]
+
+
+# ------------------------------------------------------------------ every figure
+def test_what_is_drawn_here_is_public():
+    assert {*LINES, *PICTURES} <= set(plots.__all__)
+    assert all(getattr(plots, name).__doc__ for name in plots.__all__)
+
+
+@pytest.mark.parametrize("name", [*LINES, *PICTURES])
+def test_same_bytes_twice_and_marked_only_when_phantom(name, frames):
+    plain, again = draw(name, frames), draw(name, frames, phantom=False)
+    assert isinstance(plain, Axes if name in SINGLE else Figure)
+    assert "phantom" not in all_text(plain)
+    assert written(plain) == written(again)
+    marked = draw(name, frames, phantom=True)
+    assert all_text(marked).count("phantom") == 1
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf"])
+def test_vector_files_are_the_same_bytes_twice(kind, frames):
+    first, second = (written(draw("figure_7", frames), kind) for _ in range(2))
+    assert first == second
+
+
+def test_the_mark_covers_no_label(frames):
+    figure = draw("roc", frames, phantom=True).figure
+    figure.draw_without_rendering()
+    mark = next(t for t in figure.texts if t.get_text() == "phantom").get_bbox_patch()
+    label = figure.axes[0].xaxis.label
+    assert not mark.get_window_extent().overlaps(label.get_window_extent())
+
+
+def _limits_hold(ax):
+    """Every point drawn in data coordinates lies inside the axes."""
+    for line in ax.lines:
+        if line.get_transform().contains_branch_seperately(ax.transData) != (True, True):
+            continue
+        xy = np.asarray(line.get_xydata(), float)
+        xy = xy[np.isfinite(xy).all(axis=1)]
+        for values, (low, high) in zip(xy.T, (ax.get_xlim(), ax.get_ylim()), strict=True):
+            low, high = sorted((low, high))
+            assert (values >= low - 1e-9).all() and (values <= high + 1e-9).all()
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_line_plots_are_labelled_and_hold_their_data(name, frames):
+    ax = draw(name, frames)
+    ax.figure.draw_without_rendering()
+    assert ax.get_xlabel() or name == "figure_6"  # its ticks are the names of backbones
+    assert ax.get_ylabel() or name == "forest"  # its ticks are the names of models
+    for one in ax.figure.axes:
+        _limits_hold(one)
+        assert np.isfinite([*one.get_xlim(), *one.get_ylim()]).all()
+
+
+@pytest.mark.parametrize("name", ["figure_7", "roc", "forest"])
+def test_the_fullest_line_plots_stay_small(name, frames):
+    """At most 60 KB at 300 dpi, with the palette in which figures are kept."""
+    image = Image.open(io.BytesIO(written(draw(name, frames), dpi=300))).convert("RGB")
+    out = io.BytesIO()
+    image.quantize(255).save(out, "PNG", optimize=True)
+    assert len(out.getvalue()) < 60_000
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("figure_6", ["AUC over lesions", "paper (private NYU set)", "ResNetV2-50"]),
+        ("figure_7", ["malignant lesions missed", "benign lesions spared", "95 % over patients"]),
+        ("roc", ["false-positive rate", "benign lesions", "E+S 0."]),
+        ("history", ["epoch", "training loss", "validation AUC", "kept: epoch 2"]),
+        ("scores", ["lesion score", "lesions (count)", "malignant, n ="]),
+        ("search", ["learning rate", "range of the paper", "diverged"]),
+        ("sizes", ["px of the canvas", "window sides, 24 to 72 px"]),
+        ("forest", ["95 % over patients", "paper (private NYU set)", "I+S+E"]),
+        ("figure_2", ["S_m: malignant present", "S_b: benign present", "saliency, 0 to 1"]),
+        ("figure_4", ["X (35, 6, 4)", "h (32,)", "I (1, 6, 4)", "S (2, 6, 4)", "f_agg"]),
+        ("figure_5", ["lesion score", "score m / (m + b)", "windows (count)"]),
+        ("maps", ["5 maps of 6 x 4 cells"]),
+        ("patches", ["16 x 16 px"]),
+        ("flow", ["100 images\nread", "94 images\nused", "none excluded"]),
+    ],
+)
+def test_figures_say_what_they_show(name, words, frames):
+    text = "\n".join(all_text(draw(name, frames)))
+    assert not [w for w in words if w not in text]
+
+
+@pytest.mark.parametrize("name", ["mammogram", "windows_on_image"])
+def test_mammograms_are_grey_upright_without_ticks_and_scaled(name, frames):
+    ax = draw(name, frames)
+    image = ax.images[0]
+    assert image.get_cmap().name == "gray" and ax.get_aspect() == 1
+    assert len(ax.get_xticks()) == len(ax.get_yticks()) == 0
+    assert ax.get_ylim() == (96, 0) and ax.get_xlim() == (0, 64)
+    assert any(t.endswith(" px") for t in all_text(ax))
+
+
+# ------------------------------------------------------------------ figure 7
+def test_figure_7_has_the_labels_the_right_way_round(frames):
+    ax = draw("figure_7", frames)
+    assert ax.get_xlabel().startswith("FNR") and ax.get_ylabel().startswith("TNR")
+    curve = frames["figure_7"].query("model == 'E'")
+    assert f"{curve['malignant'].iloc[0]} malignant" in ax.get_xlabel()
+    line = next(line for line in ax.lines if line.get_label() == "E")
+    assert line.get_drawstyle() == "steps-post"
+    x, y = line.get_data()
+    shown = curve[curve["fnr"] <= 0.2]
+    np.testing.assert_allclose(x, shown["fnr"])
+    np.testing.assert_allclose(y, shown["tnr"])
+
+
+def test_the_papers_points_are_hollow_and_labelled(frames):
+    for name in ("figure_6", "figure_7", "forest"):
+        ax = draw(name, frames)
+        hollow = [x for x in ax.lines if to_rgb(x.get_markerfacecolor()) == (1, 1, 1)]
+        assert len(hollow) == 1, name
+        assert any(paper.LABEL in t.get_text() for t in ax.get_legend().get_texts())
+
+
+def test_no_paper_value_is_drawn_unasked(frames):
+    ax = plots.figure_7(frames["figure_7"])
+    assert not any("paper" in t for t in all_text(ax))
+
+
+def test_figure_6_draws_only_the_arms_given_and_takes_single_runs():
+    one = tables.figure_6(arms(runs=1).query("backbone == 'densenet121'"))
+    ax = plots.figure_6(one, printed=paper.figure_6())
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["DenseNet-121"]
+    hollow = [x for x in ax.lines if to_rgb(x.get_markerfacecolor()) == (1, 1, 1)]
+    assert len(hollow[0].get_xdata()) == 1
+    assert np.isfinite(ax.get_ylim()).all()
+
+
+# ------------------------------------------------------------------ geometry of pictures
+def test_an_outline_lies_where_its_pixels_are():
+    image = mammogram(lesions=(("malignant", 30),))
+    ax = plots.mammogram(image)
+    paths = [p for c in ax.collections for p in c.get_paths() if len(p.vertices)]
+    x, y = np.concatenate([p.vertices for p in paths]).T
+    inside = image.outlines[0].pixels + 0.5
+    assert y.min() <= inside[:, 0].min() and y.max() >= inside[:, 0].max()
+    assert x.min() <= inside[:, 1].min() and x.max() >= inside[:, 1].max()
+    assert y.max() - y.min() < np.ptp(inside[:, 0]) + 2
+
+
+def test_windows_are_drawn_at_their_corners():
+    w = few_windows(1)
+    ax = plots.windows_on_image(mammogram(), corners(w))
+    (square,) = [p for p in ax.patches]
+    np.testing.assert_allclose(square.get_xy()[:4], corners(w)[0][:, ::-1])
+
+
+def test_large_images_are_thinned_without_moving():
+    pixels = np.zeros((2944, 1920), np.uint16)
+    pixels[1500:1503, 900:903] = 4000
+    ax = plots.mammogram(plots.Mammogram(pixels))
+    image = ax.images[0]
+    data, (left, right, bottom, top) = image.get_array(), image.get_extent()
+    assert data.shape[0] <= 1000
+    row, col = np.unravel_index(np.argmax(data), data.shape)
+    y = top + (row + 0.5) * (bottom - top) / data.shape[0]
+    x = left + (col + 0.5) * (right - left) / data.shape[1]
+    assert abs(y - 1501.5) < 2 and abs(x - 901.5) < 2
+
+
+def test_a_part_is_shown_at_full_resolution():
+    pixels = np.arange(2944 * 1920, dtype=np.float32).reshape(2944, 1920)
+    ax = plots.mammogram(plots.Mammogram(pixels), part=(100, -20, 200, 80))
+    np.testing.assert_array_equal(ax.images[0].get_array(), pixels[100:200, :80])
+    assert tuple(ax.images[0].get_extent()) == (0, 80, 200, 100)
+    assert ax.get_xlim() == (-20, 80) and ax.get_ylim() == (200, 100)
+
+
+def test_the_scale_bar_has_its_length():
+    ax = plots.mammogram(plots.Mammogram(np.ones((100, 80)), px_mm=0.5))
+    bar = ax.lines[0].get_xdata()
+    assert "10 mm" in all_text(ax) and np.ptp(bar) == pytest.approx(20)
+
+
+def test_mammograms_come_from_a_store(tiny_store):
+    i = int(tiny_store.lesions["image"].iloc[0])
+    image = plots.from_store(tiny_store, i)
+    assert image.shape == (tiny_store.rows, tiny_store.cols)
+    assert len(image.outlines) == (tiny_store.lesions["image"] == i).sum()
+    assert image.px_mm == pytest.approx(0.1) and image.title[0] in "LR"
+
+
+def test_maps_of_one_kind_share_a_range():
+    x = np.stack([np.full((2, 2), v) for v in (0.2, 0.5, 0.9, 3.0, 6.0)])
+    figure = plots.maps(x, ["I", "S_m", "S_b", "E_1", "E_2"])
+    tops = [ax.images[0].get_clim()[1] for ax in figure.axes[:5]]
+    assert tops == [0.2, 0.9, 0.9, 6.0, 6.0]
+
+
+def test_many_reasons_are_gathered_and_still_close():
+    text = "\n".join(all_text(plots.flow(exclusion_flow(12))))
+    numbers = [int(t.split(":")[0]) for t in text.splitlines() if t.split(":")[0].isdigit()]
+    assert len(numbers) == 8 and sum(numbers) == sum(range(13))
+    assert "5 rarer reasons" in text
+
+
+# ------------------------------------------------------------------ colours
+def grey(colour):
+    return float(np.dot(to_rgb(colour), (0.299, 0.587, 0.114)))
+
+
+def seen_without(cone):
+    """Linear RGB as seen without one kind of cone (Machado et al. 2009, severity 1)."""
+    return {
+        "green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                  [-0.011820, 0.042940, 0.968881]],
+        "red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                [-0.003882, -0.048116, 1.051998]],
+    }[cone]  # fmt: skip
+
+
+@pytest.mark.parametrize("palette", ["classes", "models"])
+def test_colours_stay_apart_in_grey(palette):
+    colours = {
+        "classes": [style.CLASS_COLOURS[c] for c in CLASSES],
+        "models": [style.line(m).colour for m in MODELS],
+    }[palette]
+    step = 0.09 if palette == "classes" else 0.06
+    for a, b in itertools.combinations(map(grey, colours), 2):
+        assert abs(a - b) > step
+
+
+@pytest.mark.parametrize("cone", ["green", "red"])
+def test_classes_stay_apart_for_colour_blind_readers(cone):
+    linear = [np.array(to_rgb(style.CLASS_COLOURS[c])) ** 2.2 for c in CLASSES]
+    seen = [np.clip(np.dot(seen_without(cone), x), 0, 1) ** (1 / 2.2) for x in linear]
+    for a, b in itertools.combinations(seen, 2):
+        assert np.linalg.norm(a - b) > 0.2
+
+
+def test_models_differ_by_dash_and_marker_too():
+    lines = [style.line(m) for m in MODELS]
+    assert len({str(x.dash) for x in lines}) == len({x.marker for x in lines}) == len(MODELS)
+
+
+# ------------------------------------------------------------------ refusals and borders
+def test_bad_input_is_refused(frames):
+    image = mammogram()
+    with pytest.raises(InputError, match="one pathology an outline"):
+        plots.Mammogram(image.pixels, image.outlines, ["malignant"])
+    with pytest.raises(InputError, match="not the 99 used"):
+        plots.flow(exclusion_flow().replace({"count": {94: 99}}))
+    with pytest.raises(InputError, match="no column auc"):
+        plots.roc(frames["roc"].drop(columns="auc"))
+    with pytest.raises(InputError, match="2 finite maps"):
+        plots.figure_2(image, some_maps(3))
+    with pytest.raises(InputError, match="mammogram of every window"):
+        w = few_windows()
+        plots.figure_3({0: image}, w, corners(w), np.zeros((len(w), 4, 4)))
+    with pytest.raises(InputError, match="no trial has a score"):
+        plots.search(pd.DataFrame({"learning_rate": [1e-3], "validation_auc": [np.nan]}))
+
+
+def test_drawing_leaves_no_figure_open_and_takes_given_axes(frames):
+    from matplotlib import pyplot
+
+    before = pyplot.get_fignums()
+    figure = style.new_figure()
+    left, right = figure.subplots(1, 2)
+    assert plots.roc(frames["roc"], ax=left) is left and len(figure.axes) == 2
+    assert plots.figure_7(frames["figure_7"], ax=right) is right
+    assert pyplot.get_fignums() == before
+
+
+def test_plots_compute_no_metric():
+    """Of the metrics only the check of arrays is used here."""
+    for file in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("lesionlib", "study")):
+                names = {a.name for a in node.names}
+                if "metrics" in node.module:
+                    assert names == {"checked"}, file.name
+                assert "tables" not in node.module and "metrics" not in names
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in ("savefig", "show"), file.name
+
+
+def test_metrics_tables_claims_and_plots_need_no_torch():
+    code = "import sys; from lesionlib import metrics; from study import claims, paper, plots, tables; "
+    code += "sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,309 @@
+"""The pipeline on a phantom of a few patients: joined, reused, resumed, and repeated to the bit."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lesionlib.errors import InputError
+from lesionlib.maps import COMBINATIONS
+from study import lab as lab_module
+from study import steps
+from study.settings import Experiment, FLoc, load_experiment
+from study.steps import outcome
+from study.steps.aggregation_network import _training_pool
+from study.steps.networks import weights_file_state
+
+SMALL = {
+    "phantom": {
+        "training": 10,
+        "negative": 3,
+        "aggregation": 8,
+        "aggregation_negative": 2,
+        "validation": 8,
+        "test": 10,
+    },
+    "floc": {"epoch": (15, 15, 10, 10), "epochs": 2, "runs": 1},
+    "fagg": {"epoch": (20, 20, 10, 10), "epochs": 2, "runs": 1},
+    "evaluation": {"windows_per_lesion": 2},
+    "compute": {"workers": 1},
+}
+
+
+def settings(**changed) -> Experiment:
+    base = load_experiment("smoke").model_dump()
+    for section, values in (SMALL | changed).items():
+        base[section] = base[section] | values if isinstance(values, dict) else values
+    return Experiment(**base)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    return bench(tmp_path_factory.mktemp("a"))
+
+
+def bench(folder, **changed):
+    lab = lab_module.Lab(settings(**changed), "stage")
+    lab.runs, lab.figures = folder / "runs", folder / "figures"
+    return lab
+
+
+def test_predictions_hold_every_model_split_and_lesion(lab):
+    table = steps.predictions(lab)
+    assert list(table) == ["lesion_id", "patient_id", "split", "y_true", "model", "run", "y_score"]
+    assert set(table["model"]) == {"f_loc", *COMBINATIONS}
+    assert set(table["split"]) == {"validation", "test"}
+    assert table.groupby("model").size().nunique() == 1
+    assert (
+        table["y_score"].between(0, 1).all()
+        and not table.duplicated(["lesion_id", "model", "run"]).any()
+    )
+    lesions = steps.store(lab).lesions.set_index("lesion_id")
+    truth = lesions.loc[table["lesion_id"], "pathology"].to_numpy() == "malignant"
+    assert (truth == table["y_true"].to_numpy(bool)).all()
+
+
+def test_a_second_start_reuses_everything(lab):
+    first = steps.predictions(lab)
+    stamps = {p: p.stat().st_mtime_ns for p in lab.runs.rglob("*") if p.is_file()}
+    pd.testing.assert_frame_equal(steps.predictions(lab), first)
+    assert {p: p.stat().st_mtime_ns for p in lab.runs.rglob("*") if p.is_file()} == stamps
+
+
+def test_the_same_seed_gives_the_same_scores_in_another_place(lab, tmp_path):
+    other = bench(tmp_path)
+    pd.testing.assert_frame_equal(steps.predictions(other), steps.predictions(lab))
+    np.testing.assert_array_equal(steps.saliency(other), steps.saliency(lab))
+
+
+def test_no_patient_is_in_two_splits(lab):
+    assert (steps.store(lab).images.groupby("patient_id")["split"].nunique() == 1).all()
+
+
+def test_features_close(lab):
+    found = steps.features(lab)
+    windows = found["training"]["windows"]
+    assert set(windows["label"]) == {0, 1, 2, 3}
+    assert (steps.store(lab).images["split"].to_numpy()[windows["image"]] == "aggregation").all()
+    for part in found.values():
+        assert len(part["windows"]) == len(part["h"]) == len(part["location"])
+    # at evaluation nothing is drawn but the stored windows, and they lie upright
+    assert (found["test"]["windows"]["angle"] == 0).all()
+
+
+def test_fagg_learns_from_patients_of_its_own_where_there_are_any(lab, tmp_path):
+    few = lab.settings.phantom.model_dump() | {"aggregation": 0, "aggregation_negative": 0}
+    for one, split in ((lab, "aggregation"), (bench(tmp_path, phantom=few), "training")):
+        images, pool = steps.store(one).images, _training_pool(one)
+        assert set(images["split"][pool["image"]]) == {split} and set(pool["label"]) == {0, 1, 2, 3}
+
+
+def test_a_pool_without_outside_and_negative_windows_is_of_lesions_alone(lab):
+    other = bench(lab.runs.parent, fagg=SMALL["fagg"] | {"epoch": (20, 20, 0, 0)})
+    assert set(_training_pool(other)["label"]) == {0, 1}
+
+
+def test_the_followed_lesion_is_a_malignant_test_lesion_alone_on_its_image(lab):
+    table = steps.store(lab).lesions
+    row = table.loc[steps.followed_lesion(lab)]
+    assert (row["split"], row["pathology"]) == ("test", "malignant")
+    assert (table["image"] == row["image"]).sum() == 1
+
+
+def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(lab, tmp_path):
+    other = bench(lab.runs.parent, fagg=SMALL["fagg"] | {"learning_rate": 2e-3})
+    before = (lab.runs / "floc" / "run0" / "best.safetensors").stat().st_mtime_ns
+    old = pd.read_csv(steps.fagg(lab, "E") / "predictions.csv")
+    new = pd.read_csv(steps.fagg(other, "E") / "predictions.csv")
+    assert (lab.runs / "floc" / "run0" / "best.safetensors").stat().st_mtime_ns == before
+    assert not np.allclose(old["y_score"], new["y_score"])
+
+
+def test_a_searched_learning_rate_is_the_best_trials(lab):
+    found = steps.search(lab, "fagg")
+    other = bench(lab.runs.parent, fagg=SMALL["fagg"] | {"learning_rate": "search"})
+    best = found.loc[found["validation_auc"].idxmax(), "learning_rate"]
+    assert steps.learning_rate(other, "fagg") == best
+
+
+def test_the_arms_of_figure_6_take_the_searched_learning_rate(lab):
+    """Trap: the word `search` is no learning rate, and the paper's settings hold it."""
+    arms = {"runs": 1, "arms": [{"backbone": "resnetv2_mini"}]}
+    changed = {"floc": SMALL["floc"] | {"learning_rate": "search"}, "architectures": arms}
+    found = steps.architectures(bench(lab.runs.parent, **changed))
+    history = pd.read_csv(lab.runs / "architectures" / "resnetv2_mini-he" / "run0" / "history.csv")
+    assert len(found) == 1 and found["test_auc"].between(0, 1).all()
+    assert history["learning_rate"].max() <= steps.search(lab, "floc")["learning_rate"].max()
+
+
+def test_a_trial_alone_is_a_trial_of_the_search(lab):
+    whole = steps.search(lab, "fagg")
+    alone = steps.search(lab, "fagg", trial=1)
+    pd.testing.assert_frame_equal(alone, whole.iloc[[1]].reset_index(drop=True))
+
+
+def test_the_other_cells_leave_the_papers_scores_alone(lab):
+    before = (lab.figures / "predictions.csv").read_bytes()
+    moved = steps.predictions_other_cells(lab)
+    table = steps.predictions(lab)
+    assert (lab.figures / "predictions.csv").read_bytes() == before
+    assert set(moved["model"]) == set(COMBINATIONS) - {"S"} and list(moved) == list(table)
+    pair = [t.query("model == 'E'").set_index("lesion_id")["y_score"] for t in (moved, table)]
+    assert set(pair[0].index) == set(pair[1].index) and not np.allclose(pair[0], pair[1])
+    nominal, true = (steps.features(lab, c)["test"] for c in ("nominal", "true_centre"))
+    np.testing.assert_array_equal(nominal["h"], true["h"])
+    assert not np.array_equal(nominal["location"], true["location"])
+
+
+def test_without_the_setting_there_are_no_other_cells(lab):
+    other = bench(lab.runs.parent, fagg=SMALL["fagg"] | {"both_cells": False})
+    moved = steps.predictions_other_cells(other)
+    assert len(moved) == 0 and list(moved) == list(steps.predictions(other))
+
+
+def test_saliency_of_another_network_comes_from_a_file(lab, tmp_path):
+    images = steps.store(lab).images
+    own = np.random.default_rng(1).random((len(images), 2, 9, 6), dtype=np.float32)
+    file = tmp_path / "maps.npz"
+    np.savez(file, maps=own[::-1], image_id=images["image_id"].to_numpy(str)[::-1])
+    other = bench(tmp_path, fagg=SMALL["fagg"] | {"saliency_file": str(file)})
+    np.testing.assert_array_equal(steps.saliency(other), own)
+    assert not (other.runs / "gmic").exists(), "GMIC is not needed"
+
+
+def test_stored_maps_are_gmics_own_with_malignant_first(lab):
+    """Trap: GMIC gives benign first; every map stored and stacked has malignant first."""
+    stored, net = steps.saliency(lab)[3], steps.load_gmic(lab)
+    with torch.no_grad():
+        image = torch.from_numpy(steps.store(lab).standardised(3)[None, None])
+        benign, malignant = net.saliency(image)[0].numpy()
+    np.testing.assert_allclose(stored, [malignant, benign], atol=1e-6)
+    assert np.abs(malignant - benign).max() > 1e-3, "a swap would show"
+
+
+def test_trained_networks_are_loaded_ready_for_use(lab):
+    net = steps.load_fagg(lab, "E+S")
+    assert not net.training and net.channels == 34
+    stored = steps.features(lab)["test"]
+    windows = stored["windows"].head(5)
+    h, logits = steps.outputs(lab, steps.floc(lab), lab.settings.floc, windows)
+    np.testing.assert_allclose(h, stored["h"][:5], atol=1e-5)
+    assert not steps.load_floc(lab).training and logits.shape == (5, 4)
+
+
+def test_scores_near_0_keep_their_order(lab, tmp_path, monkeypatch):
+    """Trap: six digits after the point make one tie of all scores below 5e-7."""
+    rows = steps.predictions(lab).head(3).assign(y_score=[1.2e-7, 3.4567891e-7, 0.5])
+    rows.to_csv(tmp_path / "predictions.csv", index=False)
+    monkeypatch.setattr(lab, "figures", tmp_path / "figures")
+    found = outcome._gathered(lab, [tmp_path], "predictions.csv")
+    stored = pd.read_csv(lab.figures / "predictions.csv")
+    assert found["y_score"].tolist() == rows["y_score"].tolist()
+    assert stored["y_score"].tolist() == [1.2e-7, 3.4567891e-7, 0.5]
+
+
+def test_a_real_set_without_a_folder_is_told_how_to_give_one(tmp_path, monkeypatch):
+    monkeypatch.delenv("LESIONLIB_DATA", raising=False)
+    lab = lab_module.Lab(load_experiment("mini_mias"), "stage")
+    lab.runs = tmp_path
+    with pytest.raises(InputError, match="DATA=<folder>"):
+        steps.manifest(lab)
+    monkeypatch.setenv("LESIONLIB_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="does not exist.*DATA=<folder>"):
+        steps.manifest(lab)
+
+
+def test_a_set_that_was_moved_is_read_from_its_new_place(tiny_table, tmp_path, monkeypatch):
+    """Trap: names, sizes and times of the files are the same after a move."""
+    lab = lab_module.Lab(Experiment(name="made", data={"dataset": "table"}), "stage")
+    lab.runs = tmp_path / "runs"
+    moved = tmp_path / "moved"
+    for folder in (tiny_table, moved):
+        monkeypatch.setenv("LESIONLIB_DATA", str(folder))
+        assert steps.manifest(lab).root == folder
+        if folder != moved:
+            folder.rename(moved)
+
+
+def test_an_edited_data_folder_is_followed_unless_one_was_given(tmp_path, monkeypatch):
+    monkeypatch.delenv("LESIONLIB_DATA", raising=False)
+    folders = [tmp_path / name for name in ("first", "second", "given")]
+    labs = [lab_module.Lab(Experiment(data={"folder": str(f)}), "stage") for f in folders[:2]]
+    for lab, folder in zip(labs, folders, strict=False):
+        lab.runs = tmp_path
+        folder.mkdir()
+        assert steps.data_folder(lab) == folder
+    folders[2].mkdir()
+    monkeypatch.setenv("LESIONLIB_DATA", str(folders[2]))
+    assert steps.data_folder(labs[0]) == folders[2]
+    monkeypatch.delenv("LESIONLIB_DATA")
+    assert steps.data_folder(labs[0]) == folders[2], "the last one given is remembered"
+
+
+def test_another_file_of_first_weights_is_another_stage(tmp_path):
+    """Trap: the same name may hold other weights tomorrow."""
+    file = tmp_path / "first.safetensors"
+    settings = FLoc(initialisation="file", weights_file=str(file))
+    seen = [weights_file_state(settings)]
+    for content in ("a", "more"):
+        file.write_text(content)
+        seen.append(weights_file_state(settings))
+    assert seen[0] != seen[1] != seen[2] and weights_file_state(FLoc()) == {}
+
+
+def test_data_can_be_folded_and_its_files_checksummed(tiny_table, tmp_path, monkeypatch):
+    monkeypatch.setenv("LESIONLIB_DATA", str(tiny_table))
+    data = {"dataset": "table", "folds": 2, "validation_share": 0.3, "sha256": True}
+    tested = []
+    for fold in (0, 1):
+        lab = lab_module.Lab(Experiment(name="made", data={**data, "fold": fold}), "stage")
+        lab.runs = tmp_path / str(fold)
+        images = steps.manifest(lab).images
+        tested += images.loc[images["split"] == "test", "patient_id"].unique().tolist()
+        assert len((lab.runs / "manifest" / "files.sha256").read_text().splitlines()) == 24 + 20
+    assert sorted(tested) == sorted(images["patient_id"].unique())
+
+
+def test_a_download_completed_below_the_top_of_the_folder_is_noticed(tmp_path, monkeypatch):
+    """Trap: the lists at the top stay the same while films arrive three folders below them."""
+    place = tmp_path / "case" / "study" / "series"
+    place.mkdir(parents=True)
+    (tmp_path / "list.csv").write_text("a")
+    (place / "1.dcm").write_bytes(b"half")
+    seen = [steps.fingerprint(tmp_path)]
+    assert steps.fingerprint(tmp_path) == seen[0]
+    (place / ".hidden").write_bytes(b"left by the system")
+    assert steps.fingerprint(tmp_path) == seen[0]
+    (place / "2.dcm").write_bytes(b"new")
+    seen.append(steps.fingerprint(tmp_path))
+    (place / "1.dcm").write_bytes(b"half and half")
+    seen.append(steps.fingerprint(tmp_path))
+    os.utime(place / "1.dcm", ns=(1, 1))
+    seen.append(steps.fingerprint(tmp_path))
+    assert len(set(seen)) == 4
+    monkeypatch.setattr(steps.data, "MOST_ENTRIES", 2)  # case and list.csv
+    few = steps.fingerprint(tmp_path)
+    (place / "3.dcm").write_bytes(b"beyond what is looked at")
+    assert steps.fingerprint(tmp_path) == few
+
+
+def test_a_mended_file_is_read_anew(tiny_table, tmp_path, monkeypatch):
+    """Trap: the tables are the same, so that nothing else tells of the mended film."""
+    monkeypatch.setenv("LESIONLIB_DATA", str(tiny_table))
+    canvas = {"rows": 192, "cols": 128, "background": "zero", "buffer": 8}
+    windows = {"side_min": 24, "side_max": 64}
+    made = Experiment(name="made", data={"dataset": "table"}, canvas=canvas, windows=windows)
+    lab = lab_module.Lab(made, "stage")
+    lab.runs = tmp_path
+    film = tiny_table / "png" / "P05_CC.png"
+    whole = film.read_bytes()
+    film.write_bytes(whole[:900])
+    for _ in range(2):
+        with pytest.raises(InputError, match="1 images and . lesions cannot be used"):
+            steps.store(lab)
+    film.write_bytes(whole)
+    assert len(steps.store(lab)) == 24

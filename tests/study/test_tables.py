@@ -1,0 +1,265 @@
+"""Tables 1 to 3 from frames: counts by hand, both kinds of interval, the paper in its own column."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import MODELS, predictions
+
+from lesionlib.errors import InputError
+from lesionlib.metrics import resampling, roc
+from study import paper, tables
+
+FEW = dict(resamples=200, seed=3)
+
+
+@pytest.fixture(scope="module")
+def scored():
+    return predictions()
+
+
+# ------------------------------------------------------------------ table 1
+def images_and_lesions():
+    images = pd.DataFrame(
+        [
+            ("A1", "A", "training", None), ("A2", "A", "training", True), ("B1", "B", "training", False),
+            ("C1", "C", "test", None), ("C2", "C", "test", None), ("D1", "D", "validation", True),
+        ],
+        columns=["image_id", "patient_id", "split", "negative"],
+    )  # fmt: skip
+    images["negative"] = images["negative"].astype("boolean")
+    lesions = pd.DataFrame(
+        [
+            ("A1", "benign"), ("A1", "benign"), ("A1", "malignant"),
+            ("C1", "malignant"), ("C2", "unknown"),
+        ],
+        columns=["image_id", "pathology"],
+    )  # fmt: skip
+    return images, lesions
+
+
+def test_table_1_by_hand():
+    t = tables.table_1(*images_and_lesions())
+    assert list(t.index) == ["training", "validation", "test", "overall"]
+    training = t.loc["training"].to_dict()
+    assert training == {
+        "patients": 2, "images": 3, "images_negative": 1, "images_benign": 1, "images_malignant": 1,
+        "images_both": 1, "images_other": 1, "lesions_benign": 2, "lesions_malignant": 1,
+        "lesions_unknown": 0,
+    }  # fmt: skip
+    assert t.loc["test", ["images_malignant", "images_other", "lesions_unknown"]].tolist() == [
+        1,
+        1,
+        1,
+    ]
+    assert t.loc["overall", "patients"] == 4
+
+
+def test_table_1_closes():
+    t = tables.table_1(*images_and_lesions())
+    kinds = t[["images_negative", "images_benign", "images_malignant", "images_other"]].sum(axis=1)
+    pd.testing.assert_series_equal(t["images"], kinds - t["images_both"], check_names=False)
+    splits = t.drop("overall").sum()
+    assert (splits == t.loc["overall"]).all()
+
+
+def test_table_1_takes_plain_flags_too():
+    images, lesions = images_and_lesions()
+    plain = images.assign(negative=images["negative"].fillna(False).astype(bool))
+    pd.testing.assert_frame_equal(tables.table_1(plain, lesions), tables.table_1(images, lesions))
+
+
+def test_table_1_results_are_keyed_by_split_and_column():
+    out = tables.table_1_results(tables.table_1(*images_and_lesions()))
+    assert out["table_1.training.lesions_benign"] == {"value": 2}
+    assert json.loads(json.dumps(out)) == out
+
+
+# ------------------------------------------------------------------ tables 2 and 3
+def test_table_2_holds_the_operating_points_of_the_mean_score(scored):
+    t = tables.table_2(scored, **FEW)
+    part = scored[scored["model"] == "E+S"]
+    mean = part.groupby("lesion_id")[["y_true", "y_score"]].mean()
+    expected = roc.operating_points(mean["y_true"].to_numpy(int), mean["y_score"])
+    for column in ("missed", "malignant", "spared", "benign", "tnr"):
+        np.testing.assert_array_equal(t[column], expected[column])
+    assert (t["missed"] / t["malignant"] <= t["fnr"]).all()
+    assert ((t["low_patients"] <= t["tnr"]) & (t["tnr"] <= t["high_patients"]))[1:].all()
+
+
+def test_table_2_over_patients_is_of_the_mean_score(scored):
+    t = tables.table_2(scored, fnr=(0.02, 0.1), **FEW)
+    s = tables.scores(scored, "E+S")
+    for k, fnr in enumerate((0.02, 0.1)):
+        at = lambda truth, score, fnr=fnr: roc.tnr_at(truth, score, fnr)[0]  # noqa: E731
+        over = resampling.interval(s.truth, s.mean, s.patient, at, 200, 3)
+        assert (t["low_patients"][k], t["high_patients"][k]) == pytest.approx((over.low, over.high))
+
+
+def test_table_2_over_runs_is_mean_and_sd_of_the_runs(scored):
+    t = tables.table_2(scored, fnr=(0.02,), **FEW).iloc[0]
+    part = scored[scored["model"] == "E+S"]
+    each = [roc.tnr_at(g["y_true"], g["y_score"], 0.02)[0] for _, g in part.groupby("run")]
+    assert t["mean_runs"] == pytest.approx(np.mean(each))
+    assert t["sd_runs"] == pytest.approx(np.std(each, ddof=1))
+    assert t["high_runs"] == pytest.approx(np.mean(each) + 1.96 * np.std(each, ddof=1), abs=1e-4)
+
+
+def test_the_papers_values_stand_in_a_labelled_column_only(scored):
+    t = tables.table_2(scored, **FEW)
+    assert t[paper.LABEL][2] == "0.231 [0.190, 0.273]"
+    assert set(tables.table_2(scored, "E", **FEW)[paper.LABEL]) == {"not printed"}
+    third = tables.table_3(scored, **FEW).set_index("model")[paper.LABEL]
+    assert third["E+S"] == "0.799 +- 0.002" and third["f_loc"] == "not printed"
+
+
+def test_table_3_has_the_papers_order_and_counts(scored):
+    t = tables.table_3(scored, **FEW)
+    assert list(t["model"]) == list(MODELS)
+    assert (t["malignant"] + t["benign"] == t["lesions"]).all()
+    assert (t["patients"] == 120).all() and (t["runs"] == 3).all()
+    s = tables.scores(scored, "E+S")
+    row = t.set_index("model").loc["E+S"]
+    assert row["auc"] == pytest.approx(roc.auc(s.truth, s.mean))
+    expected = resampling.interval(s.truth, s.mean, s.patient, n=200, seed=3)
+    assert (row["low_patients"], row["high_patients"]) == (expected.low, expected.high)
+    assert row["mean_runs"] == pytest.approx(np.mean([roc.auc(s.truth, x) for x in s.runs.T]))
+
+
+def test_rows_in_any_order_give_the_same_table(scored):
+    shuffled = scored.sample(frac=1, random_state=1)
+    pd.testing.assert_frame_equal(tables.table_3(scored, **FEW), tables.table_3(shuffled, **FEW))
+
+
+def test_one_run_has_no_spread_but_an_interval_over_patients():
+    one = predictions(runs=1)
+    t = tables.table_3(one, **FEW)
+    assert t["sd_runs"].isna().all() and t["low_patients"].notna().all()
+    assert tables.results(one, **FEW)["auc.E"]["sd"] is None
+
+
+def test_a_model_that_was_not_run_has_no_row(scored):
+    few = scored[scored["model"].isin(["E", "S"])]
+    assert list(tables.table_3(few, **FEW)["model"]) == ["E", "S"]
+    assert "gain.E+S-E" not in tables.results(few, **FEW)
+
+
+# ------------------------------------------------------------------ comparisons
+def test_gain_is_paired_and_narrower_than_its_parts(scored):
+    g = tables.gain(scored, **FEW)
+    t = tables.table_3(scored, **FEW).set_index("model")
+    assert g.value == pytest.approx(t.at["E+S", "auc"] - t.at["E", "auc"])
+    assert g.high - g.low < t.at["E+S", "high_patients"] - t.at["E+S", "low_patients"]
+    assert tables.gain(scored, "E", "E+S", **FEW).value == pytest.approx(-g.value)
+
+
+def test_spared_more_counts_lesions(scored):
+    more = tables.spared_more(scored, **FEW)
+    assert more["value"] == pytest.approx((more["spared_a"] - more["spared_b"]) / more["benign"])
+    assert more["missed_a"] <= 0.02 * more["malignant"]
+    assert more["per_100_benign"] == pytest.approx(100 * more["value"])
+
+
+def test_pooled_gain_over_seeds():
+    sets = [predictions(seed) for seed in range(3)]
+    pooled = tables.pooled_gain(sets, **FEW)
+    assert pooled.value == pytest.approx(np.mean([tables.gain(p, **FEW).value for p in sets]))
+    assert pooled.patients == 360 and len(pooled.each) == 3
+
+
+def test_results_are_json_and_complete(scored):
+    out = tables.results(scored, **FEW)
+    assert json.loads(json.dumps(out, allow_nan=False)) == out
+    assert {f"auc.{m}" for m in MODELS} <= set(out)
+    assert {"gain.E+S-E", "tnr.E+S@0.02", "tnr_gain.E+S-E@0.02"} <= set(out)
+    auc = out["auc.E+S"]
+    assert len(auc["each"]) == 3 and auc["patients"] == 120 and auc["kind"] == "95 % over patients"
+    for key, entry in out.items():
+        assert entry["low"] <= entry["high"], key
+
+
+# ------------------------------------------------------------------ frames of figures
+def test_figure_7_is_steps_of_one_malignant_lesion(scored):
+    f = tables.figure_7(scored, bands=("E",), **FEW)
+    e = f[f["model"] == "E"]
+    assert len(e) == e["malignant"].iloc[0] + 1 and e["tnr"].is_monotonic_increasing
+    assert e["low"].notna().all() and f.loc[f["model"] == "S", "low"].isna().all()
+
+
+def test_roc_curves_carry_their_auc(scored):
+    f = tables.roc_curves(scored)
+    s = tables.scores(scored, "S")
+    assert f.loc[f["model"] == "S", "auc"].iloc[0] == pytest.approx(roc.auc(s.truth, s.mean))
+
+
+def test_figure_6_summarises_runs_and_names_the_papers_arm():
+    runs = pd.DataFrame(
+        {"backbone": "resnetv2_50", "initialisation": ["he", "he", "imagenet"], "run": [0, 1, 0],
+         "test_auc": [0.7, 0.8, 0.81]}
+    )  # fmt: skip
+    t = tables.figure_6(runs).set_index("initialisation")
+    assert t.at["he", "auc"] == pytest.approx(0.75) and t.at["he", "runs"] == 2
+    assert np.isnan(t.at["imagenet", "sd"])
+    assert t.at["he", paper.LABEL] == "0.762 +- 0.015"
+    assert t.at["imagenet", paper.LABEL] == "not printed"
+    out = tables.figure_6_results(tables.figure_6(runs))
+    assert out["floc_gain.resnetv2_50"]["value"] == pytest.approx(0.06)
+    json.dumps(out, allow_nan=False)
+
+
+# ------------------------------------------------------------------ refusals
+def test_faulty_predictions_are_refused(scored):
+    some = scored[scored["model"].isin(["E", "E+S"])]
+    cases = {
+        "no column y_score": some.drop(columns="y_score"),
+        "two scores": pd.concat([some, some.iloc[:1]]),
+        "are missing": some.drop(index=some.index[0]),
+        "two patients or two truths": some.assign(
+            y_true=np.where(some.index == some.index[0], 1 - some["y_true"], some["y_true"])
+        ),
+    }
+    for words, frame in cases.items():
+        with pytest.raises(InputError, match=words):
+            tables.scores(frame, "E")
+    with pytest.raises(InputError, match="no prediction of 'ES'.*did you mean"):
+        tables.scores(scored, "ES")
+
+
+def test_models_on_different_lesions_are_not_compared(scored):
+    gone = (scored["model"] == "E") & (scored["lesion_id"] == "L0000")
+    with pytest.raises(InputError, match="differ in 1 lesions"):
+        tables.gain(scored[~gone], **FEW)
+
+
+# ------------------------------------------------------------------ text and paper
+def test_markdown_rounds_shows_dashes_and_the_named_index():
+    frame = pd.DataFrame({"auc": [0.79913, np.nan], "n": [600, 12]}, index=pd.Index(["a|b", "c"]))
+    assert "index" not in tables.to_markdown(frame) and "a" not in tables.to_markdown(frame)[9:]
+    lines = tables.to_markdown(frame.rename_axis("model")).splitlines()
+    assert lines[2].replace(" ", "") == "|a\\|b|0.799|600|"
+    assert lines[3].replace(" ", "") == "|c|–|12|"
+
+
+def test_the_papers_values():
+    assert paper.table_1().loc["test", "lesions_malignant"] == 136
+    assert paper.table_3().set_index("model").at["E+S", "auc"] == 0.799
+    assert paper.table_2()["tnr"].tolist() == [0.017, 0.135, 0.231, 0.276, 0.435]
+    assert len(paper.figure_6()) == 3 and paper.value("test_patients") == 260
+    for frame in (
+        paper.table_1(),
+        paper.table_2(),
+        paper.table_3(),
+        paper.figure_6(),
+        paper.text(),
+    ):
+        assert frame["where"].str.len().gt(0).all()
+    with pytest.raises(InputError, match="did you mean 'patients'"):
+        paper.value("patient")
+
+
+def test_the_papers_values_cannot_be_changed_by_a_reader():
+    third, first = paper.table_3(), paper.table_1()
+    third.loc[:, "auc"] = 0
+    first.loc[:, "lesions_benign"] = 0
+    assert paper.table_3()["auc"].gt(0).all() and paper.table_1()["lesions_benign"].gt(0).all()

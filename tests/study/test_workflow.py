@@ -1,0 +1,281 @@
+"""Running notebooks, stages and whole experiments: what is run, in which order, and how it fails.
+
+User errors go through the real command line; each must end in one line, without a traceback.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import nbformat
+import pytest
+from toy_project import ROOT, SAY, call, make_project, write_notebook
+
+from lesionlib.errors import InputError
+from lesionlib.files import read_json
+from study import __main__ as command_line
+from study import runner, settings, workflow
+from study.jobs import JobError
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A toy project that this process and its children take for theirs."""
+    monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
+    monkeypatch.delenv("LESIONLIB_DATA", raising=False)
+    monkeypatch.delenv("LESIONLIB_WORKFLOW", raising=False)
+    monkeypatch.chdir(tmp_path)
+    settings.project_root.cache_clear()
+    yield make_project(tmp_path)
+    settings.project_root.cache_clear()
+
+
+# ------------------------------------------------------------------ user errors
+USER_ERRORS = {
+    "run toyy": "there is no experiment 'toyy'.*did you mean 'toy'",
+    "run misspelt": "unknown setting 'floc.patiense'.*did you mean 'patience'",
+    "run broken": "not valid YAML",
+    "run real": "no data folder was given.*make run EXPERIMENT=real DATA=<folder>",
+    "run real --data nowhere": "data folder does not exist.*nowhere",
+    "run toy --data .": "draws its own data.*Leave DATA= out",
+    "run toy --cores many": "invalid int value: 'many'",
+    "run": "arguments are required: experiment",
+    "rnu toy": "invalid choice: 'rnu'",
+    "notebook 44 --experiment toy": "0 notebooks are numbered 44",
+    "notebook none.ipynb": "there is no such notebook",
+    "notebook 00 -p rnu 3": "unknown parameter 'rnu'.*did you mean 'run'",
+    "notebook 00 -p run many": "run is 'many'.*Give a int",
+    "stage flock --experiment toy": "unknown stage 'flock'.*did you mean 'floc'",
+    "stage floc --experiment toy --rnu 1": "no argument 'rnu'.*did you mean 'run'",
+    "stage floc --experiment toy run": "cannot read 'run'",
+    "check toy extra": "cannot read 'extra'",
+}
+
+
+@pytest.mark.parametrize("words", USER_ERRORS)
+def test_a_user_error_is_one_line_with_its_remedy(project, capsys, words):
+    write_notebook(project, "00")
+    assert command_line.main(words.split()) == 2
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1
+    assert re.match(f"error: .*{USER_ERRORS[words]}", said), said
+
+
+def test_a_process_that_is_stopped_twice_says_one_line(project):
+    """Trap: the second signal, which ends a workflow's jobs, reached them while they left."""
+    lines = [
+        "import atexit, os, signal, sys",
+        "from lesionlib import __main__ as command_line",
+        # a process that was started in the background ignores the first signal
+        "signal.signal(signal.SIGINT, signal.default_int_handler)",
+        "strike = lambda number: os.kill(os.getpid(), number)",
+        "atexit.register(strike, signal.SIGTERM)",
+        "command_line.carry_out = lambda words: strike(signal.SIGINT)",
+        "sys.exit(command_line.guarded_main())",
+    ]
+    script = project / "stopped.py"
+    script.write_text("\n".join(lines))
+    done = call(project, "stopped")
+    assert done.returncode == 130
+    assert done.stderr == "stopped. The same command goes on from here\n"
+
+
+def test_make_ends_with_the_line_and_a_failing_exit_code():
+    if not (ROOT / ".venv" / ".ready").is_file():
+        pytest.skip("the environment was not made by `make setup`")
+    # -o: this is no test of the set-up
+    words = ["make", "--no-print-directory", "-o", f"{ROOT}/.venv/.ready", "run", "EXPERIMENT=tyo"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "error: there is no experiment 'tyo'" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+# ------------------------------------------------------------------ one notebook
+def test_a_notebook_is_run_echoed_and_marked(project, capsys):
+    write_notebook(project, "04", SAY.format(number="04"), "run + 1")
+    target = runner.run_notebook("4", "toy")
+    said = capsys.readouterr().out
+    assert "04 | epoch 1" in said and "04 | epoch 2" in said and "04 | done in" in said
+    assert target == project / "runs" / "toy" / "notebooks" / "04_toy.ipynb"
+    assert nbformat.read(target, as_version=4).cells[-1].outputs[0].data["text/plain"] == "1"
+    mark = read_json(project / "runs" / "toy" / "done" / "04.json")
+    assert (mark["experiment"], mark["job"]) == ("toy", "04")
+    assert not list((project / "runs" / "toy" / "jobs").iterdir())
+
+
+def test_other_parameters_and_another_output_leave_no_mark(project):
+    write_notebook(project, "04", "run")
+    target = runner.run_notebook("04", "toy", {"run": "3"}, project / "out.ipynb")
+    assert nbformat.read(target, as_version=4).cells[-1].outputs[0].data["text/plain"] == "3"
+    assert not (project / "runs" / "toy" / "done").exists()
+
+
+INPUT_ERROR = (
+    "from lesionlib.errors import InputError\n"
+    "raise InputError('lesion 17 has no pixel', 'lesions.csv, row 18', 'Check its scale')"
+)
+
+
+@pytest.mark.parametrize(
+    "cell, error, said",
+    [
+        (
+            INPUT_ERROR,
+            InputError,
+            r"^lesion 17 has no pixel \(lesions.csv, row 18\). Check its scale$",
+        ),
+        (
+            "assert 1 == 2, 'the sum is 3'",
+            JobError,
+            r"^a check failed: the sum is 3 \(notebook 04_toy",
+        ),
+        (
+            "1 / 0",
+            JobError,
+            r"^ZeroDivisionError was raised: .*traceback is in runs/toy/notebooks/04",
+        ),
+        ("import os; os._exit(1)", JobError, "its kernel died"),
+    ],
+)
+def test_a_failed_cell_gives_one_line_and_keeps_the_notebook(project, cell, error, said):
+    write_notebook(project, "04", cell)
+    with pytest.raises(error, match=said):
+        runner.run_notebook("04", "toy")
+    assert (project / "runs" / "toy" / "notebooks" / "04_toy.ipynb").is_file()
+    assert not (project / "runs" / "toy" / "done").exists()
+    kind = "input" if error is InputError else "job"
+    kept = (project / "runs" / "toy" / "failed" / "04.txt").read_text()
+    assert kept.startswith(f"{kind}: ")
+
+
+def test_papermill_by_hand_refuses_a_misspelt_parameter_too(project):
+    path = write_notebook(
+        project, "04", 'from study.lab import open_lab\nlab = open_lab(settings, "04")'
+    )
+    words = ["papermill", str(path), "out.ipynb", "--no-progress-bar", "-k", "python3"]
+    done = call(project, *words, "-p", "experimnt", "toy")
+    assert done.returncode != 0
+    assert "unknown parameter 'experimnt'" in done.stderr + done.stdout
+
+
+# ------------------------------------------------------------------ stages
+def test_a_stage_runs_all_runs_of_its_block_unless_one_is_named(project, monkeypatch, capsys):
+    from study import steps
+
+    seen = []
+
+    def floc(lab, run: int = 0):
+        seen.append(run)
+        lab.progress("epoch 1")
+
+    monkeypatch.setattr(steps, "floc", floc)
+    runner.run_stage("floc", "two", {})
+    runner.run_stage("floc", "two", {"run": "1"})
+    assert seen == [0, 1, 1]
+    assert "floc.1 | epoch 1" in capsys.readouterr().out
+    done = project / "runs" / "two" / "done"
+    assert sorted(p.name for p in done.iterdir()) == ["floc.1.json", "floc.json"]
+
+
+def test_a_fault_in_a_stage_is_one_line_and_a_kept_traceback(project, monkeypatch):
+    from study import steps
+
+    def floc(lab):
+        raise ValueError("no such\nthing")
+
+    monkeypatch.setattr(steps, "floc", floc)
+    with pytest.raises(
+        JobError, match="ValueError was raised: no such thing .stage floc."
+    ) as found:
+        runner.run_stage("floc", "toy", {})
+    place = project / re.search(r"runs/\S+", str(found.value)).group(0)
+    assert "Traceback" in place.read_text()
+
+
+# ------------------------------------------------------------------ the whole
+@pytest.fixture
+def stubs(project):
+    """All notebooks by number, each of one cell."""
+    for number in workflow.NOTEBOOKS:
+        write_notebook(project, number, "1")
+    return project
+
+
+def rule_graph(folder, name: str) -> set[tuple[str, str]]:
+    """Pairs (rule, rule that waits for it) of an experiment."""
+    words = ["snakemake", "--snakefile", "workflow/Snakefile", "--config", f"experiment={name}"]
+    done = call(folder, *words, "--rulegraph", "dot", "--cores", "1")
+    assert done.returncode == 0, done.stderr
+    names = dict(re.findall(r"(\d+)\[ *label *= *\"(\w+)", done.stdout))
+    return {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", done.stdout)}
+
+
+def test_jobs_wait_for_what_they_read_and_for_nothing_else(stubs):
+    graph = rule_graph(stubs, "two")
+    for before, after in [
+        ("data", "store"), ("store", "windows"), ("store", "floc_run"), ("floc_run", "floc"),
+        ("store", "gmic"), ("gmic", "saliency"), ("saliency", "maps"), ("floc", "maps"),
+        ("maps", "fagg_combination"), ("fagg_combination", "lesion_scores"),
+        ("lesion_scores", "operating_points"), ("lesion_scores", "information"),
+        ("operating_points", "results"), ("information", "results"), ("floc", "architectures"),
+        ("architecture", "architectures"), ("search", "architectures"), ("maps", "search"),
+        ("architectures", "results"), ("maps", "fagg_other_cells"),
+        ("fagg_other_cells", "information"),
+    ]:  # fmt: skip
+        assert (before, after) in graph, f"{after} does not wait for {before}"
+    for before, after in [("floc", "gmic"), ("gmic", "floc"), ("search", "fagg_combination")]:
+        assert (before, after) not in graph, f"{after} waits for {before}"
+    assert {after for before, after in graph if before == "start_here"} == {"all"}
+    assert not any(after == "start_here" for _, after in graph)
+
+
+def test_the_line_of_a_failed_notebook_comes_last_and_the_rest_is_not_lost(stubs):
+    write_notebook(stubs, "01", INPUT_ERROR)
+    done = call(stubs, "lesionlib", "run", "toy", "--cores", "2")
+    assert done.returncode == 2
+    said = (done.stdout + done.stderr).strip().splitlines()
+    assert said[-1].startswith("error: lesion 17 has no pixel (lesions.csv, row 18)")
+    assert not any("Traceback" in line or "rule " in line for line in said)
+    assert (stubs / "runs" / "toy" / "done" / "00.json").is_file()
+    assert workflow.unfinished("toy") > 0
+
+
+def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(project):
+    path = write_notebook(project, "04", "1 + 1")
+    before = workflow.notebook_digest(path)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].source += " More."
+    notebook.cells[-1].execution_count = 7
+    nbformat.write(notebook, path)
+    assert workflow.notebook_digest(path) == before
+    notebook.cells[-1].source = "1 + 2"
+    nbformat.write(notebook, path)
+    assert workflow.notebook_digest(path) != before
+
+
+def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, tiny_table):
+    def state(folder):
+        monkeypatch.setenv("LESIONLIB_DATA", str(folder))
+        return workflow.data_state("real")
+
+    first = state(tiny_table)
+    assert state(tiny_table) == first
+    with open(tiny_table / "lesions.csv", "a") as file:
+        file.write("\n")
+    second = state(tiny_table)
+    moved = tiny_table.rename(tiny_table.parent / "moved")
+    assert len({first, second, state(moved)}) == 3
+    monkeypatch.delenv("LESIONLIB_DATA")
+    assert workflow.data_state("real") == state(moved)  # the folder is remembered
+    assert workflow.data_state("toy") == ""
+
+
+def test_the_end_without_a_word_is_told_from_the_log(project):
+    log = project / "runs" / "toy" / "workflow.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("Error in rule gmic:\n  jobid: 3\nExiting\n")
+    assert "job gmic ended without a word" in str(workflow._failure("toy", 1))
+    log.write_text("Building DAG\n")
+    assert "ended by signal 9" in str(workflow._failure("toy", -9))

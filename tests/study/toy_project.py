@@ -1,0 +1,70 @@
+"""A project of its own in a scratch folder: experiments, notebooks and the real workflow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENTS = {
+    "toy": "extends: demo\ntitle: Toy\n",
+    "two": "extends: toy\nfloc: {runs: 2}\n",
+    "real": "data: {dataset: table}\n",
+    "misspelt": "floc: {patiense: 3}\n",
+    "broken": "floc: [1,\n",
+}
+DEFAULTS = 'experiment: str = "toy"  # name of an experiment\nrun: int = 0  # which run'
+# what a notebook's progress file holds, written without the lab, so that a toy starts quickly
+SAY = (
+    "from pathlib import Path\n"
+    "log = Path('runs') / experiment / 'progress' / '{number}.log'\n"
+    "log.parent.mkdir(parents=True, exist_ok=True)\n"
+    "log.write_text('epoch 1\\nepoch 2\\n')"
+)
+
+
+def make_project(folder: Path) -> Path:
+    """Experiments and workflow of a toy project; notebooks come by `write_notebook`."""
+    (folder / "experiments").mkdir(parents=True)
+    shutil.copy(ROOT / "experiments" / "demo.yaml", folder / "experiments")
+    for name, text in EXPERIMENTS.items():
+        (folder / "experiments" / f"{name}.yaml").write_text(text)
+    (folder / "workflow").symlink_to(ROOT / "workflow")
+    return folder
+
+
+def write_notebook(folder: Path, number: str, *cells: str, name: str = "toy") -> Path:
+    """A notebook with a title, the two default parameters and the given code cells."""
+    notebook = new_notebook(
+        cells=[
+            new_markdown_cell(f"# {number} · Toy\n\nText."),
+            new_code_cell(DEFAULTS, metadata={"tags": ["parameters"]}),
+            *map(new_code_cell, cells),
+        ],
+        metadata={"kernelspec": {"name": "python3", "display_name": "P", "language": "python"}},
+    )
+    path = folder / "notebooks" / f"{number}_{name}.ipynb"
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def call(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess:
+    """Run a command of this Python in the project, as a user's terminal would."""
+    known = {k: v for k, v in os.environ.items() if not k.startswith("LESIONLIB_")}
+    paths = {"LESIONLIB_ROOT": str(folder), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env=known | paths | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
