@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lesionlib import files
 from study.lab import Lab
 from study.steps.aggregation_network import fagg
 from study.steps.patch_network import floc
