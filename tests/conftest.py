@@ -29,15 +29,6 @@ def real_data():
     return find
 
 
-@pytest.fixture(scope="session")
-def oracle_dir() -> Path:
-    """The folder of reference values of the published GMIC; skips the test where it is absent."""
-    folder = REPOSITORY.parent / "shared" / "oracle"
-    if not folder.is_dir():
-        pytest.skip("no reference values of GMIC: they are not part of the repository")
-    return folder
-
-
 # ------------------------------------------------------------------ a tiny data set
 TINY_ROWS, TINY_COLS = 160, 128
 # patient -> split and, for each lesion, (x, y, radius, pathology) on the unflipped left breast

@@ -1,12 +1,12 @@
 """GMIC's preparation: hand-made films, and eight real ones against what the published code made.
 
-The reference values (`oracle_dir`) are no part of the project; where they are absent the tests on
-small films stand alone.
+The published values are in `tests/lesionlib/models/golden`; the eight films are not in the repository.
 """
 
 import hashlib
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,6 +29,7 @@ from data_manifest.table import reader as table
 from lesionlib.errors import InputError
 from study.settings import Canvas
 
+FACTS = json.loads((Path(__file__).parents[2] / "lesionlib/models/golden/gmic_oracle.json").read_text())
 SAMPLES = ("0_L-CC", "0_L-MLO", "0_R-CC", "0_R-MLO", "1_L_CC", "1_R_CC", "2_L_CC", "2_R_CC")
 
 
@@ -248,19 +249,14 @@ def test_noise_refuses_a_view_it_does_not_know():
 
 
 # ------------------------------------------------------------------ against the published code
-@pytest.fixture(scope="module")
-def facts(oracle_dir):
-    return json.loads((oracle_dir / "gmic_oracle.json").read_text())
-
-
 def sample(real_data, name):
     folder = "gmic" if "-" in name else "breast_cancer_classifier"
     return real_data("nyu_samples") / folder / f"{name}.png"
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_published_windows_to_the_byte(name, facts, real_data):
-    known = facts["preparation"][name]
+def test_published_windows_to_the_byte(name, real_data):
+    known = FACTS["preparation"][name]
     pixels = read_image(sample(real_data, name)).pixels
     right, view = known["view"][0] == "L", known["view"][2:]
     crop = crop_to_breast(pixels, right)
@@ -275,9 +271,9 @@ def test_published_windows_to_the_byte(name, facts, real_data):
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_published_borders_with_noise(name, facts):
+def test_published_borders_with_noise(name):
     """Four seeds an image, the published amounts: (100, 100) px of shift and 100 px of size."""
-    known = facts["preparation"][name]
+    known = FACTS["preparation"][name]
     y0, y1, x0, x1 = known["window_location"]
     for seeded in known["noisy_borders"]:
         rng = np.random.RandomState(seeded["rng"])
@@ -299,9 +295,8 @@ def faces_right(known):
     return (known["view"][0] == "L") == (known["horizontal_flip"] == "NO")
 
 
-@pytest.mark.parametrize("index", range(6))
-def test_synthetic_films(index, facts):
-    known = facts["geometry"][index]
+@pytest.mark.parametrize("known", FACTS["geometry"], ids=range(6))
+def test_synthetic_films(known):
     pixels = synthetic_film(known)
     crop = crop_to_breast(
         pixels, faces_right(known), steps=known["iterations"], buffer=known["buffer"]
@@ -352,12 +347,12 @@ def brought_to_the_film(mask, pixels, view):
     return on_film
 
 
-def test_a_store_of_published_windows(sample_store, facts):
+def test_a_store_of_published_windows(sample_store):
     """Canvases, standardised canvases, points and masks are those of the published window."""
     store, masks = sample_store
     assert store.exclusions.empty and store.facts["placement"] == "gmic"
     for i, name in enumerate(store.images["image_id"]):
-        known = facts["preparation"][name]
+        known = FACTS["preparation"][name]
         assert sha256(store.raw(i).astype("<u2")) == known["window_uint16_sha256"]
         assert sha256(store.standardised(i).astype("<f4")) == known["prepared_float32_sha256"]
         points = np.array([[0.5, 0.5], [1400.25, 333.75]])

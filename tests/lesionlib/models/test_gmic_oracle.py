@@ -1,22 +1,25 @@
-"""GMIC against numbers of the published network, run elsewhere on stand-in weights.
+"""GMIC against numbers of the published network on stand-in weights (`golden/README.md`).
 
-The folder of these numbers is no part of the project; without it the tests are skipped and the
-golden file of `test_gmic.py` stands for them.
+Only the two tests on mammograms need data that are not in the repository.
 """
-
-import hashlib
-import importlib.util
-import json
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from gmic_stand_in import (
+    FACTS,
+    golden_arrays,
+    published_tensors,
+    sha256,
+    stand_in_image,
+    stand_in_weights,
+    stream,
+)
 from torch.nn import functional as F
 
 from data_manifest.images.gmic_preparation import gmic_placement, standardise
 from data_manifest.images.read import read_image
-from lesionlib.models.gmic import load_gmic_checkpoint, top_t_count
+from lesionlib.models.gmic import load_gmic_checkpoint, mean_of_top, top_t_count
 from lesionlib.models.gmic.checkpoint import published_name
 from lesionlib.models.gmic.crops import box_size, greedy_boxes, take_crops, to_pixels
 
@@ -28,47 +31,16 @@ CANVASES = {"canvas_a": (1000, 700), "canvas_b": (640, 576)}
 MAMMOGRAMS = {"rcc": ("0_R-CC", "right"), "lmlo": ("0_L-MLO", "left")}  # file, chest wall
 
 
-@pytest.fixture
-def oracle(oracle_dir):
-    return read_oracle(oracle_dir)
-
-
-@cache
-def read_oracle(folder):
-    """The facts (JSON), the arrays, the module of the weights rule."""
-    spec = importlib.util.spec_from_file_location("oracle_weights", folder / "oracle_weights.py")
-    rule = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rule)
-    facts = json.loads((folder / "gmic_oracle.json").read_text())
-    with np.load(folder / "gmic_oracle.npz") as arrays:
-        return facts, dict(arrays), rule
-
-
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory):
-    """Writes a file like the published ones once and loads it through the public way."""
-    found = {}
-
-    def load(oracle_dir, top_t):
-        if "path" not in found:
-            facts, _, rule = read_oracle(oracle_dir)
-            weights = rule.make_weights(rule.read_spec(oracle_dir / "gmic_state_dict.txt"))
-            assert rule.digest(weights) == facts["weights"]["sha256"]
-            state = {key: torch.from_numpy(np.array(value)) for key, value in weights.items()}
-            state["shared_rep_filter.weight"] = torch.zeros(256, 256, 4, 4)
-            found["path"] = tmp_path_factory.mktemp("published") / "sample_model_1.p"
-            torch.save(state, found["path"], _use_new_zipfile_serialization=False)
-            found["model"] = load_gmic_checkpoint(found["path"])
-        found["model"].top_t = top_t
-        return found["model"]
-
-    yield load
-    if "path" in found:
-        found["path"].unlink()
-
-
-def sha256(array):
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+def published(tmp_path_factory):
+    """The network, its weights read the public way from a file like the published ones."""
+    state = {key: torch.from_numpy(value) for key, value in stand_in_weights().items()}
+    state["shared_rep_filter.weight"] = torch.zeros(256, 256, 4, 4)
+    path = tmp_path_factory.mktemp("published") / "sample_model_1.p"
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    model = load_gmic_checkpoint(path)
+    path.unlink()
+    return model
 
 
 def near(found, expected, name):
@@ -76,30 +48,39 @@ def near(found, expected, name):
 
 
 # ------------------------------------------------------------------ the network
+def stand_in_images(case):
+    """Two images (2, 1, rows, columns)."""
+    labels = (f"canvas-{case[-1]}{place}" for place in (0, 1))
+    return np.stack([stand_in_image(label, *CANVASES[case]) for label in labels])[:, None]
+
+
 @pytest.mark.parametrize("case", CANVASES)
-def test_canvases(case, oracle, oracle_dir, loaded):
-    rule = oracle[2]
-    labels = [f"canvas-{case[-1]}{place}" for place in (0, 1)]
-    images = np.stack([rule.canvas(label, *CANVASES[case]) for label in labels])[:, None]
-    agree(case, images, oracle, oracle_dir, loaded)
+def test_canvases(case, published):
+    agree(case, stand_in_images(case), published)
+
+
+def test_canvases_cover_the_borders():
+    """Crops over the lower edge, the right edge and both; the fifth row, 312.5 px, goes to 312."""
+    positions = golden_arrays("canvas_a")["crop_positions"].reshape(-1, 2)
+    over = (positions + 256 > CANVASES["canvas_a"]).tolist()
+    assert [True, False] in over and [False, True] in over and [True, True] in over
+    assert 312 in positions[:, 0]
 
 
 @pytest.mark.parametrize("case", MAMMOGRAMS)
-def test_mammograms(case, oracle, oracle_dir, loaded, real_data):
+def test_mammograms(case, published, real_data):
     """From the file to every output, through the library's own preparation."""
     name, side = MAMMOGRAMS[case]
     pixels = read_image(real_data("nyu_samples") / "gmic" / f"{name}.png").pixels
     window = gmic_placement(pixels, side, name.split("-")[1]).apply(pixels)
-    agree(case, standardise(window)[None, None], oracle, oracle_dir, loaded)
+    agree(case, standardise(window)[None, None], published)
 
 
-def agree(case, images, oracle, oracle_dir, loaded):
+def agree(case, images, model):
     """Every array that is stored for the case, and every number of its stages."""
-    facts, arrays, _ = oracle
-    facts = facts["network"][case]
-    arrays = {k.removeprefix(f"{case}/"): v for k, v in arrays.items() if k.startswith(f"{case}/")}
+    facts, arrays = FACTS["network"][case], golden_arrays(case)
     assert sha256(images) == facts["input_sha256"]
-    model = loaded(oracle_dir, facts["percent_t"])
+    model.top_t = facts["percent_t"]
     stages, hooks = watch(model)
     with torch.no_grad():
         output = model(torch.from_numpy(images))
@@ -167,47 +148,69 @@ def watch(model):
     return stages, [*hooks, stem]
 
 
+def test_evaluation_does_not_depend_on_the_batch(published):
+    images = torch.from_numpy(stand_in_images("canvas_b"))
+    with torch.no_grad():
+        together = published(images)
+        alone = [published(image[None]) for image in images]
+    for name in EXACT + VALUES:
+        apart = torch.cat([getattr(one, name) for one in alone])
+        torch.testing.assert_close(apart, getattr(together, name), atol=2e-6, rtol=1e-5)
+
+
 # ------------------------------------------------------------------ its parts
-def test_names_are_the_published_ones(oracle, oracle_dir, loaded):
-    spec = oracle[2].read_spec(oracle_dir / "gmic_state_dict.txt")
-    published = {key: (shape, dtype) for key, shape, dtype in spec}
-    state = loaded(oracle_dir, 0.02).state_dict()
+def test_names_are_the_published_ones(published):
     ours = {
         published_name(key): (tuple(value.shape), str(value.dtype).removeprefix("torch."))
-        for key, value in state.items()
+        for key, value in published.state_dict().items()
     }
-    assert ours == published and len(ours) == 258
+    assert ours == published_tensors() and len(ours) == 258
 
 
-def test_counts_of_top_cells(oracle):
-    for rows, cols, top_t, count in oracle[0]["top_t_counts"]:
+def test_counts_of_top_cells():
+    for rows, cols, top_t, count in FACTS["top_t_counts"]:
         assert top_t_count(rows, cols, top_t) == count
 
 
 @pytest.mark.parametrize("case", [*CANVASES, *MAMMOGRAMS])
-def test_positions_from_the_published_maps(case, oracle):
+def test_positions_from_the_published_maps(case):
     """The choice alone, on saliency maps that another network program made."""
-    facts, arrays, _ = oracle
-    size = tuple(facts["network"][case]["input_shape"][2:])
-    maps = torch.from_numpy(arrays[f"{case}/saliency"])
-    cells = greedy_boxes(maps, box_size(tuple(maps.shape[2:]), size, 256), 6)
-    np.testing.assert_array_equal(cells, arrays[f"{case}/cam_positions"])
+    arrays, size = golden_arrays(case), tuple(FACTS["network"][case]["input_shape"][2:])
+    maps = torch.from_numpy(arrays["saliency"])
+    cells = greedy_boxes(maps, box_size(maps.shape[2:], size, 256), 6)
+    np.testing.assert_array_equal(cells, arrays["cam_positions"])
+    pixels = to_pixels(cells, maps.shape[2:], size)
+    np.testing.assert_array_equal(pixels, arrays["crop_positions"])
 
 
-def fraction_maps(rule, problem):
+@pytest.mark.parametrize("case", [*CANVASES, *MAMMOGRAMS])
+@torch.no_grad()
+def test_heads_on_the_published_features(case, published):
+    """Top cells, attention and both heads alone."""
+    arrays = {name: torch.from_numpy(array) for name, array in golden_arrays(case).items()}
+    top_t = FACTS["network"][case]["percent_t"]
+    near(mean_of_top(arrays["saliency"], top_t), arrays["y_global"], "y_global")
+    attention, z = published._attend(arrays["crop_features"])
+    near(attention, arrays["attention"], "attention")
+    near(z, arrays["z"], "z")
+    near(published.local_head(z).sigmoid(), arrays["y_local"], "y_local")
+    both = torch.cat((arrays["global_vector"], z), dim=1)
+    near(published.fusion_head(both).sigmoid(), arrays["y_fusion"], "y_fusion")
+
+
+def fraction_maps(problem):
     """Maps (1, 2, h, w) of whole levels over `levels`; a 0 and a 1 stand in opposite corners."""
-    shape, levels = (1, 2, problem["h"], problem["w"]), problem["levels"]
-    drawn = (rule.unit_stream(f"retrieval-{problem['index']}", int(np.prod(shape))) + 1) / 2
-    maps = np.floor(drawn * (levels + 1)).reshape(shape)
+    levels = problem["levels"]
+    drawn = stream(f"retrieval-{problem['index']}", (1, 2, problem["h"], problem["w"]))
+    maps = np.floor((drawn + 1) / 2 * (levels + 1))
     maps[..., 0, 0], maps[..., -1, -1] = 0, levels
     return (maps / levels).astype(np.float32)
 
 
-@pytest.mark.parametrize("index", range(6))
-def test_retrieval_with_many_ties(index, oracle):
+@pytest.mark.parametrize("problem", FACTS["retrieval"], ids=range(6))
+def test_retrieval_with_many_ties(problem):
     """Maps, cells, pixels and the bytes of every crop."""
-    problem, rule = oracle[0]["retrieval"][index], oracle[2]
-    maps, size = fraction_maps(rule, problem), (problem["H"], problem["W"])
+    maps, size = fraction_maps(problem), (problem["H"], problem["W"])
     assert sha256(maps) == problem["maps_sha256"]
     cells = greedy_boxes(torch.from_numpy(maps), box_size(maps.shape[2:], size, 256), 6)
     assert cells.tolist() == problem["cam_positions"]
@@ -215,7 +218,7 @@ def test_retrieval_with_many_ties(index, oracle):
     assert pixels.tolist() == problem["crop_positions"]
     if "canvas_sha256" not in problem:
         return
-    canvas = rule.canvas(f"retrieval-canvas-{index}", *size)
+    canvas = stand_in_image(f"retrieval-canvas-{problem['index']}", *size)
     assert sha256(canvas) == problem["canvas_sha256"]
     crops = take_crops(torch.from_numpy(canvas)[None, None], pixels, 256)[0]
     assert [sha256(crop.numpy()) for crop in crops] == problem["crop_sha256"]
