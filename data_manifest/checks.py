@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from data_manifest.manifest import AGGREGATION, SPLITS, with_findings_left_out
+from data_manifest.shapes import GEOMETRIES, check_extent, parse_polygon, shape_facts
 from lesionlib.errors import InputError
-from lesionlib.outlines import GEOMETRIES, check_extent, parse_polygon, shape_facts
 
 if TYPE_CHECKING:
     from data_manifest.manifest import Manifest

@@ -105,7 +105,7 @@ class Scores:
         """(n,) score averaged over runs."""
         return self.runs.mean(axis=1)
 
-    def over_runs(self, statistic) -> resampling.Runs:
+    def over_runs(self, statistic) -> resampling.RunsInterval:
         """Spread over runs of statistic(truth, score)."""
         return resampling.runs_interval([statistic(self.truth, s) for s in self.runs.T])
 
@@ -259,7 +259,7 @@ def pooled_gain(
     split: str = "test",
     resamples: int = 2000,
     seed: int = 0,
-) -> resampling.Pooled:
+) -> resampling.PooledInterval:
     """Mean gain over several predictions frames, each of its own patients (phantom seeds, say)."""
     parts = []
     for predictions in sets:

@@ -26,8 +26,8 @@ import pandas as pd
 from data_manifest import published_sets as published
 from data_manifest.images.dicom_header import read_header
 from data_manifest.manifest import Manifest, exclusion
+from data_manifest.shapes import polygon_text
 from lesionlib.errors import InputError
-from lesionlib.outlines import polygon_text
 
 LIST = "INbreast.csv"
 COLUMNS = ("Laterality", "View", "Acquisition date", "File Name", "Bi-Rads")

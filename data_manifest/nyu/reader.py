@@ -35,9 +35,9 @@ from data_manifest.images.read import DAMAGED, check_size, read_image, read_mask
 from data_manifest.manifest import Manifest, exclusion, with_findings_left_out
 from data_manifest.nyu.plain_pickle import load_plain
 from data_manifest.published_sets import whole_breasts
+from data_manifest.shapes import SPECK_PX, border, polygon_text, separated
 from data_manifest.table.reader import SPLIT_NAMES
 from lesionlib.errors import InputError
-from lesionlib.outlines import SPECK_PX, border, polygon_text, separated
 
 VIEWS = {"L-CC": ("left", "CC"), "R-CC": ("right", "CC")}
 VIEWS |= {"L-MLO": ("left", "MLO"), "R-MLO": ("right", "MLO")}

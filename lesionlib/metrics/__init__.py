@@ -1,12 +1,6 @@
-"""Numbers that judge the scores: `roc` (AUC, operating points) and `resampling` (intervals).
-
-NumPy, SciPy and pandas only.  Tables are made of these in `study.tables`.
-"""
+"""Numbers that judge the scores (Wu et al. 2020, tables 2 and 3): `roc` and `resampling`."""
 
 from lesionlib.metrics.resampling import (
-    Interval,
-    Pooled,
-    Runs,
     band,
     interval,
     paired_difference,
@@ -14,9 +8,6 @@ from lesionlib.metrics.resampling import (
     runs_interval,
 )
 from lesionlib.metrics.roc import (
-    FNR,
-    Auc,
-    DeLong,
     auc,
     delong,
     hanley_mcneil_se,
@@ -27,12 +18,6 @@ from lesionlib.metrics.roc import (
 )
 
 __all__ = [
-    "FNR",
-    "Auc",
-    "DeLong",
-    "Interval",
-    "Pooled",
-    "Runs",
     "auc",
     "band",
     "delong",
