@@ -15,12 +15,9 @@ class InputError(Exception):
 
     Parameters
     ----------
-    what : str
-        The fact that is wrong, with its numbers ("patient P07 is in two splits").
-    where : object
-        The file, table row or setting in which it was found.
-    remedy : str
-        What the user does about it, as an imperative.
+    what : str, the fact that is wrong, with its numbers ("patient P07 is in two splits")
+    where : object, the file, table row or setting in which it was found
+    remedy : str, what the user does about it, as an imperative
     """
 
     def __init__(self, what: str, where: object = "", remedy: str = ""):
@@ -47,8 +44,7 @@ def nearest(name: str, known) -> str:
 
     Returns
     -------
-    str
-        `"did you mean 'patience'?"`, or the list of known names where none is similar.
+    str, `"did you mean 'patience'?"`, or all known names where none is similar
     """
     known = sorted(map(str, known))
     close = get_close_matches(str(name), known, n=1, cutoff=0.5)

@@ -26,13 +26,11 @@ def channels(combination: str) -> int:
 
     Parameters
     ----------
-    combination : str
-        One of `COMBINATIONS`.
+    combination : str, one of `COMBINATIONS`
 
     Returns
     -------
     int
-        1, 2, 32, 33, 3, 34 or 35.
 
     Raises
     ------
@@ -52,14 +50,12 @@ def stack(
 
     Parameters
     ----------
-    combination : str
-        One of `COMBINATIONS`.
-    location : tensor of shape (n, H, W)
-        I, shares of the cells' area in 0..1 (`windows.location_maps`).
+    combination : str, one of `COMBINATIONS`
+    location : tensor of shape (n, H, W), values 0..1
+        I of `windows.location_maps`.
     saliency : tensor of shape (n, 2, H, W), optional without S
         S_m and S_b of each window's image.
     h : tensor of shape (n, 32), optional without E
-        Representations of the patches.
 
     Returns
     -------

@@ -62,13 +62,11 @@ def outline_of(mask: np.ndarray, row0: int = 0, col0: int = 0) -> Outline:
     Parameters
     ----------
     mask : bool array of shape (rows, cols)
-    row0, col0 : int
-        Row and column of the mask's first pixel on the image, px.
+    row0, col0 : int, place of the mask's first pixel on the image, px
 
     Returns
     -------
-    Outline
-        Its mask has shape (0, 0) where no pixel is True.
+    Outline, with a mask of shape (0, 0) where no pixel is True
     """
     rows = np.flatnonzero(mask.any(axis=1))
     if not rows.size:

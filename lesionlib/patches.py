@@ -17,13 +17,15 @@ import numpy as np
 import pandas as pd
 
 from lesionlib.errors import InputError
-from lesionlib.store import LEAST_STD
+from lesionlib.store import LEAST_STD, Store
 from lesionlib.windows import check_windows, corners, window_affine
 
 MARGIN = 2  # px read around a window, for bilinear interpolation at its edge
 
 
-def extract_patches(store, windows: pd.DataFrame, patch: int, *, dtype=np.float32) -> np.ndarray:
+def extract_patches(
+    store: Store, windows: pd.DataFrame, patch: int, *, dtype=np.float32
+) -> np.ndarray:
     """Cut the patches of all windows.
 
     Values are standardised by the whole image, (x - mean) / max(std, 1e-5), as for GMIC (Shen et
@@ -32,16 +34,13 @@ def extract_patches(store, windows: pd.DataFrame, patch: int, *, dtype=np.float3
     Parameters
     ----------
     store : Store
-        Its `raw`, `rows`, `cols` and the columns mean and std of `images` are read.
     windows : DataFrame of n windows
-    patch : int
-        Side of a patch, px.
+    patch : int, side in px
     dtype : dtype of the result
 
     Returns
     -------
-    array of shape (n, 1, patch, patch)
-        In the order of the table.
+    array of shape (n, 1, patch, patch), in the order of the table
 
     Raises
     ------

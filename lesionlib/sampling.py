@@ -32,6 +32,7 @@ import pandas as pd
 from lesionlib.errors import InputError
 from lesionlib.scoring import truth_of
 from lesionlib.seeds import rng
+from lesionlib.store import Store
 from lesionlib.windows import CLASSES, COLUMNS, points_inside, to_canvas
 
 TRIES = 40  # candidates for one training window before its lesion or image is drawn anew
@@ -47,20 +48,17 @@ ROW = np.dtype(list(COLUMNS.items()))  # a window table while it is drawn: an ar
 
 # ------------------------------------------------------------------ public
 def sample_epoch(
-    store, composition: Sequence[int], rules, *, split: str = "training", seed: int
+    store: Store, composition: Sequence[int], rules, *, split: str = "training", seed: int
 ) -> pd.DataFrame:
     """Draw the windows of one epoch.
 
     Parameters
     ----------
     store : Store
-    composition : sequence of 4 int
-        Windows of each class, in the order of `windows.CLASSES`.
+    composition : sequence of 4 int, windows of each class in the order of `windows.CLASSES`
     rules : see the module
-    split : str
-        "training", "validation" or "test"; only its images are used.
-    seed : int
-        Seed of this epoch (derive one per epoch from the run's).
+    split : str; only its images are used
+    seed : int, of this epoch (derive one per epoch from the run's)
 
     Returns
     -------
@@ -95,7 +93,7 @@ def sample_epoch(
 
 
 def sample_lesion_windows(
-    store, lesions, each: int, rules, *, seed: int, training: bool
+    store: Store, lesions, each: int, rules, *, seed: int, training: bool
 ) -> pd.DataFrame:
     """Draw `each` windows of every given lesion, lesion after lesion.
 
@@ -105,10 +103,8 @@ def sample_lesion_windows(
     Parameters
     ----------
     store : Store
-    lesions : int array of shape (m,)
-        Rows of `store.lesions`, malignant or benign ones.
-    each : int
-        Windows per lesion.
+    lesions : int array of shape (m,), rows of `store.lesions` of known truth
+    each : int, windows per lesion
     rules : see the module
     seed : int
     training : bool
@@ -139,7 +135,10 @@ def sample_lesion_windows(
     tried, batch, most = 0, each, max(LEAST_TRIES, TRIES_PER_WINDOW * each)
     while each and (todo := np.flatnonzero(done < each)).size:
         if tried >= most and not purity:
-            raise _unholdable(index, chosen[todo[0]], rules, tried)
+            lesion, sides = index.ids[chosen[todo[0]]], f"{rules.side_min:g}..{rules.side_max:g}"
+            what = f"no window of lesion {lesion} holds {rules.min_overlap} px of its outline"
+            where = f"setting windows.min_overlap, {tried} tried, sides {sides} px"
+            raise InputError(what, where, "Lower windows.min_overlap or raise windows.side_max")
         if tried >= most:
             impure = index.ids[chosen[todo]].tolist()
             break
@@ -161,33 +160,25 @@ def sample_lesion_windows(
 def _counts(composition: Sequence[int]) -> list[int]:
     counts = [int(count) for count in composition]
     if len(counts) != len(CLASSES) or min(counts) < 0 or not sum(counts):
-        raise InputError(
-            f"an epoch of {tuple(composition)} windows",
-            "setting epoch",
-            f"Give {len(CLASSES)} counts, one or more above 0: {', '.join(CLASSES)}",
-        )
+        remedy = f"Give {len(CLASSES)} counts, one or more above 0: {', '.join(CLASSES)}"
+        raise InputError(f"an epoch of {tuple(composition)} windows", "setting epoch", remedy)
     return counts
 
 
 def _check_size(store, rules) -> None:
     least = min(store.rows, store.cols)
     if rules.side_max > least:
-        raise InputError(
-            f"windows of {rules.side_max:g} px are larger than the canvas of "
-            f"{store.rows} x {store.cols} px",
-            "setting windows.side_max",
-            f"Lower it to at most {least} or enlarge the canvas",
-        )
+        size = f"the canvas of {store.rows} x {store.cols} px"
+        what = f"windows of {rules.side_max:g} px are larger than {size}"
+        raise InputError(what, "setting windows.side_max", f"Lower it to at most {least}")
 
 
 def _check_known(index: _Lesions, chosen: np.ndarray) -> None:
     unknown = chosen[index.truth[chosen] < 0]
     if unknown.size:
-        raise InputError(
-            f"lesion {index.ids[unknown[0]]} is neither malignant nor benign",
-            f"{unknown.size} of {chosen.size} lesions asked for",
-            "Leave lesions of unknown truth out: they are not scored",
-        )
+        what = f"lesion {index.ids[unknown[0]]} is neither malignant nor benign"
+        where = f"{unknown.size} of {chosen.size} lesions asked for"
+        raise InputError(what, where, "Leave lesions of unknown truth out: they are not scored")
 
 
 def _without_negatives(store, counts: list[int], split: str) -> tuple[list[int], str]:
@@ -209,27 +200,15 @@ def _sources(store, label: int, split: str, count: int) -> np.ndarray:
         found = store.image_rows(split=split, with_lesions=True, clear=True)
     if len(found):
         return found
+    name = CLASSES[label]
     if label < OUTSIDE:
-        raise InputError(
-            f"no {CLASSES[label]} lesion in the {split} split, {count} windows asked for",
-            f"{len(store.lesions)} lesions in the store",
-            f"Set the epoch's count of {CLASSES[label]} windows to 0 or add such lesions",
-        )
-    raise InputError(
-        f"no image with lesions, none of them left out, for {count} outside windows in the "
-        f"{split} split",
-        f"{len(store.image_rows(split=split, negative=True))} negative images in it",
-        "Add images, or set the epoch's counts of windows that the split cannot give to 0",
-    )
-
-
-def _unholdable(index: _Lesions, lesion: int, rules, tried: int) -> InputError:
-    return InputError(
-        f"no window of lesion {index.ids[lesion]} holds {rules.min_overlap} px of its outline "
-        f"({tried} tried, sides {rules.side_min:g}..{rules.side_max:g} px)",
-        "setting windows.min_overlap",
-        "Lower windows.min_overlap or raise windows.side_max",
-    )
+        what = f"no {name} lesion in the {split} split, {count} windows asked for"
+        where = f"{len(store.lesions)} lesions in the store"
+    else:
+        kind = "with lesions, none of them left out,"
+        what = f"no image {kind} for {count} outside windows in the {split} split"
+        where = f"{len(store.image_rows(split=split, negative=True))} negative images in it"
+    raise InputError(what, where, f"Add images, or set the epoch's count of {name} windows to 0")
 
 
 # ------------------------------------------------------------------ lesions of a store
@@ -308,11 +287,9 @@ def _fill(index: _Lesions, label: int, count: int, rules, split: str, generator)
         if not pending.size:
             return windows, left
     lower = "min_overlap or switch windows.purity off"
-    raise InputError(
-        f"no {CLASSES[label]} window passed the rules in {TRIES * REDRAWS} tries",
-        f"{split} split, {count} wanted",
-        f"Lower windows.{lower if label < OUTSIDE else 'breast_share or windows.side_max'}",
-    )
+    lower = lower if label < OUTSIDE else "breast_share or windows.side_max"
+    what = f"no {CLASSES[label]} window passed the rules in {TRIES * REDRAWS} tries"
+    raise InputError(what, f"{split} split, {count} wanted", f"Lower windows.{lower}")
 
 
 def _candidates(index: _Lesions, label: int, source: np.ndarray, draws: np.ndarray, rules):

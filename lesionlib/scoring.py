@@ -12,12 +12,13 @@ import pandas as pd
 from scipy.special import expit
 
 from lesionlib.errors import InputError
+from lesionlib.store import Store
 
 PREDICTION_COLUMNS = ("lesion_id", "patient_id", "split", "y_true", "model", "run", "y_score")
 
 
 def truth_of(lesions: pd.DataFrame) -> np.ndarray:
-    """Truth of each lesion as a number, the one place where pathology becomes 1 or 0.
+    """Truth of each lesion: 1 malignant, 0 benign, -1 unknown.  It is decided here alone.
 
     Parameters
     ----------
@@ -26,25 +27,22 @@ def truth_of(lesions: pd.DataFrame) -> np.ndarray:
     Returns
     -------
     int64 array of shape (n,)
-        1 malignant, 0 benign, -1 unknown.
     """
     known = {"malignant": 1, "benign": 0}
     return lesions["pathology"].map(known).fillna(-1).to_numpy(np.int64)
 
 
-def known_lesions(store, *splits: str) -> np.ndarray:
-    """Lesions of these splits whose truth is known.
+def known_lesions(store: Store, *splits: str) -> np.ndarray:
+    """Rows of the store's lesions in these splits whose truth is known, ascending.
 
     Parameters
     ----------
     store : Store
-        Only its `lesions` are read.
     *splits : str
 
     Returns
     -------
     int64 array
-        Rows of `store.lesions`, ascending.
     """
     return np.flatnonzero(store.lesions["split"].isin(splits) & (truth_of(store.lesions) >= 0))
 
@@ -57,8 +55,7 @@ def window_scores(logits) -> np.ndarray:
 
     Parameters
     ----------
-    logits : array or CPU tensor of shape (n, 4)
-        Classes in the order of `lesionlib.windows.CLASSES`.
+    logits : array or CPU tensor of shape (n, 4), classes as `windows.CLASSES`
 
     Returns
     -------
@@ -71,9 +68,8 @@ def window_scores(logits) -> np.ndarray:
     """
     logits = np.asarray(logits, dtype=np.float64)
     if logits.ndim != 2 or logits.shape[1] != 4:
-        raise InputError(
-            f"logits of shape {logits.shape}", "window_scores", "Give 4 classes per window"
-        )
+        what = f"logits of shape {logits.shape}"
+        raise InputError(what, "window_scores", "Give 4 classes per window")
     return expit(logits[:, 0] - logits[:, 1])
 
 
@@ -82,12 +78,9 @@ def lesion_scores(scores, lesion, lesions) -> np.ndarray:
 
     Parameters
     ----------
-    scores : array of shape (n,)
-        Score of each window.
-    lesion : array of shape (n,)
-        Lesion of each window.  Windows of lesions that are not in `lesions` are ignored.
-    lesions : array of shape (m,)
-        The lesions to be scored, each once.
+    scores, lesion : array of shape (n,)
+        Score and lesion of each window.  Windows of lesions not in `lesions` are ignored.
+    lesions : array of shape (m,), each once
 
     Returns
     -------
@@ -107,11 +100,8 @@ def lesion_scores(scores, lesion, lesions) -> np.ndarray:
     counts = np.bincount(place[known], minlength=len(wanted))
     if (counts == 0).any():
         empty = wanted[counts == 0]
-        raise InputError(
-            f"{len(empty)} of {len(wanted)} lesions have no window, first {empty[0]}",
-            "lesion_scores",
-            "Draw windows of every lesion with sampling.sample_lesion_windows",
-        )
+        what = f"{len(empty)} of {len(wanted)} lesions have no window, first {empty[0]}"
+        raise InputError(what, "lesion_scores", "Draw them with sampling.sample_lesion_windows")
     return np.bincount(place[known], scores[known], len(wanted)) / counts
 
 
@@ -120,31 +110,25 @@ def _check_scores(scores: np.ndarray, lesion: np.ndarray, wanted: pd.Index) -> N
         what = f"{scores.shape} scores for {lesion.shape} windows"
         raise InputError(what, "lesion_scores", "Give one score per window")
     if not np.isfinite(scores).all():
-        raise InputError(
-            f"{int((~np.isfinite(scores)).sum())} of {scores.size} window scores are not finite",
-            "lesion_scores",
-            "Train the network again with a lower learning_rate",
-        )
+        bad = int((~np.isfinite(scores)).sum())
+        what = f"{bad} of {scores.size} window scores are not finite"
+        raise InputError(what, "lesion_scores", "Train the network with a lower learning_rate")
     if not wanted.is_unique:
         twice = wanted[wanted.duplicated()][0]
         raise InputError(f"lesion {twice} is asked for twice", "lesion_scores", "Name each once")
 
 
 def lesion_predictions(
-    store, windows: pd.DataFrame, scores, *, model: str, run: int
+    store: Store, windows: pd.DataFrame, scores, *, model: str, run: int
 ) -> pd.DataFrame:
     """Rows of a predictions table for the lesions that the windows show, in the store's order.
 
     Parameters
     ----------
     store : Store
-        Only its `lesions` are read.
     windows : DataFrame of n windows
-        Only the column `lesion` is read.
-    scores : array of shape (n,)
-        See `window_scores`.
-    model : str
-        "f_loc" or the name of a combination of maps.
+    scores : array of shape (n,), see `window_scores`
+    model : str, "f_loc" or the name of a combination of maps
     run : int
 
     Returns
@@ -159,20 +143,15 @@ def lesion_predictions(
     """
     rows = np.unique(windows["lesion"].to_numpy())
     if rows.size == 0 or rows[0] < 0:
-        raise InputError(
-            f"{int((windows['lesion'] < 0).sum())} of {len(windows)} windows show no lesion",
-            f"predictions of {model}",
-            "Score only the windows of sampling.sample_lesion_windows",
-        )
+        what = f"{int((windows['lesion'] < 0).sum())} of {len(windows)} windows show no lesion"
+        remedy = "Score only the windows of sampling.sample_lesion_windows"
+        raise InputError(what, f"predictions of {model}", remedy)
     lesions = store.lesions.iloc[rows]
     truth = truth_of(lesions)
     if (truth < 0).any():
-        raise InputError(
-            f"{(truth < 0).sum()} lesions have no known pathology, "
-            f"first {lesions['lesion_id'].iloc[int(np.argmin(truth))]}",
-            f"predictions of {model}",
-            "Score the lesions of scoring.known_lesions",
-        )
+        first = lesions["lesion_id"].iloc[int(np.argmin(truth))]
+        what = f"{(truth < 0).sum()} lesions have no known pathology, first {first}"
+        raise InputError(what, f"predictions of {model}", "Score those of scoring.known_lesions")
     score = lesion_scores(scores, windows["lesion"].to_numpy(), rows)
     table = lesions[["lesion_id", "patient_id", "split"]].reset_index(drop=True)
     table = table.assign(y_true=truth, model=model, run=run, y_score=score)

@@ -21,8 +21,7 @@ def digest(value) -> str:
 
     Returns
     -------
-    str
-        First 16 hex digits of the SHA-256.
+    str, first 16 hex digits of the SHA-256
     """
     if hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
@@ -36,8 +35,7 @@ def derive_seed(seed: int, *names) -> int:
     Parameters
     ----------
     seed : int
-    *names : str or int
-        What names the run.
+    *names : str or int, what names the run
 
     Returns
     -------

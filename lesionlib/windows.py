@@ -24,7 +24,6 @@ import numpy as np
 import pandas as pd
 
 from lesionlib.errors import InputError
-from lesionlib.outlines import Outline
 
 CLASSES = ("malignant", "benign", "outside", "negative")
 COLUMNS = {
@@ -46,23 +45,16 @@ CHUNK = 4096  # windows at a time in location_maps: bounds its memory, changes n
 Windows = pd.DataFrame | pd.Series | Mapping | np.ndarray
 
 
-# ------------------------------------------------------------------ the table
 def window_table(*, image, row, col, side, angle=0.0, label=2, lesion=-1) -> pd.DataFrame:
     """Make a window table from columns; scalars are repeated.
 
     Parameters
     ----------
-    image, row, col, side, angle, label, lesion : scalar or array of shape (n,)
-        The columns of `COLUMNS`, with their units.
+    image, row, col, side, angle, label, lesion : scalar or array of shape (n,), see `COLUMNS`
 
     Returns
     -------
-    DataFrame of n rows
-
-    Raises
-    ------
-    InputError
-        For a table that `check_windows` refuses.
+    DataFrame of n rows, checked by `check_windows`
     """
     given = dict(image=image, row=row, col=col, side=side, angle=angle, label=label, lesion=lesion)
     arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(value)) for value in given.values()))
@@ -72,7 +64,7 @@ def window_table(*, image, row, col, side, angle=0.0, label=2, lesion=-1) -> pd.
 
 
 def check_windows(windows: pd.DataFrame, images: int | None = None) -> pd.DataFrame:
-    """Return the table unchanged if it is a window table.
+    """Return the table itself if it is a window table.
 
     Parameters
     ----------
@@ -83,7 +75,6 @@ def check_windows(windows: pd.DataFrame, images: int | None = None) -> pd.DataFr
     Returns
     -------
     DataFrame
-        `windows` itself.
 
     Raises
     ------
@@ -93,9 +84,8 @@ def check_windows(windows: pd.DataFrame, images: int | None = None) -> pd.DataFr
     """
     missing = [name for name in COLUMNS if name not in windows]
     if missing:
-        raise InputError(
-            f"a window table has no column {', '.join(missing)}", "windows", "Use window_table()"
-        )
+        what = f"a window table has no column {', '.join(missing)}"
+        raise InputError(what, "windows", "Use window_table()")
     image, last = windows["image"], np.inf if images is None else images - 1
     wrong = {name: ~np.isfinite(windows[name]) for name in ("row", "col", "side", "angle")}
     wrong["side"] |= windows["side"] <= 0
@@ -112,20 +102,17 @@ def check_windows(windows: pd.DataFrame, images: int | None = None) -> pd.DataFr
     return windows
 
 
-# ------------------------------------------------------------------ the geometry
 def to_canvas(windows: Windows, offsets: np.ndarray) -> np.ndarray:
     """Turn offsets from a window's centre into points of the canvas.
 
     Parameters
     ----------
     windows : n windows
-    offsets : array of shape (m, 2) or (n, m, 2)
-        (down, right) in px along the window's sides.
+    offsets : array of shape (m, 2) or (n, m, 2), (down, right) in px
 
     Returns
     -------
-    array of shape (n, m, 2)
-        (row, col) in px of the canvas.
+    array of shape (n, m, 2), (row, col) in px
     """
     row, col, cos, sin = _pose(windows)
     down, right = offsets[..., 0], offsets[..., 1]
@@ -141,8 +128,7 @@ def window_affine(windows: Windows, patch: int) -> np.ndarray:
     Parameters
     ----------
     windows : n windows
-    patch : int
-        Side of the patch, px.
+    patch : int, side in px
 
     Returns
     -------
@@ -165,24 +151,19 @@ def corners(windows: Windows) -> np.ndarray:
 
     Returns
     -------
-    array of shape (n, 4, 2)
-        (row, col) in px, clockwise from the patch's upper left corner.
+    array of shape (n, 4, 2), (row, col) in px, clockwise from the patch's upper left
     """
     half = np.asarray(windows["side"], dtype=float)[..., None, None] / 2
     return to_canvas(windows, half * np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)]))
 
 
 def points_inside(windows: Windows, points: np.ndarray) -> np.ndarray:
-    """Which points of the canvas are in each window.
-
-    The upper and left sides belong to a window, the lower and right sides do not, so that adjacent
-    windows share no point.
+    """Which points of the canvas are in each window; its upper and left side belong to it.
 
     Parameters
     ----------
     windows : n windows
-    points : array of shape (m, 2)
-        (row, col) in px of the canvas.
+    points : array of shape (m, 2), (row, col) in px
 
     Returns
     -------
@@ -191,21 +172,6 @@ def points_inside(windows: Windows, points: np.ndarray) -> np.ndarray:
     half = np.asarray(windows["side"], dtype=float)[..., None, None] / 2
     offsets = _to_window(windows, np.asarray(points, dtype=float))
     return ((offsets >= -half) & (offsets < half)).all(axis=-1)
-
-
-def overlap_px(windows: Windows, outline: Outline) -> np.ndarray:
-    """Number of an outline's pixels whose centre is in each window.
-
-    Parameters
-    ----------
-    windows : n windows
-    outline : Outline
-
-    Returns
-    -------
-    int array of shape (n,)
-    """
-    return points_inside(windows, outline.centres).sum(axis=-1)
 
 
 def _to_window(windows: Windows, points: np.ndarray) -> np.ndarray:
@@ -222,7 +188,6 @@ def _pose(windows: Windows) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(value, dtype=float)[..., None] for value in values)
 
 
-# ------------------------------------------------------------------ areas
 def inside_area(windows: Windows, canvas: tuple[int, int]) -> np.ndarray:
     """Area of each window inside the canvas.
 
@@ -255,10 +220,8 @@ def location_maps(
     Parameters
     ----------
     windows : DataFrame of n windows
-    shape : (h, w)
-        Size of the map in cells; cell (0, 0) starts at the canvas' upper left corner.
-    cell : int
-        Side of a cell, px of the canvas.
+    shape : (h, w) in cells; cell (0, 0) starts at the canvas' upper left corner
+    cell : int, side in px of the canvas
     shift : (row, col) in px
         Moves the grid of cells, for a network whose cells do not look at the middle of their square
         (`CELL_SHIFTS`).  What is beyond the grid's last row and column is in no cell.
@@ -277,11 +240,9 @@ def location_maps(
 
 def _shares(windows: Windows, shape, size: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Share of each cell of `size` (rows, cols px) that each window covers: float64 (n, *shape)."""
-    pose = {
-        name: np.atleast_1d(np.asarray(windows[name], float)) for name in ("row", "col", "side")
-    }
-    # a square turned by 90 degrees is the same square
-    angle = np.mod(np.atleast_1d(np.asarray(windows["angle"], float)), 90.0)
+    names = ("row", "col", "side", "angle")
+    pose = {name: np.atleast_1d(np.asarray(windows[name], float)) for name in names}
+    angle = np.mod(pose["angle"], 90.0)  # a square turned by 90 degrees is the same square
     straight = np.minimum(angle, 90.0 - angle) < STRAIGHT
     vertices = (corners({**pose, "angle": np.where(straight, 0.0, angle)}) - shift) / size
     shares = np.zeros((len(angle), *shape))

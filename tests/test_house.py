@@ -40,7 +40,7 @@ def test_functions_import_from_the_project_only_where_they_must():
     assert [place for place in LATE if not any(file.startswith(place) for file in late)] == []
 
 
-ALONE = '''
+ALONE = """
 import sys
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -110,7 +110,7 @@ table = scoring.lesion_predictions(
     store, shown, scoring.window_scores(logits), model="I+S+E", run=0
 )
 print(len(table), auc(table["y_true"], table["y_score"]))
-'''
+"""
 
 
 def test_lesionlib_works_alone(tmp_path):

@@ -15,7 +15,7 @@ differ from it by up to 2e-16 and take 14 times as long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,6 @@ from lesionlib.errors import InputError
 from lesionlib.metrics.roc import _Z95, _auc, checked, patient_codes
 
 Statistic = str | Callable[[np.ndarray, np.ndarray], float]
-_CHUNK = 256  # resamples at a time: bounds memory, changes no number
 _MOST_DRAWS = 1000
 
 
@@ -64,10 +63,6 @@ class PooledInterval(Interval):
     sd: float = float("nan")  # of these differences
     kind: str = "95 % over patients within sets"
 
-    def __str__(self) -> str:
-        each = ", ".join(f"{g:+.3f}" for g in self.each)
-        return f"{super().__str__()}; {len(self.each)} sets: {each} (SD {self.sd:.3f})"
-
 
 @dataclass(frozen=True)
 class RunsInterval:
@@ -80,16 +75,11 @@ class RunsInterval:
     n: int
     kind: str = "mean +- 1.96 SD over runs"
 
-    def __str__(self) -> str:
-        runs = f"{self.n} run" + "s" * (self.n != 1)
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}] {self.kind} ({runs})"
-
 
 def runs_interval(values) -> RunsInterval:
     """Mean, SD (n - 1 in the denominator) and mean +- 1.96 SD over runs.
 
-    It says how much another run of the same training would differ, and nothing about the lesions
-    being a sample.
+    It says how much another run of the same training would differ, not another sample of lesions.
 
     Parameters
     ----------
@@ -114,7 +104,6 @@ def runs_interval(values) -> RunsInterval:
     return RunsInterval(mean, sd, mean - _Z95 * sd, mean + _Z95 * sd, x.size)
 
 
-# ------------------------------------------------------------------ what a user calls
 def interval(
     y, score, patient, statistic: Statistic = "auc", n: int = 2000, seed: int = 0
 ) -> Interval:
@@ -123,11 +112,8 @@ def interval(
     Parameters
     ----------
     y, score, patient : array of shape (lesions,)
-        Truth, score and patient of each lesion.
     statistic : "auc", or a function (truth bool, score) -> float
-        The function is called on each resample.
-    n : int
-        Number of resamples.
+    n : int, number of resamples
     seed : int
 
     Returns
@@ -137,8 +123,8 @@ def interval(
     Raises
     ------
     InputError
-        For lesions without a patient, input that `metrics.roc` refuses, an unknown statistic, no
-        resample, and a sample whose resamples hold one class only.
+        For an unknown statistic, no resample, resamples of one class only, and what
+        `metrics.roc` refuses.
     """
     return _Sample.of(y, (score,), patient).interval(statistic, n, (seed,))[0]
 
@@ -153,7 +139,6 @@ def paired_difference(
     Parameters
     ----------
     y, a, b, patient : array of shape (lesions,)
-        Truth, two scores and patient of each lesion.
     statistic, n, seed : as :func:`interval`
 
     Returns
@@ -223,14 +208,13 @@ def band(
 
     Examples
     --------
-    >>> band(y, score, patient, lambda t, s: roc.tnr_at(t, s, grid))  # doctest: +SKIP
+    >>> band(y, score, patient, lambda t, s: tnr_at(t, s, fnr))  # doctest: +SKIP
     """
     value, drawn, _ = _Sample.of(y, (score,), patient).general(statistic, n, (seed,))
     low, high = _percentiles(drawn)
     return pd.DataFrame({"value": value, "low": low, "high": high})
 
 
-# ------------------------------------------------------------------ how it is done
 @dataclass(frozen=True)
 class _Sample:
     """Lesions with one score, or two to be subtracted, and the patient (0..k-1) of each."""
@@ -249,12 +233,11 @@ class _Sample:
 
     def interval(self, statistic, n: int, entropy) -> tuple[Interval, np.ndarray]:
         """The interval and the n resampled values that it was read from."""
-        if statistic == "auc":
-            value, drawn, redrawn = self.fast_auc(n, entropy)
-        elif callable(statistic):
-            value, drawn, redrawn = self.general(statistic, n, entropy)
-        else:
+        if statistic != "auc" and not callable(statistic):
             raise InputError(f"statistic {statistic!r}", "statistic", "Give 'auc' or a function")
+        fast = statistic == "auc"
+        found = self.fast_auc(n, entropy) if fast else self.general(statistic, n, entropy)
+        value, drawn, redrawn = found
         low, high = _percentiles(drawn)
         head = float(value), float(low), float(high)
         counts = int(self.truth.sum()), int((~self.truth).sum()), self.k
@@ -271,12 +254,10 @@ class _Sample:
         values = [_auc(self.truth, s) for s in self.scores]
         wins = [self._wins(s) for s in self.scores]
         matrix = wins[0] if len(wins) == 1 else wins[0] - wins[1]
-        drawn, redrawn = [], 0
-        for counts, again in self._draws(n, entropy):
-            pairs = np.prod(counts @ self._kinds(), axis=1)
-            drawn.append(np.einsum("rq,rq->r", counts @ matrix, counts) / pairs)
-            redrawn += again
-        return values[0] - sum(values[1:]), np.concatenate(drawn), redrawn
+        counts, redrawn = self._draws(n, entropy)
+        pairs = np.prod(counts @ self._kinds(), axis=1)
+        drawn = np.einsum("rq,rq->r", counts @ matrix, counts) / pairs
+        return values[0] - sum(values[1:]), drawn, redrawn
 
     def general(self, statistic, n: int, entropy) -> tuple[float, np.ndarray, int]:
         """Any statistic, called once per score and resample."""
@@ -287,12 +268,9 @@ class _Sample:
 
         ends = np.cumsum(np.bincount(self.codes, minlength=self.k))
         of_patient = np.split(np.argsort(self.codes, kind="stable"), ends[:-1])
-        drawn, redrawn = [], 0
-        for counts, again in self._draws(n, entropy):
-            for times in counts.astype(int):
-                patients = np.repeat(np.arange(self.k), times)
-                drawn.append(difference(np.concatenate([of_patient[p] for p in patients])))
-            redrawn += again
+        counts, redrawn = self._draws(n, entropy)
+        patients = (np.repeat(np.arange(self.k), times) for times in counts.astype(int))
+        drawn = [difference(np.concatenate([of_patient[p] for p in some])) for some in patients]
         return difference(np.arange(self.truth.size)), np.array(drawn), redrawn
 
     def _kinds(self) -> np.ndarray:
@@ -309,15 +287,13 @@ class _Sample:
             wins[p] += np.bincount(of_benign, weights=won, minlength=self.k)
         return wins
 
-    def _draws(self, n: int, entropy) -> Iterator[tuple[np.ndarray, int]]:
-        """In chunks: (m, k) how often each patient is drawn, and how many draws were repeated."""
+    def _draws(self, n: int, entropy) -> tuple[np.ndarray, int]:
+        """(n, k) how often each patient is drawn, and how many draws were repeated."""
         if n < 1:
             raise InputError(f"{n} resamples", "n", "Ask for 2,000: they give a stable interval")
         kinds = self._kinds()
-        for start in range(0, n, _CHUNK):
-            rows = [self._draw(kinds, (*entropy, i)) for i in range(start, min(start + _CHUNK, n))]
-            counts, repeats = zip(*rows, strict=True)
-            yield np.array(counts, float), sum(repeats)
+        counts, repeats = zip(*(self._draw(kinds, (*entropy, i)) for i in range(n)), strict=True)
+        return np.array(counts, float), sum(repeats)
 
     def _draw(self, kinds: np.ndarray, entropy) -> tuple[np.ndarray, int]:
         rng = np.random.default_rng(entropy)
@@ -325,11 +301,9 @@ class _Sample:
             counts = np.bincount(rng.integers(self.k, size=self.k), minlength=self.k)
             if (counts @ kinds > 0).all():
                 return counts, attempt
-        raise InputError(
-            f"{_MOST_DRAWS} resamples of {self.k} patients hold one class only",
-            "resampling",
-            "Enlarge the test split: each class needs lesions in several patients",
-        )
+        what = f"{_MOST_DRAWS} resamples of {self.k} patients hold one class only"
+        remedy = "Enlarge the test split: each class needs lesions in several patients"
+        raise InputError(what, "resampling", remedy)
 
 
 def _percentiles(drawn: np.ndarray) -> np.ndarray:

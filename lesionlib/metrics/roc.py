@@ -33,10 +33,6 @@ _EPS = 1e-9  # .29 * 100 is 28.999999999999996 in binary
 class Auc(float):
     """An AUC that remembers its counts: it prints ``0.799 (600 lesions, 136 malignant)``."""
 
-    n: int
-    malignant: int
-    benign: int
-
     def __new__(cls, value: float, malignant: int, benign: int) -> Auc:
         out = super().__new__(cls, value)
         out.malignant, out.benign, out.n = malignant, benign, malignant + benign
@@ -48,22 +44,18 @@ class Auc(float):
     def __repr__(self) -> str:
         return f"{float(self):.3f} ({self.n} lesions, {self.malignant} malignant)"
 
-    __str__ = __repr__
-
 
 def checked_truth(y_true, where: str = "y_true") -> np.ndarray:
-    """Check the truth of lesions.
+    """Check the truth of lesions: True is malignant, and both classes are present.
 
     Parameters
     ----------
     y_true : array of shape (n,)
-    where : str
-        Names `y_true` in a message.
+    where : str, names `y_true` in a message
 
     Returns
     -------
     bool array of shape (n,)
-        True is malignant; both classes are present.
 
     Raises
     ------
@@ -80,19 +72,13 @@ def checked_truth(y_true, where: str = "y_true") -> np.ndarray:
         malignant = np.isin(text, ("malignant", "1", "true", "1.0"))
         known = malignant | np.isin(text, ("benign", "0", "false", "0.0"))
     if not known.all():
-        odd = truth[~known][0]
-        raise InputError(
-            f"{np.sum(~known)} of {truth.size} truths are neither malignant nor benign: {odd!r}",
-            where,
-            "Leave lesions of unknown pathology out before scoring",
-        )
+        number, odd = np.sum(~known), truth[~known][0]
+        what = f"{number} of {truth.size} truths are neither malignant nor benign: {odd!r}"
+        raise InputError(what, where, "Leave lesions of unknown pathology out before scoring")
     if malignant.all() or not malignant.any():
         kind = "malignant" if truth.size and malignant.all() else "benign"
-        raise InputError(
-            f"all {truth.size} lesions are {kind}; AUC, TNR and FNR need both classes",
-            where,
-            "Use a split that holds malignant and benign lesions, or enlarge it",
-        )
+        what = f"all {truth.size} lesions are {kind}; AUC, TNR and FNR need both classes"
+        raise InputError(what, where, "Use a split with malignant and benign lesions")
     return malignant
 
 
@@ -102,8 +88,7 @@ def checked(y_true, y_score, where: str = "y_score") -> tuple[np.ndarray, np.nda
     Parameters
     ----------
     y_true, y_score : array of shape (n,)
-    where : str
-        Names `y_score` in a message.
+    where : str, names `y_score` in a message
 
     Returns
     -------
@@ -120,11 +105,9 @@ def checked(y_true, y_score, where: str = "y_score") -> tuple[np.ndarray, np.nda
         raise InputError(what, where, "Give one score per lesion")
     bad = ~np.isfinite(score)
     if bad.any():
-        raise InputError(
-            f"{bad.sum()} of {score.size} scores are missing or infinite, first at {bad.argmax()}",
-            where,
-            "Score every lesion, or drop these lesions for every model alike",
-        )
+        first = f"missing or infinite, first at {bad.argmax()}"
+        what = f"{bad.sum()} of {score.size} scores are {first}"
+        raise InputError(what, where, "Score every lesion, or drop it for every model alike")
     return truth, score
 
 
@@ -155,9 +138,7 @@ def patient_codes(patient, n: int) -> tuple[np.ndarray, int]:
 
 
 def auc(y_true, y_score) -> Auc:
-    """Area under the ROC curve: the share of (malignant, benign) pairs in the right order.
-
-    A tied pair counts one half.
+    """Area under the ROC curve: share of (malignant, benign) pairs in order; ties count one half.
 
     Parameters
     ----------
@@ -204,14 +185,13 @@ def _counts_at(truth: np.ndarray, score: np.ndarray, thresholds: np.ndarray) -> 
     return pd.DataFrame({"threshold": thresholds, **counts})
 
 
-# ------------------------------------------------------------------ operating points
 def allowed_misses(fnr, malignant: int) -> np.ndarray:
     """Number of malignant lesions that may be missed, floor(fnr * malignant).
 
     Parameters
     ----------
     fnr : float or array of shape (k,), 0..1
-    malignant : int
+    malignant : int, number of malignant lesions
 
     Returns
     -------
@@ -258,8 +238,8 @@ def tnr_at(y_true, y_score, fnr=FNR) -> np.ndarray:
 def operating_points(y_true, y_score, fnr=FNR) -> pd.DataFrame:
     """Benign lesions spared when at most a share `fnr` of the malignant ones is missed (table 2).
 
-    At most floor(fnr * malignant) malignant lesions are below the threshold; ties may make it
-    fewer, never more.  At FNR 0 the result depends on one lesion, the lowest-scored malignant one.
+    At most floor(fnr * malignant) malignant lesions are below the threshold, fewer with ties.  At
+    FNR 0 the result depends on one lesion, the lowest-scored malignant one.
 
     Parameters
     ----------
@@ -294,7 +274,6 @@ def tnr_curve(y_true, y_score) -> pd.DataFrame:
     return operating_points(y_true, y_score, np.arange(m + 1) / m)
 
 
-# ------------------------------------------------------------------ standard errors
 def hanley_mcneil_se(auc: float, malignant: int, benign: int) -> float:
     """Standard error of an AUC from its value and the counts alone (Hanley and McNeil 1982).
 
@@ -303,8 +282,7 @@ def hanley_mcneil_se(auc: float, malignant: int, benign: int) -> float:
     Parameters
     ----------
     auc : float, 0..1
-    malignant, benign : int
-        Numbers of lesions.
+    malignant, benign : int, numbers of lesions
 
     Returns
     -------
@@ -316,11 +294,9 @@ def hanley_mcneil_se(auc: float, malignant: int, benign: int) -> float:
         For an AUC outside 0..1 or a kind without a lesion.
     """
     if malignant < 1 or benign < 1 or not 0 <= auc <= 1:
-        raise InputError(
-            f"AUC {auc:g} with {malignant} malignant and {benign} benign lesions",
-            "hanley_mcneil_se",
-            "Give an AUC in 0..1 and at least one lesion of each kind",
-        )
+        what = f"AUC {auc:g} with {malignant} malignant and {benign} benign lesions"
+        remedy = "Give an AUC in 0..1 and at least one lesion of each kind"
+        raise InputError(what, "hanley_mcneil_se", remedy)
     auc = float(auc)
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     spread = auc * (1 - auc) + (malignant - 1) * (q1 - auc**2) + (benign - 1) * (q2 - auc**2)
@@ -339,13 +315,6 @@ class DeLong:
     malignant: int
     benign: int
     patients: int | None  # None where lesions count as independent
-
-    def __str__(self) -> str:
-        unit = "lesions as independent" if self.patients is None else f"{self.patients} patients"
-        p = "" if np.isnan(self.p) else f", p = {self.p:.2g}"
-        n = self.malignant + self.benign
-        text = f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{p}"
-        return f"{text} ({n} lesions, {self.malignant} malignant; {unit})"
 
 
 def delong(y_true, a, b=None, patient=None) -> DeLong:
@@ -375,8 +344,11 @@ def delong(y_true, a, b=None, patient=None) -> DeLong:
         codes, patients = patient_codes(patient, truth.size)
         variance = _clustered_variance(truth, v10, v01, value, codes)
     se = float(np.sqrt(max(variance, 0.0))) if np.isfinite(variance) else np.nan
-    p = np.nan if b is None else _two_sided(value, se)
-    half = _Z95 * se
+    p, half = np.nan, _Z95 * se
+    if b is not None and se > 0:
+        p = float(2 * norm.sf(abs(value) / se))
+    elif b is not None and value == 0:  # two equal scores
+        p = 1.0
     counts = int(truth.sum()), int((~truth).sum())
     return DeLong(float(value), se, float(value - half), float(value + half), p, *counts, patients)
 
@@ -404,9 +376,3 @@ def _clustered_variance(truth, v10, v01, value: float, code: np.ndarray) -> floa
     m, b = c10.sum(), c01.sum()
     cross = k / (k - 1) * (d10 * d01).sum()
     return float(s10 / m**2 + s01 / b**2 + 2 * cross / (m * b))
-
-
-def _two_sided(value: float, se: float) -> float:
-    if not se > 0:  # two equal scores, or too few lesions
-        return 1.0 if value == 0 else np.nan
-    return float(2 * norm.sf(abs(value) / se))

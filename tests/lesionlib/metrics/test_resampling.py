@@ -85,15 +85,12 @@ def test_same_seed_same_interval():
     assert paired_difference(truth, a, b, patient, n=600, seed=5) == first
 
 
-def test_resample_i_does_not_depend_on_how_many_follow(monkeypatch):
+def test_resample_i_does_not_depend_on_how_many_follow():
     truth, a, _, patient = sample()
-    seen = {}
-    for n, chunk in ((40, 256), (100, 7)):
-        monkeypatch.setattr(resampling, "_CHUNK", chunk)
-        seen[n] = []
-        noted = lambda t, s, n=n: seen[n].append((t.tolist(), s.tolist())) or 0.0  # noqa: E731
-        interval(truth, a, patient, noted, n, 1)
-    assert seen[40][:40] == seen[100][:40]
+    few, many = [], []
+    for n, seen in ((40, few), (100, many)):
+        interval(truth, a, patient, lambda t, s, seen=seen: seen.append(s.tolist()) or 0.0, n, 1)
+    assert few[:40] == many[:40]
 
 
 def test_perfect_and_tied_scores():
