@@ -1,8 +1,7 @@
 """The one exception that a user meets for bad input.
 
-Everything that a user can get wrong (a path, a table, an outline, a setting) ends in an
-:class:`InputError` of one line: what is wrong, where, and what to do about it.  Any other exception
-is a fault of the library.
+What a user can get wrong (a path, a table, an outline, a setting) ends in an :class:`InputError` of
+one line: what is wrong, where, and the remedy.  Any other exception is a fault of the library.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Table 3 of Wu et al. 2020 compares seven combinations of three kinds of maps: I (1 map: where the
 window is), S (2: the context network's saliency, malignant and benign) and E (32: the patch's
-representation h, in the cells that the window reaches).  The order of the maps in X is always
-I, S_m, S_b, E_1..E_32.
+representation h, in the cells that the window reaches).  Their order in X is always I, S, E.
 """
 
 from __future__ import annotations

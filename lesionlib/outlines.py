@@ -47,12 +47,9 @@ class Outline:
         -------
         bool array of `shape`
         """
-        full = np.zeros(shape, bool)
-        r0, c0, r1, c1 = self.box
-        a, b = max(r0, 0), max(c0, 0)
-        c, d = min(r1, shape[0]), min(c1, shape[1])
-        if c > a and d > b:
-            full[a:c, b:d] = self.mask[a - r0 : c - r0, b - c0 : d - c0]
+        full, pixels = np.zeros(shape, bool), self.pixels
+        inside = ((pixels >= 0) & (pixels < shape)).all(axis=1)
+        full[tuple(pixels[inside].T)] = True
         return full
 
 

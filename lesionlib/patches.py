@@ -53,20 +53,16 @@ def extract_patches(
     image = windows["image"].to_numpy()
     mean = store.images["mean"].to_numpy(dtype=float)[image]
     std = np.maximum(store.images["std"].to_numpy(dtype=float)[image], LEAST_STD)
-    affines, boxes = window_affine(windows, patch), _boxes(store, windows)
+    affines, points = window_affine(windows, patch), corners(windows)
+    # boxes (n, 2, 2) of whole pixels around the windows, [start, end), on the canvas
+    start = np.floor(points.min(axis=1)).astype(int) - MARGIN
+    end = np.ceil(points.max(axis=1)).astype(int) + MARGIN
+    boxes = np.clip(np.stack([start, end], axis=1), 0, (store.rows, store.cols))
     patches = np.empty((len(windows), 1, patch, patch), dtype=dtype)
     for k in np.argsort(image, kind="stable"):  # image by image: the store is read in order
         raw = _render(store.raw(image[k]), boxes[k], affines[k], patch)
         patches[k, 0] = (raw - np.float32(mean[k])) / np.float32(std[k])
     return patches
-
-
-def _boxes(store, windows: pd.DataFrame) -> np.ndarray:
-    """Upright boxes (n, 2, 2) of whole pixels around the windows, [start, end), on the canvas."""
-    points, canvas = corners(windows), np.array([store.rows, store.cols])
-    start = np.floor(points.min(axis=1)).astype(int) - MARGIN
-    end = np.ceil(points.max(axis=1)).astype(int) + MARGIN
-    return np.clip(np.stack([start, end], axis=1), 0, canvas)
 
 
 def _render(raw: np.ndarray, box: np.ndarray, affine: np.ndarray, patch: int) -> np.ndarray:

@@ -16,15 +16,14 @@ Outside and negative windows have their centre on the breast and at least `breas
 area on it (what is off the canvas is not breast).  Every window has its centre on the canvas and
 may cross the canvas' edge.
 
-Lesions are drawn uniformly per class, and so are images.  The same seed gives the same table.
-
-`rules` is any object with side_min, side_max (px of the canvas), angle, angle_evaluation (degrees;
-uniform in -angle..angle), min_overlap (px of the outline), purity (bool) and breast_share (0..1).
+Lesions and images are drawn uniformly per class; the same seed gives the same table.  `rules` is
+any object with side_min, side_max (px of the canvas), angle, angle_evaluation (degrees, uniform in
+-angle..angle), min_overlap (px of the outline), purity (bool) and breast_share (0..1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -46,7 +45,6 @@ OUTSIDE, NEGATIVE = 2, 3
 ROW = np.dtype(list(COLUMNS.items()))  # a window table while it is drawn: an array of such rows
 
 
-# ------------------------------------------------------------------ public
 def sample_epoch(
     store: Store, composition: Sequence[int], rules, *, split: str = "training", seed: int
 ) -> pd.DataFrame:
@@ -64,9 +62,8 @@ def sample_epoch(
     -------
     DataFrame
         A shuffled window table.  In a split without negative images their windows are drawn as
-        outside windows, and `.attrs["note"]` says so.  `.attrs["passed_over"]` lists the lesion_id
-        of lesions for which `TRIES` candidates in a row were refused (mostly by purity): another
-        lesion was drawn instead.
+        outside windows, and `.attrs["note"]` says so.  Where `TRIES` candidates of a lesion were
+        refused, another was drawn instead; `.attrs["passed_over"]` lists its lesion_id.
 
     Raises
     ------
@@ -126,7 +123,11 @@ def sample_lesion_windows(
     """
     _check_size(store, rules)
     index, chosen = _Lesions(store), np.asarray(lesions, dtype=int).reshape(-1)
-    _check_known(index, chosen)
+    unknown = chosen[index.truth[chosen] < 0]
+    if unknown.size:
+        what = f"lesion {index.ids[unknown[0]]} is neither malignant nor benign"
+        where = f"{unknown.size} of {chosen.size} lesions asked for"
+        raise InputError(what, where, "Leave lesions of unknown truth out: they are not scored")
     limit = rules.angle if training else rules.angle_evaluation
     purity = training and rules.purity
     generators = [rng(seed, "lesion windows", index.ids[lesion]) for lesion in chosen]
@@ -156,7 +157,6 @@ def sample_lesion_windows(
     return table
 
 
-# ------------------------------------------------------------------ what was asked for
 def _counts(composition: Sequence[int]) -> list[int]:
     counts = [int(count) for count in composition]
     if len(counts) != len(CLASSES) or min(counts) < 0 or not sum(counts):
@@ -171,14 +171,6 @@ def _check_size(store, rules) -> None:
         size = f"the canvas of {store.rows} x {store.cols} px"
         what = f"windows of {rules.side_max:g} px are larger than {size}"
         raise InputError(what, "setting windows.side_max", f"Lower it to at most {least}")
-
-
-def _check_known(index: _Lesions, chosen: np.ndarray) -> None:
-    unknown = chosen[index.truth[chosen] < 0]
-    if unknown.size:
-        what = f"lesion {index.ids[unknown[0]]} is neither malignant nor benign"
-        where = f"{unknown.size} of {chosen.size} lesions asked for"
-        raise InputError(what, where, "Leave lesions of unknown truth out: they are not scored")
 
 
 def _without_negatives(store, counts: list[int], split: str) -> tuple[list[int], str]:
@@ -211,7 +203,6 @@ def _sources(store, label: int, split: str, count: int) -> np.ndarray:
     raise InputError(what, where, f"Add images, or set the epoch's count of {name} windows to 0")
 
 
-# ------------------------------------------------------------------ lesions of a store
 class _Lesions:
     """The lesions of a store as arrays, and which of them are on the same image."""
 
@@ -251,7 +242,7 @@ class _Lesions:
     def overlap(self, windows: np.ndarray, lesion: np.ndarray) -> np.ndarray:
         """Pixels of lesion[k]'s outline in windows[k]: int (k,)."""
         pixels = np.zeros(len(windows), dtype=int)
-        for one, members in _groups(lesion):
+        for one, members in pd.Series(lesion).groupby(lesion).indices.items():
             points = self.store.outline(one).centres
             step = max(1, POINTS_AT_ONCE // len(points))
             for start in range(0, len(members), step):
@@ -260,14 +251,6 @@ class _Lesions:
         return pixels
 
 
-def _groups(keys: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Each distinct key with its places."""
-    order = np.argsort(keys, kind="stable")
-    names, start = np.unique(keys[order], return_index=True)
-    yield from zip(names.tolist(), np.split(order, start[1:]), strict=False)
-
-
-# ------------------------------------------------------------------ candidates
 def _fill(index: _Lesions, label: int, count: int, rules, split: str, generator):
     """`count` windows of a class (n,), each from its own uniformly drawn source; sources left.
 
@@ -318,7 +301,7 @@ def _around_lesions(index: _Lesions, lesion: np.ndarray, draws: np.ndarray, rule
     windows = _unplaced(index.image[lesion], draws, rules, limit)
     windows["lesion"], windows["label"] = lesion, 1 - index.truth[lesion]  # malignant is class 0
     pixel = np.empty((len(lesion), 2))
-    for one, members in _groups(lesion):
+    for one, members in pd.Series(lesion).groupby(lesion).indices.items():
         points = index.store.outline(one).centres
         pixel[members] = points[(draws[members, 2] * len(points)).astype(int)]
     offset = (draws[:, 3:] - 0.5) * windows["side"][:, None]
@@ -348,7 +331,7 @@ def _on_breast(store, image: np.ndarray, draws: np.ndarray, rules):
     windows, share = _unplaced(image, draws, rules, rules.angle), np.zeros(len(image))
     steps, stride = (np.arange(BREAST_POINTS) + 0.5) / BREAST_POINTS - 0.5, store.breast_stride
     grid = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
-    for one, members in _groups(image):
+    for one, members in pd.Series(image).groupby(image).indices.items():
         breast = store.breast(one)
         pixels = np.argwhere(breast)
         if not len(pixels):
@@ -358,13 +341,8 @@ def _on_breast(store, image: np.ndarray, draws: np.ndarray, rules):
         windows["row"][members], windows["col"][members] = centre.T
         here = windows[members]
         points = to_canvas(here, here["side"][:, None, None] * grid)
-        share[members] = _share_of(breast, points, stride)
+        place = np.floor(points / stride).astype(int)
+        known = ((place >= 0) & (place < breast.shape)).all(axis=-1)
+        place = np.clip(place, 0, np.array(breast.shape) - 1)
+        share[members] = (breast[place[..., 0], place[..., 1]] & known).mean(axis=1)
     return windows, share
-
-
-def _share_of(breast: np.ndarray, points: np.ndarray, stride: int) -> np.ndarray:
-    """Share of the canvas points (n, m, 2) that are on the breast: (n,)."""
-    place = np.floor(points / stride).astype(int)
-    known = ((place >= 0) & (place < breast.shape)).all(axis=-1)
-    place = np.clip(place, 0, np.array(breast.shape) - 1)
-    return (breast[place[..., 0], place[..., 1]] & known).mean(axis=1)

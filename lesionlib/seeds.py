@@ -1,7 +1,7 @@
 """Seeds and digests (SHA-256, FIPS 180-4, 2015): the same names give the same value everywhere.
 
-The seed of a run is derived from the one seed of an experiment and the run's own name, so that
-another run added to the experiment changes no existing one.
+The seed of a run is derived from the experiment's seed and the run's own name, so that another run
+changes no existing one.
 """
 
 from __future__ import annotations

@@ -25,10 +25,8 @@ class Store(Protocol):
 
     Attributes
     ----------
-    rows, cols : int
-        Size of every image, px.
-    breast_stride : int
-        px of the image per px of `breast`.
+    rows, cols : int, size of every image, px
+    breast_stride : int, px of the image per px of `breast`
     images : DataFrame
         One row per image: image_id, patient_id, split, negative (bool, known to have no lesion),
         mean and std of the raw values, sha256 of the pixels.
@@ -61,8 +59,8 @@ class Store(Protocol):
     def image_rows(self, split=None, negative=None, with_lesions=None, clear=None) -> np.ndarray:
         """Rows of `images`, int64, ascending; None takes all.
 
-        The three bool filters choose images that are known to have no lesion, that have an outline,
-        and that have no finding whose place is unknown.
+        True takes images known to have no lesion, with an outline, without a finding whose place is
+        unknown; False takes the others.
         """
 
 

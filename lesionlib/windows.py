@@ -9,8 +9,7 @@ centre along its own sides:
     col = window.col + right cos(angle) + down sin(angle)
     row = window.row - right sin(angle) + down cos(angle)
 
-`to_canvas` is this rule.  No other function turns a window, so that patches, overlaps and location
-indicator maps cannot disagree.
+`to_canvas` is this rule.  Patches, overlaps and location indicator maps all use it.
 
 `windows` is a window table, one row of it, or any mapping with its columns.  A table of n windows
 gives arrays whose first axis has length n; a single row gives arrays without this axis.
@@ -86,19 +85,17 @@ def check_windows(windows: pd.DataFrame, images: int | None = None) -> pd.DataFr
     if missing:
         what = f"a window table has no column {', '.join(missing)}"
         raise InputError(what, "windows", "Use window_table()")
-    image, last = windows["image"], np.inf if images is None else images - 1
+    last = np.inf if images is None else images - 1
     wrong = {name: ~np.isfinite(windows[name]) for name in ("row", "col", "side", "angle")}
     wrong["side"] |= windows["side"] <= 0
     wrong["label"] = ~windows["label"].between(0, len(CLASSES) - 1)
-    wrong["image"] = ~image.between(0, last)
+    wrong["image"] = ~windows["image"].between(0, last)
     for name, rows in wrong.items():
         if rows.any():
             place = int(np.argmax(rows))
-            raise InputError(
-                f"window {place} has {name} {windows[name].iloc[place]}",
-                f"{rows.sum()} of {len(windows)} windows have this fault",
-                "Draw the windows with lesionlib.sampling from the store they are used on",
-            )
+            what = f"window {place} has {name} {windows[name].iloc[place]}"
+            where = f"{rows.sum()} of {len(windows)} windows have this fault"
+            raise InputError(what, where, "Draw the windows from the store they are used on")
     return windows
 
 

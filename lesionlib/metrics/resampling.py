@@ -1,13 +1,11 @@
 """Intervals over patients (bootstrap of clusters; Efron and Tibshirani 1993), and over runs.
 
-Two views of a finding, and two findings of a breast, resemble each other, so that patients are
-independent and lesions are not.  Every interval here but one resamples *patients*, each with all of
-their lesions, and takes percentiles.  :func:`runs_interval` is the "+-" of Wu et al. 2020, the
-spread of repeated runs on the same lesions.
+Patients are independent; two views of a finding, or two findings of a breast, are not.  Intervals
+resample *patients*, each with all of their lesions, and take percentiles.  :func:`runs_interval` is
+the "+-" of Wu et al. 2020, the spread of repeated runs on the same lesions.
 
-Resample i is drawn by a generator seeded with (seed, i) alone: two models given the same seed see
-the same resamples.  A resample in which one class is absent is drawn again and counted in
-`redrawn`.
+Resample i is drawn with the seed (seed, i) alone, so that two models see the same resamples.  One
+in which a class is absent is drawn again and counted in `redrawn`.
 
 The AUC is computed here and not by scikit-learn: a rank sum rounds once, scikit-learn's trapezoids
 differ from it by up to 2e-16 and take 14 times as long.
@@ -22,10 +20,11 @@ import numpy as np
 import pandas as pd
 
 from lesionlib.errors import InputError
-from lesionlib.metrics.roc import _Z95, _auc, checked, patient_codes
+from lesionlib.metrics.roc import _Z95, _auc, _patient_codes, checked
 
 Statistic = str | Callable[[np.ndarray, np.ndarray], float]
 _MOST_DRAWS = 1000
+_ENDS = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,7 @@ def pooled_difference(
         for j, (y, a, b, patient) in enumerate(sets)
     ]
     each = np.array([part.value for part, _ in parts])
-    low, high = _percentiles(np.mean([drawn for _, drawn in parts], axis=0))
+    low, high = np.quantile(np.mean([drawn for _, drawn in parts], axis=0), _ENDS)
     names = ("malignant", "benign", "patients", "redrawn")
     total = {name: sum(getattr(part, name) for part, _ in parts) for name in names}
     total |= {"resamples": n, "seed": seed, "each": tuple(map(float, each))}
@@ -211,7 +210,7 @@ def band(
     >>> band(y, score, patient, lambda t, s: tnr_at(t, s, fnr))  # doctest: +SKIP
     """
     value, drawn, _ = _Sample.of(y, (score,), patient).general(statistic, n, (seed,))
-    low, high = _percentiles(drawn)
+    low, high = np.quantile(drawn, _ENDS, axis=0)
     return pd.DataFrame({"value": value, "low": low, "high": high})
 
 
@@ -229,7 +228,7 @@ class _Sample:
         names = ("score",) if len(scores) == 1 else ("a", "b")
         pairs = [checked(y, s, name) for s, name in zip(scores, names, strict=True)]
         truth = pairs[0][0]
-        return cls(truth, tuple(s for _, s in pairs), *patient_codes(patient, truth.size))
+        return cls(truth, tuple(s for _, s in pairs), *_patient_codes(patient, truth.size))
 
     def interval(self, statistic, n: int, entropy) -> tuple[Interval, np.ndarray]:
         """The interval and the n resampled values that it was read from."""
@@ -238,7 +237,7 @@ class _Sample:
         fast = statistic == "auc"
         found = self.fast_auc(n, entropy) if fast else self.general(statistic, n, entropy)
         value, drawn, redrawn = found
-        low, high = _percentiles(drawn)
+        low, high = np.quantile(drawn, _ENDS, axis=0)
         head = float(value), float(low), float(high)
         counts = int(self.truth.sum()), int((~self.truth).sum()), self.k
         return Interval(*head, *counts, n, redrawn, entropy[0]), drawn
@@ -304,7 +303,3 @@ class _Sample:
         what = f"{_MOST_DRAWS} resamples of {self.k} patients hold one class only"
         remedy = "Enlarge the test split: each class needs lesions in several patients"
         raise InputError(what, "resampling", remedy)
-
-
-def _percentiles(drawn: np.ndarray) -> np.ndarray:
-    return np.quantile(drawn, (0.025, 0.975), axis=0)

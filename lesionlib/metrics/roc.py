@@ -105,29 +105,13 @@ def checked(y_true, y_score, where: str = "y_score") -> tuple[np.ndarray, np.nda
         raise InputError(what, where, "Give one score per lesion")
     bad = ~np.isfinite(score)
     if bad.any():
-        first = f"missing or infinite, first at {bad.argmax()}"
-        what = f"{bad.sum()} of {score.size} scores are {first}"
+        what = f"{bad.sum()} of {score.size} scores are missing or infinite"
         raise InputError(what, where, "Score every lesion, or drop it for every model alike")
     return truth, score
 
 
-def patient_codes(patient, n: int) -> tuple[np.ndarray, int]:
-    """Patients of n lesions as codes 0..k-1, and their number k.
-
-    Parameters
-    ----------
-    patient : array of shape (n,)
-    n : int
-
-    Returns
-    -------
-    int array of shape (n,), int
-
-    Raises
-    ------
-    InputError
-        Where a lesion has no patient.
-    """
+def _patient_codes(patient, n: int) -> tuple[np.ndarray, int]:
+    """Patients of n lesions as codes 0..k-1, int (n,), and their number k."""
     names = pd.Series(np.atleast_1d(np.asarray(patient)))
     missing = int(names.isna().sum())
     if len(names) != n or missing:
@@ -331,6 +315,11 @@ def delong(y_true, a, b=None, patient=None) -> DeLong:
     Returns
     -------
     DeLong
+
+    Raises
+    ------
+    InputError
+        Where a lesion has no patient.
     """
     truth, a = checked(y_true, a, "a")
     v10, v01, value = _components(truth, a)
@@ -341,7 +330,7 @@ def delong(y_true, a, b=None, patient=None) -> DeLong:
     if patient is None:
         variance = sum(np.var(v, ddof=1) / v.size if v.size > 1 else np.nan for v in (v10, v01))
     else:
-        codes, patients = patient_codes(patient, truth.size)
+        codes, patients = _patient_codes(patient, truth.size)
         variance = _clustered_variance(truth, v10, v01, value, codes)
     se = float(np.sqrt(max(variance, 0.0))) if np.isfinite(variance) else np.nan
     p, half = np.nan, _Z95 * se
