@@ -80,7 +80,7 @@ common = dict(batch=4, epochs=1, patience=1, learning_rate=1e-3, schedule="const
 common |= dict(initialisation="he", weights_file=None, loss_divisor="weights")
 compute = SimpleNamespace(device="cpu", precision="32-true", threads=1)
 floc = Settings(backbone="densenet_mini", h_activation="relu", epoch=(2, 2, 2, 2), **common)
-floc.windows_validation = 2
+floc.windows_validation, floc.weights_head = 2, "drop"
 gmic = Settings(width=2, local_width=2, crops=2, crop=32, top_t=0.3, attention=4, **common)
 gmic.saliency_bias, gmic.beta, gmic.sparsity, gmic.sparsity_mean, gmic.batch = None, 1e-4, 1, True, 2
 fagg = Settings(epoch=(2, 2, 2, 2), filters=8, windows_validation=2, **common)
