@@ -7,6 +7,14 @@ until `lesionlib.models.gmic.malignant_first` turns it.
 from lesionlib.models.backbones import BACKBONES
 from lesionlib.models.fagg import FAgg
 from lesionlib.models.floc import FLoc
-from lesionlib.models.gmic import GMIC, GMICOutput, gmic_loss, malignant_first
+from lesionlib.models.gmic import GMIC, GMICOutput, gmic_loss_terms, malignant_first
 
-__all__ = ["BACKBONES", "FAgg", "FLoc", "GMIC", "GMICOutput", "gmic_loss", "malignant_first"]
+__all__ = [
+    "BACKBONES",
+    "FAgg",
+    "FLoc",
+    "GMIC",
+    "GMICOutput",
+    "gmic_loss_terms",
+    "malignant_first",
+]

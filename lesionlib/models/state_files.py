@@ -1,7 +1,7 @@
 """Files of weights: read without running code from them, loaded strictly or not at all.
 
 A key that is missing, left over or of another shape ends in an InputError that names it, and
-nothing is loaded.  What is in such a file, and for which network, is for `lesionlib.models.weights`
+nothing is loaded. What is in such a file, and for which network, is for `lesionlib.models.weights`
 and `lesionlib.models.gmic.checkpoint`.
 """
 
@@ -21,7 +21,12 @@ State = dict[str, torch.Tensor]
 
 
 def read_state(path: Path) -> State:
-    """The tensors of a safetensors or torch file by name; no code in the file is run."""
+    """The tensors of a safetensors or torch file by name; no code in the file is run.
+
+    Raises
+    ------
+    InputError : for a file that is missing or damaged, or holds anything but tensors.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError("the weights file is missing", path, "Check the path")
@@ -50,15 +55,28 @@ def read_state(path: Path) -> State:
 
 
 def is_safetensors(path: Path) -> bool:
-    """By content: eight bytes of length, then a JSON table."""
+    """Whether a file is one of safetensors: eight bytes of length, then a JSON table."""
     with path.open("rb") as content:
         return content.read(9)[8:] == b"{"
 
 
 def load_strict(model: nn.Module, state: State, path: Path) -> State:
-    """Load `state` into `model` and give back what was loaded; InputError as :func:`check_fit`.
+    """Load tensors into a network, all or none of them.
 
+    Parameters
+    ----------
+    model : changed in place.
+    state : a tensor for each name of `model.state_dict()`, and no others; the counters of batch
+        norm may be missing.
     path : of the file, for the message.
+
+    Returns
+    -------
+    What was loaded, by name.
+
+    Raises
+    ------
+    InputError : as :func:`check_fit`.
     """
     own = model.state_dict()
     # files of PyTorch before 0.4.1 have no counters; they play no part in the values
@@ -70,7 +88,12 @@ def load_strict(model: nn.Module, state: State, path: Path) -> State:
 
 
 def check_fit(wanted: State, given: State, path: Path) -> None:
-    """InputError that names the keys of `given` that are missing, left over or of another shape."""
+    """Compare the names and shapes of tensors with the `wanted` ones.
+
+    Raises
+    ------
+    InputError : names what in `given`, read from `path`, is missing, left over or of another shape.
+    """
     misfits = [
         f"{key} is {tuple(given[key].shape)}, not {tuple(wanted[key].shape)}"
         for key in wanted
@@ -81,14 +104,14 @@ def check_fit(wanted: State, given: State, path: Path) -> None:
         "left over": [key for key in given if key not in wanted],
         "of another shape": misfits,
     }
-    found = [f"{len(names)} {fault}: {_few(names)}" for fault, names in faults.items() if names]
+    found = [
+        f"{len(names)} {fault}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+        for fault, names in faults.items()
+        if names
+    ]
     if found:
         raise InputError(
             f"weights do not fit the network: {'; '.join(found)}",
             path,
             "Give the file that was saved from a network of these settings",
         )
-
-
-def _few(names: list[str], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")

@@ -14,7 +14,7 @@ case of its own: its maps differ at most at the edges, its crops are filled with
 """
 
 from lesionlib.models.gmic.checkpoint import load_gmic_checkpoint, published_top_t
-from lesionlib.models.gmic.loss import gmic_loss, gmic_loss_terms
+from lesionlib.models.gmic.loss import gmic_loss_terms
 from lesionlib.models.gmic.network import (
     GMIC,
     GMICOutput,
@@ -28,7 +28,6 @@ __all__ = [
     "GMIC",
     "GMICOutput",
     "gmic_from_settings",
-    "gmic_loss",
     "gmic_loss_terms",
     "load_gmic_checkpoint",
     "malignant_first",

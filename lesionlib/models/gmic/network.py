@@ -14,7 +14,12 @@ from lesionlib.models.gmic.parts import SMALLEST_IMAGE, GlobalNetwork, LocalNetw
 
 @dataclass(frozen=True)
 class GMICOutput:
-    """What one forward pass gives, for n images and k crops; classes benign, malignant."""
+    """What one forward pass gives, for n images and k crops; classes benign, malignant.
+
+    Attributes
+    ----------
+    The tensors below, with their shapes.
+    """
 
     saliency: torch.Tensor  # (n, 2, h, w) in 0..1
     y_global: torch.Tensor  # (n, 2) probability, mean of the top cells of the maps
@@ -32,13 +37,17 @@ class GMICOutput:
 
 
 class GMIC(nn.Module):
-    """The context network; defaults give the published one with 14,110,322 weights.
+    """The context network (Shen et al. 2021); defaults give the published 14,110,322 weights.
 
-    width, local_width: channels after the first convolution of the global and local network.
-    crops, crop: how many crops, and their side in px. top_t: share of cells that make y_global.
-    attention: width of the attention layer. saliency_bias: None for no bias (published); a
-    number adds a bias to the map's convolution that starts there, so that maps begin near
-    sigmoid(number) instead of .5, which spares a short training the way down.
+    Parameters
+    ----------
+    width, local_width : channels after the first convolution of the global and local network.
+    crops : how many crops.
+    crop : px per side of a crop.
+    top_t : share of the cells that make y_global.
+    attention : width of the attention layer.
+    saliency_bias : None for no bias (published); a number is the first value of a bias of the
+        maps' convolution, so that maps begin near sigmoid(number), not at .5.
     """
 
     def __init__(
@@ -128,7 +137,7 @@ class GMIC(nn.Module):
 
 
 def gmic_from_settings(settings) -> GMIC:
-    """A fresh GMIC for the `gmic` block of an experiment's settings."""
+    """A fresh GMIC; `settings` has the parameters of :class:`GMIC` as attributes."""
     names = ("width", "local_width", "crops", "crop", "top_t", "attention", "saliency_bias")
     return GMIC(**{name: getattr(settings, name) for name in names})
 
@@ -141,7 +150,16 @@ def _cells(pixels: int) -> int:
 
 
 def malignant_first(maps: torch.Tensor) -> torch.Tensor:
-    """GMIC's order (benign, malignant) along axis 1 -> the project's (malignant, benign)."""
+    """Turn GMIC's order (benign, malignant) into that of `lesionlib.windows.CLASSES`.
+
+    Parameters
+    ----------
+    maps : (n, 2) or (n, 2, h, w), benign first.
+
+    Raises
+    ------
+    InputError : where axis 1 does not have two classes.
+    """
     if maps.ndim < 2 or maps.shape[1] != 2:
         raise InputError(
             f"two classes along axis 1 expected, got shape {tuple(maps.shape)}",
@@ -152,11 +170,17 @@ def malignant_first(maps: torch.Tensor) -> torch.Tensor:
 
 
 def top_t_count(rows: int, cols: int, top_t: float) -> int:
-    """How many of the map's cells y_global averages: rounded half to even, at least 1."""
+    """How many of rows x cols cells y_global averages: rounded half to even, at least 1."""
     return max(1, round(cols * rows * top_t))
 
 
 def mean_of_top(saliency: torch.Tensor, top_t: float) -> torch.Tensor:
-    """(n, classes, h, w) -> (n, classes): mean of the share `top_t` of highest cells."""
+    """y_global (n, classes): mean of the highest cells.
+
+    Parameters
+    ----------
+    saliency : (n, classes, h, w).
+    top_t : share of the cells that count, 0..1.
+    """
     count = top_t_count(saliency.shape[2], saliency.shape[3], top_t)
     return saliency.flatten(2).topk(count, dim=2).values.mean(dim=2)

@@ -67,7 +67,9 @@ def test_saved_again_and_read_back_it_gives_the_same(file, tmp_path):
 def test_a_published_digest_brings_its_top_t(file, monkeypatch):
     assert published_top_t(file) is None
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    monkeypatch.setattr(checkpoint, "_top_t_by_digest", lambda: {digest: 0.03})
+    table = file.with_name("published.csv")
+    table.write_text(f"sha256,top_t\n{digest},0.03\n")
+    monkeypatch.setattr(checkpoint, "PUBLISHED", table)
     assert published_top_t(file) == 0.03
     with pytest.warns(UserWarning, match="published with top_t 0.03 and is used with 0.02"):
         load_gmic_checkpoint(file)
