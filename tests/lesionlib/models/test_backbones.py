@@ -42,7 +42,10 @@ def test_every_backbone_is_listed_here():
 
 def test_full_patch_gives_8_by_8():
     with torch.no_grad():
-        assert BACKBONES["densenet121"].build().eval()(torch.zeros(1, 3, 256, 256)).shape[2:] == (8, 8)
+        assert BACKBONES["densenet121"].build().eval()(torch.zeros(1, 3, 256, 256)).shape[2:] == (
+            8,
+            8,
+        )
 
 
 @pytest.mark.parametrize("depth", [121, 161, 169])
