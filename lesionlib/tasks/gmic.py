@@ -10,26 +10,35 @@ import torch
 from lesionlib.errors import InputError
 from lesionlib.metrics.roc import auc, checked_truth
 from lesionlib.models.gmic import gmic_from_settings, gmic_loss_terms
+from lesionlib.models.weights import initialise
 from lesionlib.seeds import rng
-from lesionlib.tasks.identity import first_weights, seeded, store_digest
-from lesionlib.tasks.inputs import prepared, slices, whole_batches
+from lesionlib.tasks.identity import seeded, store_digest
+from lesionlib.tasks.inputs import prepared, slices
 from lesionlib.tasks.judging import outputs_of
 
 
 class GMICTask:
     """GMIC on whole images, labelled benign present and malignant present (GMIC's order).
 
-    Training: images with lesions of known truth, and negative images.  Images on which a lesion of
+    Training: images with lesions of known truth, and negative images. Images on which a lesion of
     unknown truth is outlined, or a finding was left out, are not used: their labels are not known.
     Judged on the validation images with lesions.
 
-    store : ImageStore.  settings : `experiment.GMIC`.  seed : of this run.  selection : "global"
-    or "fusion", the prediction whose AUC for malignant is the score; the saliency maps, all that
-    Wu et al. 2020 use, make the global one.  workers : threads that read images while a GPU
-    computes; not used on the CPU.
+    Parameters
+    ----------
+    store : as `identity.store_digest` reads it, with ``standardised(i)``, float32 (rows, cols), and
+        ``image_rows(split=, negative=, with_lesions=, clear=)``, numbers of images.
+    settings : with the attributes that `models.gmic.gmic_from_settings` reads, initialisation,
+        weights_file, batch, flips (bool), beta, sparsity and sparsity_mean (bool).
+    seed : of this run.
+    selection : "global" or "fusion", the prediction whose AUC for malignant is the score; the
+        saliency maps, all that Wu et al. 2020 use, make the global one.
+    workers : threads that read images while a GPU computes; not used on the CPU.
 
-    Raises InputError where the validation images all have, or all lack, malignant lesions, and
-    where there are no training images.
+    Raises
+    ------
+    InputError : where the validation images all have, or all lack, malignant lesions, and where
+        there are no training images.
     """
 
     name = "gmic"
@@ -48,11 +57,13 @@ class GMICTask:
         checked_truth(self.labels[self.validation, 1], "validation images, malignant present")
         if len(self.training) == 0:
             raise InputError("no training images", "GMIC", "Put patients into the training split")
-        self.steps = whole_batches(len(self.training), settings.batch)
+        self.steps = max(1, len(self.training) // settings.batch)
         self.identity = {"selection": selection, "store": store_digest(store)}
         with seeded(seed):
             self.model = gmic_from_settings(settings)
-            self.identity["weights"] = first_weights(self.model, settings)
+            self.identity["weights"] = initialise(
+                self.model, settings.initialisation, settings.weights_file
+            )
 
     def batches(self, epoch: int) -> Iterator[tuple]:
         """(images (n, 1, rows, cols), labels (n, 2)) in a new order, mirrored up-down at random."""
@@ -61,8 +72,8 @@ class GMICTask:
         flips = draw.random(len(order)) < (0.5 if self.settings.flips else 0.0)
         size = min(self.settings.batch, len(order))
         parts = slices(self.steps * size, size)
-        read = lambda part: self._images(order[part], flips[part])  # noqa: E731
-        for part, images in zip(parts, prepared(read, parts, self), strict=True):
+        read = prepared(lambda part: self._images(order[part], flips[part]), parts, self)
+        for part, images in zip(parts, read, strict=True):
             yield images, torch.from_numpy(self.labels[order[part]])
 
     def loss(self, batch) -> dict[str, torch.Tensor]:
@@ -84,9 +95,8 @@ class GMICTask:
 
         The AUC for benign is not a number where every image, or none, has a benign lesion.
         """
-        read = lambda part: self._images(self.validation[part])  # noqa: E731
-        size = max(1, self.settings.batch)
-        chunks = (read(part) for part in slices(len(self.validation), size))
+        parts = slices(len(self.validation), self.settings.batch)
+        chunks = (self._images(self.validation[part]) for part in parts)
         scores = outputs_of(self._predictions, chunks, self.model)
         truth, metrics = self.labels[self.validation] > 0, {}
         for k, head in enumerate(("global", "local", "fusion")):
@@ -110,10 +120,16 @@ class GMICTask:
 
 
 def image_labels(store) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of every image of the store, and whether they are known.
+    """Labels of every image of a store, and whether they are known.
 
-    float32 (n, 2): benign present, malignant present (GMIC's order).  bool (n,): False where a
-    lesion of unknown truth is outlined on the image.
+    Parameters
+    ----------
+    store : with the tables images and lesions (image, pathology).
+
+    Returns
+    -------
+    labels : float32 (n, 2), benign present, malignant present (GMIC's order).
+    known : bool (n,), False where a lesion of unknown truth is outlined on the image.
     """
     lesions, count = store.lesions, len(store.images)
     image, pathology = lesions["image"].to_numpy(), lesions["pathology"].to_numpy()

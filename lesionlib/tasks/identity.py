@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pandas as pd
 import torch
 
-from lesionlib.models.weights import initialise
 from lesionlib.seeds import derive_seed
 
 IMAGE_IDENTITY = ["image_id", "split", "negative", "mean", "std", "sha256"]
@@ -19,21 +17,25 @@ LESION_IDENTITY = ["lesion_id", "image", "split", "pathology", "row0", "col0", "
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """torch's generator as this run's initial weights need it, put back afterwards."""
+    """Seed torch's generator for the initial weights of run `seed`, and put it back afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "initialisation"))
         yield
 
 
-def first_weights(model, settings) -> dict:
-    """Initialise the network; what it started from, without the folder it was read from."""
-    head = getattr(settings, "weights_head", "drop")  # GMIC has none to choose
-    record = initialise(model, settings.initialisation, settings.weights_file, head=head)
-    return {**record, "source": Path(record["source"]).name}
-
-
 def store_digest(store) -> str:
-    """Of the images and lesions that a network learns from, not of where they lie on disk."""
+    """Digest of the images and lesions that a network learns from, not of where they are on disk.
+
+    Parameters
+    ----------
+    store : with the attributes rows and cols (px), and the tables images (image_id, split,
+        negative, mean, std, sha256) and lesions (lesion_id, image, split, pathology, row0, col0,
+        rows, cols).
+
+    Returns
+    -------
+    16 hex digits.
+    """
     total = hashlib.sha256(f"{store.rows} x {store.cols}".encode())
     for table, columns in ((store.images, IMAGE_IDENTITY), (store.lesions, LESION_IDENTITY)):
         # as text: the hash of a column must not depend on how it was read

@@ -8,34 +8,46 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-KEPT_BYTES = 2**30  # validation inputs up to this size stay in memory between epochs
+KEPT_BYTES = 2**30  # of validation inputs, stay in memory between epochs
 
 
 class Chunks:
-    """Validation inputs, chunk by chunk; made once where all of them fit in `KEPT_BYTES`."""
+    """Validation inputs, chunk by chunk; those that fit in `KEPT_BYTES` are made once.
 
-    def __init__(self, make: Callable[[slice], torch.Tensor], count: int, each: int, size: int):
+    Parameters
+    ----------
+    make : gives the tensor of a slice of the inputs.
+    count : of the inputs.
+    each : inputs per chunk.
+    """
+
+    def __init__(self, make: Callable[[slice], torch.Tensor], count: int, each: int):
         self.make, self.parts = make, slices(count, each)
-        self.kept: dict[int, torch.Tensor] | None = {} if size <= KEPT_BYTES else None
+        self.kept, self.free = {}, KEPT_BYTES
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         for k, part in enumerate(self.parts):
-            if self.kept is None:
-                yield self.make(part)
-                continue
-            if k not in self.kept:
-                self.kept[k] = self.make(part)
-            yield self.kept[k]
+            chunk = self.kept[k] if k in self.kept else self.make(part)
+            if k not in self.kept and chunk.nbytes <= self.free:
+                self.kept[k], self.free = chunk, self.free - chunk.nbytes
+            yield chunk
 
 
 def prepared(make: Callable, parts: Sequence[slice], task) -> Iterator:
-    """make(part) in order; in threads, ahead of the network, where that runs on a GPU."""
+    """make(part) in order; in threads, ahead of the network, where that runs on a GPU.
+
+    Parameters
+    ----------
+    make : gives the input of a slice.
+    parts : the slices.
+    task : with the attributes model and workers (threads, and how many parts are made ahead).
+    """
     if next(task.model.parameters()).device.type == "cpu":
         yield from map(make, parts)
         return
     with ThreadPoolExecutor(task.workers) as threads:
-        coming, left = deque(), iter(parts)
-        for part in left:
+        coming = deque()
+        for part in parts:
             coming.append(threads.submit(make, part))
             if len(coming) > task.workers:
                 yield coming.popleft().result()
@@ -46,8 +58,3 @@ def prepared(make: Callable, parts: Sequence[slice], task) -> Iterator:
 def slices(count: int, each: int) -> list[slice]:
     """0..count in pieces of `each`; the last one may be shorter."""
     return [slice(start, min(start + each, count)) for start in range(0, count, each)]
-
-
-def whole_batches(count: int, batch: int) -> int:
-    """Whole batches in an epoch; one smaller batch where there is less than a whole one."""
-    return max(1, count // batch)

@@ -14,19 +14,39 @@ from lesionlib.scoring import lesion_scores, window_scores
 
 
 def outputs_of(network: Callable, chunks: Iterable[torch.Tensor], model) -> np.ndarray:
-    """The network's outputs for all chunks, float32 (n, k)."""
+    """Run a network over chunks of inputs.
+
+    Parameters
+    ----------
+    network : gives (m, k) for a chunk of m inputs.
+    chunks : moved to the device of `model` one by one.
+    model : the module whose device counts.
+
+    Returns
+    -------
+    float32 (n, k), the outputs for all n inputs.
+    """
     device = next(model.parameters()).device
     found = [network(chunk.to(device)).float().cpu() for chunk in chunks]
     return torch.cat(found).numpy()
 
 
 def lesion_metrics(logits, windows: pd.DataFrame, lesions, truth) -> dict[str, float]:
-    """AUC over `lesions` ("score") and plain cross-entropy of the windows ("validation_loss").
+    """AUC over lesions ("score") and plain cross-entropy of their windows ("validation_loss").
 
-    logits : (n, 4) of the n windows.  lesions, truth : (m,) rows of the store, True for malignant.
+    Parameters
+    ----------
+    logits : (n, 4), of the windows.
+    windows : n rows with the columns lesion and label.
+    lesions : (m,), numbers of the lesions.
+    truth : bool (m,), True for malignant.
+
+    Returns
+    -------
+    Both numbers; not a number where a score is none.
     """
     scores = window_scores(logits)
-    if not np.isfinite(scores).all():  # the engine tells it to the user
+    if not np.isfinite(scores).all():  # training.fit then ends the run
         return {"score": np.nan, "validation_loss": np.nan}
     of_lesions = lesion_scores(scores, windows["lesion"].to_numpy(), lesions)
     labels = torch.from_numpy(windows["label"].to_numpy(np.int64))
