@@ -37,20 +37,12 @@ FILES = ("state.json", "last.pt", "history.csv", "timing.csv", "best.json", "bes
 
 
 class Task(Protocol):
-    """What a network's training consists of.
+    """What a network's training consists of; tensors of a batch are moved to the device by fit."""
 
-    Attributes
-    ----------
-    name : shown in messages.
-    model : the network; `fit` moves it, and the tensors of a batch, to the device.
-    steps : batches per epoch.
-    identity : JSON-like, all that decides the outcome besides settings and seed.
-    """
-
-    name: str
+    name: str  # shown in messages
     model: torch.nn.Module
-    steps: int
-    identity: dict[str, Any]
+    steps: int  # batches per epoch
+    identity: dict[str, Any]  # JSON-like: all that decides the outcome besides settings and seed
 
     def batches(self, epoch: int) -> Iterable:
         """The batches of epoch 1, 2, ...; a function of the epoch alone."""
@@ -68,20 +60,12 @@ class Diverged(InputError):
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished run.
+    """A finished run."""
 
-    Attributes
-    ----------
-    best_epoch, best_score : the epoch whose weights are kept, and its validation score.
-    epochs : how many were trained.
-    history : one row per epoch, see ``history.csv`` of :func:`fit`.
-    folder : of the run.
-    """
-
-    best_epoch: int
-    best_score: float
-    epochs: int
-    history: pd.DataFrame
+    best_epoch: int  # whose weights are kept
+    best_score: float  # on the validation split
+    epochs: int  # that were trained
+    history: pd.DataFrame  # one row per epoch, as history.csv
     folder: Path
 
 
@@ -180,10 +164,9 @@ class _Loop:
     def __init__(self, task, folder, settings, seed, compute, say, fabric, state):
         self.task, self.folder, self.settings, self.seed = task, folder, settings, seed
         self.say, self.fabric, self.state = say, fabric, state
-        self.channels_last = compute.channels_last
         if state.history:
             task.model.load_state_dict(state.model)
-        if self.channels_last:
+        if compute.channels_last:  # convolutions follow their weights, whatever a batch has
             task.model.to(memory_format=torch.channels_last)
         adam = torch.optim.Adam(task.model.parameters(), lr=settings.learning_rate)
         # the task calls its own module, which setup has moved in place; the wrapper is not needed
@@ -245,8 +228,6 @@ class _Loop:
 
     def _step(self, batch) -> dict[str, torch.Tensor]:
         batch = self.fabric.to_device(batch)
-        if self.channels_last:
-            batch = _channels_last(batch)
         with self.fabric.autocast():
             loss = self.task.loss(batch)
         parts = loss if isinstance(loss, dict) else {"loss": loss}
@@ -353,14 +334,6 @@ def _schedule(optimiser, settings, steps: int):
     return torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.epochs * steps
     )
-
-
-def _channels_last(batch):
-    if isinstance(batch, tuple | list):
-        return type(batch)(_channels_last(part) for part in batch)
-    if isinstance(batch, torch.Tensor) and batch.ndim == 4:
-        return batch.to(memory_format=torch.channels_last)
-    return batch
 
 
 # ------------------------------------------------------------------ state and files

@@ -10,11 +10,5 @@ from lesionlib.models.floc import FLoc
 from lesionlib.models.gmic import GMIC, GMICOutput, gmic_loss_terms, malignant_first
 
 __all__ = [
-    "BACKBONES",
-    "FAgg",
-    "FLoc",
-    "GMIC",
-    "GMICOutput",
-    "gmic_loss_terms",
-    "malignant_first",
-]
+    "BACKBONES", "FAgg", "FLoc", "GMIC", "GMICOutput", "gmic_loss_terms", "malignant_first",
+]  # fmt: skip

@@ -61,18 +61,12 @@ def is_safetensors(path: Path) -> bool:
 
 
 def load_strict(model: nn.Module, state: State, path: Path) -> State:
-    """Load tensors into a network, all or none of them.
+    """Load tensors into a network, all or none of them; gives back what was loaded.
 
     Parameters
     ----------
-    model : changed in place.
-    state : a tensor for each name of `model.state_dict()`, and no others; the counters of batch
-        norm may be missing.
+    state : a tensor for each name of `model.state_dict()`; batch norm's counters may be missing.
     path : of the file, for the message.
-
-    Returns
-    -------
-    What was loaded, by name.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pandas as pd
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 
 def layers(model: nn.Module, example: torch.Tensor, depth: int = 1) -> pd.DataFrame:
-    """The layers of a network that take part in one evaluation of a batch.
+    """The layers of a network that the evaluation of a batch calls.
 
     Parameters
     ----------
@@ -20,33 +21,23 @@ def layers(model: nn.Module, example: torch.Tensor, depth: int = 1) -> pd.DataFr
 
     Returns
     -------
-    One row per layer in the order of the first calls: its name, kind, the shape of its output
-    ("not called" where the example does not reach it) and its parameters.
+    One row per layer, in the order of the first calls: layer, kind, shape of its output, parameters.
     """
-    model, shapes = copy.deepcopy(model).eval(), {}
+    model, rows = copy.deepcopy(model).eval(), {}
+
+    def keep(name, part, _, output) -> None:  # what a hook returns would replace the output
+        shape = " x ".join(map(str, output.shape))
+        rows.setdefault(name, (name, type(part).__name__.lstrip("_"), shape, parameters(part)))
+
     for name, part in model.named_modules():
         level = name.count(".") + 1
         if name and (level == depth or (level < depth and not [*part.children()])):
-            shapes[name] = "not called"
-            part.register_forward_hook(_keeper(name, shapes))
+            part.register_forward_hook(partial(keep, name))
     with torch.no_grad():
         model(example)
-    rows = []
-    for name, shape in sorted(shapes.items(), key=lambda row: row[1] == "not called"):
-        part = model.get_submodule(name)
-        rows.append((name, type(part).__name__.lstrip("_"), shape, parameters(part)))
-    return pd.DataFrame(rows, columns=["layer", "kind", "output", "parameters"])
+    return pd.DataFrame(rows.values(), columns=["layer", "kind", "output", "parameters"])
 
 
 def parameters(module: nn.Module) -> int:
     """How many numbers of a module training may change."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-def _keeper(name: str, shapes: dict[str, str]):
-    def keep(module, inputs, output) -> None:  # what a hook returns would replace the output
-        if shapes[name] == "not called":
-            del shapes[name]  # the order of a dict is that of the first calls
-            shapes[name] = " x ".join(map(str, output.shape))
-
-    return keep

@@ -13,9 +13,7 @@ from lesionlib.errors import InputError
 from lesionlib.metrics.roc import checked_truth
 from lesionlib.models.fagg import FAgg
 from lesionlib.seeds import rng
-from lesionlib.tasks.identity import seeded
-from lesionlib.tasks.inputs import Chunks, slices
-from lesionlib.tasks.judging import lesion_metrics, outputs_of
+from lesionlib.tasks._shared import Chunks, lesion_metrics, outputs_of, seeded, slices
 from lesionlib.tasks.loss import class_weights, weighted_loss
 from lesionlib.windows import CLASSES
 

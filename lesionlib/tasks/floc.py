@@ -15,9 +15,15 @@ from lesionlib.patches import extract_patches
 from lesionlib.sampling import sample_epoch, sample_lesion_windows
 from lesionlib.scoring import known_lesions
 from lesionlib.seeds import derive_seed, rng
-from lesionlib.tasks.identity import seeded, store_digest
-from lesionlib.tasks.inputs import Chunks, prepared, slices
-from lesionlib.tasks.judging import lesion_metrics, outputs_of
+from lesionlib.tasks._shared import (
+    Chunks,
+    lesion_metrics,
+    outputs_of,
+    prepared,
+    seeded,
+    slices,
+    store_digest,
+)
 from lesionlib.tasks.loss import class_weights, weighted_loss
 from lesionlib.windows import CLASSES
 
@@ -29,7 +35,7 @@ class FLocTask:
 
     Parameters
     ----------
-    store : as `sampling`, `patches` and `identity.store_digest` read it.
+    store : as `sampling` and `patches` read it, with the columns of `tasks._shared`.
     settings : with the attributes backbone, h_activation, initialisation, weights_file,
         weights_head, epoch (windows of the four classes), batch, flips (bool), loss_divisor and
         windows_validation (windows per validation lesion).

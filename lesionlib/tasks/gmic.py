@@ -12,9 +12,7 @@ from lesionlib.metrics.roc import auc, checked_truth
 from lesionlib.models.gmic import gmic_from_settings, gmic_loss_terms
 from lesionlib.models.weights import initialise
 from lesionlib.seeds import rng
-from lesionlib.tasks.identity import seeded, store_digest
-from lesionlib.tasks.inputs import prepared, slices
-from lesionlib.tasks.judging import outputs_of
+from lesionlib.tasks._shared import outputs_of, prepared, seeded, slices, store_digest
 
 
 class GMICTask:
@@ -26,8 +24,9 @@ class GMICTask:
 
     Parameters
     ----------
-    store : as `identity.store_digest` reads it, with ``standardised(i)``, float32 (rows, cols), and
-        ``image_rows(split=, negative=, with_lesions=, clear=)``, numbers of images.
+    store : with rows and cols (px), the tables images and lesions (columns: `tasks._shared`),
+        ``standardised(i)``, float32 (rows, cols), and ``image_rows(split=, negative=,
+        with_lesions=, clear=)``, numbers of images.
     settings : with the attributes that `models.gmic.gmic_from_settings` reads, initialisation,
         weights_file, batch, flips (bool), beta, sparsity and sparsity_mean (bool).
     seed : of this run.

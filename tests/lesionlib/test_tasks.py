@@ -278,8 +278,8 @@ def test_floc_cuts_its_validation_patches_once_unless_they_are_too_many(store, m
     cuts = []
     cut = tasks.floc.extract_patches
     monkeypatch.setattr(tasks.floc, "extract_patches", lambda *a: cuts.append(1) or cut(*a))
-    for limit, expected in ((tasks.inputs.KEPT_BYTES, 1), (100, 3)):
-        monkeypatch.setattr(tasks.inputs, "KEPT_BYTES", limit)
+    for limit, expected in ((tasks._shared.KEPT_BYTES, 1), (100, 3)):
+        monkeypatch.setattr(tasks._shared, "KEPT_BYTES", limit)
         task = FLocTask(store, FLOC, RULES, seed=1)
         cuts.clear()
         with torch.inference_mode():
@@ -487,7 +487,7 @@ def test_parts_prepared_in_threads_keep_their_order():
         return part.start
 
     found = []
-    for value in tasks.inputs.prepared(make, parts, task):
+    for value in tasks._shared.prepared(make, parts, task):
         found.append(value)
         assert len(made) <= len(found) + 3, "no more than the threads' number is held ahead"
     assert found == list(range(8)) and sorted(made) == found

@@ -25,13 +25,6 @@ from lesionlib.models.gmic.network import (
 )
 
 __all__ = [
-    "GMIC",
-    "GMICOutput",
-    "gmic_from_settings",
-    "gmic_loss_terms",
-    "load_gmic_checkpoint",
-    "malignant_first",
-    "mean_of_top",
-    "published_top_t",
-    "top_t_count",
-]
+    "GMIC", "GMICOutput", "gmic_from_settings", "gmic_loss_terms", "load_gmic_checkpoint",
+    "malignant_first", "mean_of_top", "published_top_t", "top_t_count",
+]  # fmt: skip

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from lesionlib.errors import InputError
-from lesionlib.models.gmic import crops as retrieval
-from lesionlib.models.gmic.parts import SMALLEST_IMAGE, GlobalNetwork, LocalNetwork
+from lesionlib.models.gmic import _crops as retrieval
+from lesionlib.models.gmic._parts import SMALLEST_IMAGE, GlobalNetwork, LocalNetwork
 
 
 @dataclass(frozen=True)

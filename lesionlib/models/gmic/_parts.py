@@ -18,12 +18,6 @@ class GlobalBlock(nn.Module):
     """Two pre-activated 3x3 convolutions; the first block of a stage projects its shortcut.
 
     The projection takes the activated input, in every stage, also where no shape changes.
-
-    Parameters
-    ----------
-    inputs, outputs : channels before and after.
-    stride : 1, or 2 to halve the map.
-    project : the shortcut is a 1x1 convolution.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, project: bool):
@@ -35,19 +29,13 @@ class GlobalBlock(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if project else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, inputs, h, w) -> (n, outputs, h / stride, w / stride)."""
         active = self.norm1(x).relu()
         shortcut = x if self.shortcut is None else self.shortcut(active)
         return self.conv2(self.norm2(self.conv1(active)).relu()) + shortcut
 
 
 class GlobalNetwork(nn.Module):
-    """The network on the whole image; 2944 x 1920 px give 46 x 30 cells.
-
-    Parameters
-    ----------
-    width : channels of the first stage; each later stage has twice as many.
-    """
+    """(n, 1, H, W) -> activated feature maps (n, 16 width, h, w); 2944 x 1920 -> 46 x 30."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -65,18 +53,11 @@ class GlobalNetwork(nn.Module):
         self.channels = inputs
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, 1, H, W) -> activated feature maps (n, 16 width, h, w)."""
         return self.norm(self.stages(self.pool(self.stem(images)))).relu()
 
 
 class LocalBlock(nn.Module):
-    """Basic block of a post-activation ResNet, in torchvision's names.
-
-    Parameters
-    ----------
-    inputs, outputs : channels before and after.
-    stride : 1, or 2 to halve the map.
-    """
+    """Basic block of a post-activation ResNet, in torchvision's names."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -90,20 +71,15 @@ class LocalBlock(nn.Module):
             self.downsample = nn.Sequential(projection, nn.BatchNorm2d(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, inputs, h, w) -> (n, outputs, h / stride, w / stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
         out = self.bn1(self.conv1(x)).relu()
         return (self.bn2(self.conv2(out)) + shortcut).relu()
 
 
 class LocalNetwork(nn.Module):
-    """ResNet-18 without its last layer, on grey crops that are repeated to three channels.
+    """ResNet-18 without its last layer: crops (n, 1, P, P) -> features (n, 8 width).
 
-    He weights (fan out), as published.
-
-    Parameters
-    ----------
-    width : channels of the first layer.
+    The grey crop is repeated to three channels; He weights (fan out), as published.
     """
 
     def __init__(self, width: int):
@@ -121,7 +97,6 @@ class LocalNetwork(nn.Module):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """(n, 1, P, P) -> features (n, 8 width)."""
         x = self.maxpool(self.bn1(self.conv1(crops.expand(-1, 3, -1, -1))).relu())
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return x.mean(dim=(2, 3))

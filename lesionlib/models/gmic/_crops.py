@@ -11,16 +11,10 @@ from torch.nn import functional as F
 
 
 def box_size(map_size: tuple[int, int], image_size: tuple[int, int], crop: int) -> tuple[int, int]:
-    """Cells (rows, columns) that a crop covers on the map, rounded half to even.
+    """Cells (rows, columns) that a crop of `crop` px covers on the map, rounded half to even.
 
     At least 1 and at most the map: the published code has neither limit and fails on an image
     smaller than the crop.
-
-    Parameters
-    ----------
-    map_size : (rows, columns) in cells.
-    image_size : (rows, columns) in px.
-    crop : px per side.
     """
     rows, cols = (
         min(max(round(crop * cells / pixels), 1), cells)
@@ -31,20 +25,11 @@ def box_size(map_size: tuple[int, int], image_size: tuple[int, int], crop: int) 
 
 @torch.no_grad()
 def greedy_boxes(saliency: torch.Tensor, box: tuple[int, int], count: int) -> torch.Tensor:
-    """The boxes of highest mean, one after the other, each erased once taken.
+    """The `count` boxes of highest mean, one after the other, each erased once taken.
 
-    Each class's map is first stretched to 0..1 and the classes are added. Ties go to the first
-    box in row-major order. A constant map counts as all 0; the published code makes it NaN.
-
-    Parameters
-    ----------
-    saliency : (n, classes, h, w).
-    box : (rows, columns) in cells.
-    count : how many boxes.
-
-    Returns
-    -------
-    int64 (n, count, 2), positions in cells.
+    saliency (n, classes, h, w), box (rows, columns) in cells -> int64 (n, count, 2). Each
+    class's map is first stretched to 0..1 and the classes are added. Ties go to the first box
+    in row-major order. A constant map counts as all 0; the published code makes it NaN.
     """
     low = saliency.amin(dim=(2, 3), keepdim=True)
     span = saliency.amax(dim=(2, 3), keepdim=True) - low
@@ -67,38 +52,18 @@ def greedy_boxes(saliency: torch.Tensor, box: tuple[int, int], count: int) -> to
 def to_pixels(
     positions: torch.Tensor, map_size: tuple[int, int], image_size: tuple[int, int]
 ) -> torch.Tensor:
-    """Positions on the image: cell / map * image, rounded half to even.
-
-    Parameters
-    ----------
-    positions : (n, k, 2), in cells.
-    map_size, image_size : (rows, columns) in cells and in px.
-
-    Returns
-    -------
-    float64 (n, k, 2), whole px.
-    """
+    """Cells (n, k, 2) -> px, float64 whole numbers, rounded half to even (cell / map * image)."""
     cells = positions.new_tensor(map_size, dtype=torch.float64)
     pixels = positions.new_tensor(image_size, dtype=torch.float64)
     return (positions.double() / cells * pixels).round()
 
 
 def take_crops(images: torch.Tensor, positions: torch.Tensor, crop: int) -> torch.Tensor:
-    """Cut crops out of images.
+    """Crops (n, k, crop, crop) of images (n, 1, H, W) at px positions (n, k, 2).
 
     Where a crop hangs over the lower or right edge its part inside the image moves to the
     crop's lower-right corner and the image's minimum fills the rest, as published: such a crop
     has its filling at the top and left although the image ends at the bottom and right.
-
-    Parameters
-    ----------
-    images : (n, 1, H, W).
-    positions : (n, k, 2) in px.
-    crop : px per side.
-
-    Returns
-    -------
-    (n, k, crop, crop), of the images' type.
     """
     rows, rows_inside = _source_indices(positions[..., 0], images.shape[2], crop)
     cols, cols_inside = _source_indices(positions[..., 1], images.shape[3], crop)
