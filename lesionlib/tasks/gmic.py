@@ -20,7 +20,8 @@ class GMICTask:
 
     Training: images with lesions of known truth, and negative images. Images on which a lesion of
     unknown truth is outlined, or a finding was left out, are not used: their labels are not known.
-    Judged on the validation images with lesions.
+    Judged on the validation images with lesions by y_global, which is made of the saliency maps,
+    all that Wu et al. 2020 use.
 
     Parameters
     ----------
@@ -30,8 +31,6 @@ class GMICTask:
     settings : with the attributes that `models.gmic.gmic_from_settings` reads, initialisation,
         weights_file, batch, flips (bool), beta, sparsity and sparsity_mean (bool).
     seed : of this run.
-    selection : "global" or "fusion", the prediction whose AUC for malignant is the score; the
-        saliency maps, all that Wu et al. 2020 use, make the global one.
     workers : threads that read images while a GPU computes; not used on the CPU.
 
     Raises
@@ -42,11 +41,8 @@ class GMICTask:
 
     name = "gmic"
 
-    def __init__(self, store, settings, *, seed: int, selection: str = "global", workers: int = 2):
-        if selection not in ("global", "fusion"):
-            raise InputError(f"unknown selection '{selection}'", "GMIC", "Use global or fusion")
-        self.store, self.settings, self.seed = store, settings, seed
-        self.selection, self.workers = selection, workers
+    def __init__(self, store, settings, *, seed: int, workers: int = 2):
+        self.store, self.settings, self.seed, self.workers = store, settings, seed, workers
         self.labels, known = image_labels(store)
         annotated = store.image_rows(split="training", with_lesions=True, clear=True)
         negative = store.image_rows(split="training", negative=True)
@@ -57,7 +53,7 @@ class GMICTask:
         if len(self.training) == 0:
             raise InputError("no training images", "GMIC", "Put patients into the training split")
         self.steps = max(1, len(self.training) // settings.batch)
-        self.identity = {"selection": selection, "store": store_digest(store)}
+        self.identity = {"selection": "global", "store": store_digest(store)}
         with seeded(seed):
             self.model = gmic_from_settings(settings)
             self.identity["weights"] = initialise(
@@ -92,7 +88,7 @@ class GMICTask:
     def validate(self) -> dict[str, float]:
         """AUCs over validation images of y_global, y_local and y_fusion, for both labels.
 
-        The AUC for benign is not a number where every image, or none, has a benign lesion.
+        The score is that of y_global for malignant. The AUC for benign is not a number where every image, or none, has a benign lesion.
         """
         parts = slices(len(self.validation), self.settings.batch)
         chunks = (self._images(self.validation[part]) for part in parts)
@@ -103,7 +99,7 @@ class GMICTask:
             metrics[f"auc_{head}"] = float(auc(truth[:, 1], malignant))
             both = truth[:, 0].any() and not truth[:, 0].all()
             metrics[f"auc_{head}_benign"] = float(auc(truth[:, 0], benign)) if both else np.nan
-        return {"score": metrics[f"auc_{self.selection}"], **metrics}
+        return {"score": metrics["auc_global"], **metrics}
 
     def _predictions(self, images: torch.Tensor) -> torch.Tensor:
         out = self.model(images)

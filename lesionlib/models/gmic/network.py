@@ -14,12 +14,7 @@ from lesionlib.models.gmic._parts import SMALLEST_IMAGE, GlobalNetwork, LocalNet
 
 @dataclass(frozen=True)
 class GMICOutput:
-    """What one forward pass gives, for n images and k crops; classes benign, malignant.
-
-    Attributes
-    ----------
-    The tensors below, with their shapes.
-    """
+    """What one forward pass gives, for n images and k crops; classes benign, malignant."""
 
     saliency: torch.Tensor  # (n, 2, h, w) in 0..1
     y_global: torch.Tensor  # (n, 2) probability, mean of the top cells of the maps
