@@ -27,6 +27,10 @@ def draw_trial(seed: int, k: int, low: float, high: float) -> float:
     k : number of the trial, 0, 1, ...
     low, high : of the range.
 
+    Returns
+    -------
+    A learning rate.
+
     Raises
     ------
     InputError : unless 0 < low <= high.
@@ -84,6 +88,10 @@ def best_trial(table: pd.DataFrame) -> pd.Series:
     Parameters
     ----------
     table : of :func:`run_search`.
+
+    Returns
+    -------
+    Its row.
 
     Raises
     ------

@@ -118,6 +118,10 @@ def fit(
         channels_last.
     progress : called with a line of text per epoch.
 
+    Returns
+    -------
+    The finished run.
+
     Raises
     ------
     InputError : for an unusable device or precision.
@@ -140,7 +144,15 @@ def fit(
 
 
 def read_result(folder: Path | str) -> TrainingResult:
-    """The result of a finished run, from its folder.
+    """The result of a run.
+
+    Parameters
+    ----------
+    folder : in which :func:`fit` has trained.
+
+    Returns
+    -------
+    The finished run.
 
     Raises
     ------
@@ -246,11 +258,10 @@ class _Loop:
 
     def _must_be_finite(self, epoch: int, what: str, value: float) -> None:
         if not math.isfinite(value):
-            raise Diverged(
-                f"{self.task.name}: the {what} is {value} in epoch {epoch}",
-                self.folder,
-                f"Lower learning_rate (now {self.settings.learning_rate:g}), e.g. to a third of it",
-            )
+            now = f"{self.settings.learning_rate:g}"
+            remedy = f"Lower learning_rate (now {now}), e.g. to a third of it"
+            what = f"{self.task.name}: the {what} is {value} in epoch {epoch}"
+            raise Diverged(what, self.folder, remedy)
 
     def _save(self) -> None:
         """Replace ``last.pt`` at one stroke: killed before or after, one whole epoch is there."""
@@ -281,11 +292,8 @@ def _fabric(compute):
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     if compute.precision not in PRECISIONS:
-        raise InputError(
-            f"precision '{compute.precision}' is not supported",
-            "compute.precision",
-            f"Choose one of {', '.join(PRECISIONS)}",
-        )
+        what = f"precision '{compute.precision}' is not supported"
+        raise InputError(what, "compute.precision", f"Choose one of {', '.join(PRECISIONS)}")
     device, _, number = compute.device.partition(":")
     alone = LightningEnvironment()  # one process, whatever a Slurm job around it says
     try:
@@ -294,17 +302,12 @@ def _fabric(compute):
         fabric = Fabric(**machine, precision=compute.precision, plugins=[alone])
     except (RuntimeError, ValueError, TypeError, MisconfigurationException) as error:
         reason = str(error).split(". ")[0].rstrip(".")  # what follows speaks to programmers
-        raise InputError(
-            f"device '{compute.device}' cannot be used: {reason}",
-            "compute.device",
-            "Set compute.device to cpu, or to a device that this machine has",
-        ) from None
+        what = f"device '{compute.device}' cannot be used: {reason}"
+        remedy = "Set compute.device to cpu, or to a device that this machine has"
+        raise InputError(what, "compute.device", remedy) from None
     if compute.channels_last and fabric.device.type == "cpu":
-        raise InputError(
-            "channels_last is refused on the CPU, where it has crashed",
-            "compute.channels_last",
-            "Set it to false, or train on a GPU",
-        )
+        what = "channels_last is refused on the CPU, where it has crashed"
+        raise InputError(what, "compute.channels_last", "Set it to false, or train on a GPU")
     return fabric
 
 

@@ -1,4 +1,4 @@
-"""The three networks: f_loc on patches, GMIC on whole images, f_agg on maps; and their weights.
+"""The networks of Wu et al. 2020: f_loc on patches, GMIC on whole images, f_agg on maps.
 
 Patch classes follow `lesionlib.windows.CLASSES`; GMIC keeps its published order, benign first,
 until `lesionlib.models.gmic.malignant_first` turns it.

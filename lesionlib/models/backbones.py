@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lesionlib.models.torchvision_import import torchvision_models
+from lesionlib.models._torchvision import torchvision_models
 
 
 @dataclass(frozen=True)

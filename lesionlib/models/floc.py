@@ -34,9 +34,8 @@ class FLoc(nn.Module):
     def __init__(self, backbone: str, *, h_activation: str = "relu"):
         super().__init__()
         if h_activation not in ("relu", "none"):
-            raise InputError(
-                f"unknown activation {h_activation!r}", "floc.h_activation", "Use relu or none"
-            )
+            what = f"unknown activation {h_activation!r}"
+            raise InputError(what, "floc.h_activation", "Use relu or none")
         if backbone not in BACKBONES:
             near = nearest(backbone, BACKBONES)
             raise InputError(f"unknown backbone {backbone!r}", "floc.backbone", near)
@@ -57,10 +56,14 @@ class FLoc(nn.Module):
 
     @torch.no_grad()
     def become_linear(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        """Make both last layers give `weight @ features + bias`, weight (4, channels), bias (4,).
+        """Make both last layers give `weight @ features + bias`.
 
         With a ReLU on h a logit z takes two of the 32 numbers, max(z, 0) and max(-z, 0), else one;
         the others keep their weights and reach the logits only once training lets them.
+
+        Parameters
+        ----------
+        weight, bias : (4, channels of the backbone) and (4,).
         """
         signs = (1, -1) if self.h_activation == "relu" else (1,)
         used = len(signs) * CLASS_COUNT

@@ -1,4 +1,4 @@
-"""What a network is made of: its layers in the order in which they run, with shapes and weights."""
+"""The layers of f_loc, GMIC and f_agg (Wu et al. 2020), with shapes and numbers of weights."""
 
 from __future__ import annotations
 
@@ -39,5 +39,14 @@ def layers(model: nn.Module, example: torch.Tensor, depth: int = 1) -> pd.DataFr
 
 
 def parameters(module: nn.Module) -> int:
-    """How many numbers of a module training may change."""
+    """How many numbers of a module training may change.
+
+    Parameters
+    ----------
+    module : a network or a part of one.
+
+    Returns
+    -------
+    Their number.
+    """
     return sum(p.numel() for p in module.parameters() if p.requires_grad)

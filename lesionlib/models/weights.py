@@ -1,6 +1,6 @@
-"""Weights in and out: the first weights of a network, and its checkpoints.
+"""Weights in and out: a network's first weights (Wu et al. 2020: ImageNet's), and its checkpoints.
 
-Every way in is strict, see `lesionlib.models.state_files`. A checkpoint carries the settings of its
+Every way in is strict, see `lesionlib.models._state_files`. A checkpoint carries the settings of its
 run in the file, with a readable copy next to it.
 """
 
@@ -20,12 +20,12 @@ from torch import nn
 
 from lesionlib import files
 from lesionlib.errors import InputError
+from lesionlib.models._state_files import State, is_safetensors, load_strict, read_state
+from lesionlib.models._torchvision import torchvision_models
 from lesionlib.models.backbones import BACKBONES
 from lesionlib.models.floc import CLASS_COUNT, FLoc
 from lesionlib.models.gmic import GMIC
-from lesionlib.models.gmic.checkpoint import is_published, load_published
-from lesionlib.models.state_files import State, is_safetensors, load_strict, read_state
-from lesionlib.models.torchvision_import import torchvision_models
+from lesionlib.models.gmic._checkpoint import is_published, load_published
 
 TIMEOUT = 5  # s until a download counts as impossible
 
@@ -58,11 +58,9 @@ def initialise(
     InputError : where the weights cannot be had or do not fit.
     """
     if head == "map" and not (how == "file" and isinstance(model, FLoc)):
-        raise InputError(
-            f"there is no head to map with initialisation {how}",
-            "floc.weights_head",
-            "Set initialisation: file, or weights_head: drop",
-        )
+        what = f"there is no head to map with initialisation {how}"
+        remedy = "Set initialisation: file, or weights_head: drop"
+        raise InputError(what, "floc.weights_head", remedy)
     if how == "he":
         return {"initialisation": how, "source": "random", "sha256": "", "tensors": 0}
     if how == "imagenet":
@@ -71,18 +69,14 @@ def initialise(
     elif how == "file":
         if not file:
             raise InputError(
-                "initialisation is file but no file is named", "weights_file", "Name one"
+                "no file is named for initialisation: file", "weights_file", "Name one"
             )
         path = Path(file)
         state = _load_any(model, read_state(path), path, head)
     else:
         raise InputError(f"unknown initialisation {how!r}", "", "Use imagenet, he or file")
-    return {
-        "initialisation": how,
-        "source": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "tensors": len(state),
-    }
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"initialisation": how, "source": path.name, "sha256": sha256, "tensors": len(state)}
 
 
 def _load_any(model: nn.Module, state: State, path: Path, head: str) -> State:
@@ -109,11 +103,8 @@ def _load_trunk(model: FLoc, state: State, path: Path, head: str) -> State:
     last = [state.get(f"classifier.{name}") for name in ("weight", "bias")]
     wanted = [(CLASS_COUNT, model.hidden.in_features), (CLASS_COUNT,)]
     if head == "map" and [None if x is None else tuple(x.shape) for x in last] != wanted:
-        raise InputError(
-            f"there is no last layer classifier of {CLASS_COUNT} classes to map",
-            path,
-            "Set floc.weights_head: drop",
-        )
+        what = f"there is no last layer classifier of {CLASS_COUNT} classes to map"
+        raise InputError(what, path, "Set floc.weights_head: drop")
     trunk = load_strict(model.trunk, _without_head(state), path)
     if head == "drop":
         return trunk
@@ -142,11 +133,8 @@ def _imagenet(model: nn.Module) -> tuple[Path, nn.Module, State]:
     else:
         weights, target, name, option = "", model, type(model).__name__, "weights_file"
     if not weights:
-        raise InputError(
-            f"there are no published ImageNet weights for {name}",
-            "initialisation",
-            f"Use he, or file with {option}",
-        )
+        what = f"there are no published ImageNet weights for {name}"
+        raise InputError(what, "initialisation", f"Use he, or file with {option}")
     path = _fetch(_imagenet_url(weights), option)
     return path, target, _without_head(read_state(path))
 
@@ -166,11 +154,9 @@ def _fetch(url: str, option: str) -> Path:
             urllib.request.urlopen(head, timeout=TIMEOUT).close()
             torch.hub.download_url_to_file(url, str(path), progress=False)
         except (OSError, RuntimeError) as error:  # URLError and timeouts among them
-            raise InputError(
-                f"ImageNet weights {path.name} are not cached and cannot be downloaded: {error}",
-                path.parent,
-                f"Put the file there, or set initialisation: file and {option}",
-            ) from None
+            what = f"ImageNet weights {path.name} are not cached and cannot be downloaded: {error}"
+            remedy = f"Put the file there, or set initialisation: file and {option}"
+            raise InputError(what, path.parent, remedy) from None
     if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(start):
         raise InputError("ImageNet weights are damaged", path, "Delete the file and start again")
     return path
@@ -206,7 +192,12 @@ def save_checkpoint(path: Path, model: nn.Module, settings: Mapping) -> None:
 
 
 def load_checkpoint(path: Path, model: nn.Module) -> dict:
-    """Load a checkpoint into `model`, strictly.
+    """Load a checkpoint, strictly.
+
+    Parameters
+    ----------
+    path : of the file.
+    model : changed in place.
 
     Returns
     -------
@@ -214,7 +205,7 @@ def load_checkpoint(path: Path, model: nn.Module) -> dict:
 
     Raises
     ------
-    InputError : as `state_files.read_state` and `state_files.check_fit`.
+    InputError : for a file that is missing or damaged, and for weights that do not fit.
     """
     path = Path(path)
     load_strict(model, read_state(path), path)

@@ -1,4 +1,4 @@
-"""What f_agg learns from: maps built from stored windows, their h and the saliency maps."""
+"""What f_agg learns from (Wu et al. 2020): maps of stored windows, their h and saliency maps."""
 
 from __future__ import annotations
 
@@ -83,7 +83,16 @@ class FAggTask:
         return lesion_metrics(logits, windows, self.lesions, self.truth)
 
     def logits(self, split: str) -> np.ndarray:
-        """Logits, float32 (n, 4), of all stored windows of a split, by the network as it is."""
+        """Logits of all stored windows, by the network as it is.
+
+        Parameters
+        ----------
+        split : a key of `features`.
+
+        Returns
+        -------
+        float32 (n, 4).
+        """
         rows = np.arange(len(self.features[split]["windows"]))
         chunks = (self._maps(split, rows[part]) for part in slices(len(rows), 1000))
         self.model.eval()

@@ -1,4 +1,4 @@
-"""What f_loc learns from: patches of windows that are drawn anew each epoch."""
+"""What f_loc learns from (Wu et al. 2020): patches of windows that are drawn anew each epoch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lesionlib.tasks._shared import (
     seeded,
     slices,
     store_digest,
-)
+)  # fmt: skip
 from lesionlib.tasks.loss import class_weights, weighted_loss
 from lesionlib.windows import CLASSES
 
@@ -59,11 +59,8 @@ class FLocTask:
         self.truth = (store.lesions["pathology"].to_numpy() == "malignant")[self.lesions]
         checked_truth(self.truth, "validation lesions")
         self.steps = max(1, sum(settings.epoch) // settings.batch)
-        self.identity = {
-            "windows": dict(vars(windows)),
-            "validation_seed": validation_seed,
-            "store": store_digest(store),
-        }
+        self.identity = {"windows": dict(vars(windows)), "validation_seed": validation_seed}
+        self.identity["store"] = store_digest(store)
         self.validation_seed, self._validation = validation_seed, None
         with seeded(seed):
             self.model = FLoc(settings.backbone, h_activation=settings.h_activation)
@@ -72,15 +69,13 @@ class FLocTask:
 
     def batches(self, epoch: int) -> Iterator[tuple]:
         """(patches (n, 1, P, P), labels (n,), class weights (4,)) of newly drawn windows."""
-        drawn = sample_epoch(
-            self.store,
-            self.settings.epoch,
-            self.windows,
-            seed=derive_seed(self.seed, "windows", epoch),
-        )
+        seed = derive_seed(self.seed, "windows", epoch)
+        drawn = sample_epoch(self.store, self.settings.epoch, self.windows, seed=seed)
         labels = torch.from_numpy(drawn["label"].to_numpy(np.int64))
         weights = torch.from_numpy(class_weights(torch.bincount(labels, minlength=len(CLASSES))))
-        flips = self._flips(epoch, len(drawn))
+        # up-down alone: a breast keeps its chest wall on the left
+        share = 0.5 if self.settings.flips else 0.0
+        flips = torch.from_numpy(rng(self.seed, "flips", epoch).random(len(drawn)) < share)
         size = self.settings.batch
         each = max(1, PATCHES_AT_ONCE // size) * size
         parts = slices(min(len(drawn), max(size, self.steps * size)), each)
@@ -102,11 +97,6 @@ class FLocTask:
         windows, chunks = self._validation_inputs()
         logits = outputs_of(lambda patches: self.model(patches)[0], chunks, self.model)
         return lesion_metrics(logits, windows, self.lesions, self.truth)
-
-    def _flips(self, epoch: int, count: int) -> torch.Tensor:
-        """Which patches are mirrored up-down: a breast keeps its chest wall on the left."""
-        share = 0.5 if self.settings.flips else 0.0
-        return torch.from_numpy(rng(self.seed, "flips", epoch).random(count) < share)
 
     def _patches(self, windows: pd.DataFrame) -> torch.Tensor:
         return torch.as_tensor(extract_patches(self.store, windows, self.windows.patch))

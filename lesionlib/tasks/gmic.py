@@ -1,4 +1,4 @@
-"""What GMIC learns from: whole images, labelled by the lesions on them."""
+"""What GMIC learns from (Shen et al. 2021): whole images, labelled by the lesions on them."""
 
 from __future__ import annotations
 
@@ -56,9 +56,8 @@ class GMICTask:
         self.identity = {"selection": "global", "store": store_digest(store)}
         with seeded(seed):
             self.model = gmic_from_settings(settings)
-            self.identity["weights"] = initialise(
-                self.model, settings.initialisation, settings.weights_file
-            )
+            first = settings.initialisation, settings.weights_file
+            self.identity["weights"] = initialise(self.model, *first)
 
     def batches(self, epoch: int) -> Iterator[tuple]:
         """(images (n, 1, rows, cols), labels (n, 2)) in a new order, mirrored up-down at random."""
@@ -74,14 +73,9 @@ class GMICTask:
     def loss(self, batch) -> dict[str, torch.Tensor]:
         """The loss of Shen et al. 2021 and its four summands, see `models.gmic.gmic_loss_terms`."""
         images, labels = batch
-        settings = self.settings
-        terms = gmic_loss_terms(
-            self.model(images),
-            labels,
-            beta=settings.beta,
-            sparsity=settings.sparsity,
-            reduction="mean" if settings.sparsity_mean else "sum",
-        )
+        how = {"beta": self.settings.beta, "sparsity": self.settings.sparsity}
+        how["reduction"] = "mean" if self.settings.sparsity_mean else "sum"
+        terms = gmic_loss_terms(self.model(images), labels, **how)
         parts = {f"loss_{name}": term for name, term in terms.items()}
         return {"loss": torch.stack(tuple(terms.values())).sum(), **parts}
 

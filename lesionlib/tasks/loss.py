@@ -40,6 +40,10 @@ def weighted_loss(
     divisor : the sum over windows of weight x cross-entropy is divided by the sum of the "weights",
         so that every batch counts alike, or by the number of "windows", so that every window of a
         class counts alike whatever its batch holds. The paper does not say which.
+
+    Returns
+    -------
+    A scalar.
     """
     if divisor == "weights":
         return F.cross_entropy(logits.float(), labels, weights)

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from lesionlib.models.torchvision_import import SIGNATURE, torchvision_models
+from lesionlib.models._torchvision import SIGNATURE, torchvision_models
 
 
 @pytest.mark.parametrize("operator", ["nms", "qnms"])
@@ -43,7 +43,7 @@ def test_lesionlib_is_imported_without_torch():
 def test_torchvision_is_imported_when_first_asked_for():
     code = (
         "import lesionlib.models.weights, lesionlib.tasks, lesionlib.training, lightning_fabric\n"
-        "from lesionlib.models.torchvision_import import torchvision_models\n"
+        "from lesionlib.models._torchvision import torchvision_models\n"
         "assert 'torchvision' not in sys.modules and sys.meta_path == before\n"
         "models = torchvision_models()\n"
         "print(models is torchvision_models(), models.densenet121 is not None)"

@@ -105,11 +105,29 @@ class GMIC(nn.Module):
         )
 
     def saliency(self, images: torch.Tensor) -> torch.Tensor:
-        """Saliency maps (n, 2, h, w), benign first, by the global network alone."""
+        """Saliency maps, by the global network alone.
+
+        Parameters
+        ----------
+        images : (n, 1, H, W), standardised, float32.
+
+        Returns
+        -------
+        float32 (n, 2, h, w) in 0..1, benign first.
+        """
         return self._global(images)[1]
 
     def map_size(self, rows: int, cols: int) -> tuple[int, int]:
-        """Cells (h, w) of the maps of a rows x cols image."""
+        """Size of the maps.
+
+        Parameters
+        ----------
+        rows, cols : of the image, in px.
+
+        Returns
+        -------
+        Rows and columns, in cells.
+        """
         return _cells(rows), _cells(cols)
 
     def _global(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -132,7 +150,16 @@ class GMIC(nn.Module):
 
 
 def gmic_from_settings(settings) -> GMIC:
-    """A fresh GMIC; `settings` has the parameters of :class:`GMIC` as attributes."""
+    """A fresh GMIC.
+
+    Parameters
+    ----------
+    settings : has the parameters of :class:`GMIC` as attributes.
+
+    Returns
+    -------
+    The network.
+    """
     names = ("width", "local_width", "crops", "crop", "top_t", "attention", "saliency_bias")
     return GMIC(**{name: getattr(settings, name) for name in names})
 
@@ -151,6 +178,10 @@ def malignant_first(maps: torch.Tensor) -> torch.Tensor:
     ----------
     maps : (n, 2) or (n, 2, h, w), benign first.
 
+    Returns
+    -------
+    The same, malignant first.
+
     Raises
     ------
     InputError : where axis 1 does not have two classes.
@@ -165,17 +196,31 @@ def malignant_first(maps: torch.Tensor) -> torch.Tensor:
 
 
 def top_t_count(rows: int, cols: int, top_t: float) -> int:
-    """How many of rows x cols cells y_global averages: rounded half to even, at least 1."""
+    """How many cells y_global averages: rounded half to even, at least 1.
+
+    Parameters
+    ----------
+    rows, cols : of the map.
+    top_t : share of the cells that count, 0..1.
+
+    Returns
+    -------
+    Cells.
+    """
     return max(1, round(cols * rows * top_t))
 
 
 def mean_of_top(saliency: torch.Tensor, top_t: float) -> torch.Tensor:
-    """y_global (n, classes): mean of the highest cells.
+    """y_global, the mean of the highest cells.
 
     Parameters
     ----------
     saliency : (n, classes, h, w).
     top_t : share of the cells that count, 0..1.
+
+    Returns
+    -------
+    (n, classes).
     """
     count = top_t_count(saliency.shape[2], saliency.shape[3], top_t)
     return saliency.flatten(2).topk(count, dim=2).values.mean(dim=2)

@@ -5,8 +5,8 @@ import torch
 
 from lesionlib.errors import InputError
 from lesionlib.models import BACKBONES, FLoc
+from lesionlib.models._torchvision import torchvision_models
 from lesionlib.models.backbones import PreActivationUnit
-from lesionlib.models.torchvision_import import torchvision_models
 
 TRUNK = {
     "densenet121": 6_953_856,

@@ -8,9 +8,9 @@ import torch
 
 from lesionlib.errors import InputError
 from lesionlib.models import GMIC, GMICOutput, malignant_first
+from lesionlib.models._torchvision import torchvision_models
 from lesionlib.models.gmic import gmic_from_settings, gmic_loss_terms, mean_of_top, top_t_count
 from lesionlib.models.gmic._crops import greedy_boxes, take_crops
-from lesionlib.models.torchvision_import import torchvision_models
 
 
 def small(**changes):

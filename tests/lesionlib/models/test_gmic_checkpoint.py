@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lesionlib.errors import InputError
-from lesionlib.models.gmic import GMIC, checkpoint, load_gmic_checkpoint, published_top_t
-from lesionlib.models.gmic.checkpoint import published_name
+from lesionlib.models.gmic import GMIC, _checkpoint, load_gmic_checkpoint, published_top_t
+from lesionlib.models.gmic._checkpoint import published_name
 from lesionlib.models.weights import load_checkpoint, save_checkpoint
 from study.settings import project_root
 
@@ -69,7 +69,7 @@ def test_a_published_digest_brings_its_top_t(file, monkeypatch):
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     table = file.with_name("published.csv")
     table.write_text(f"sha256,top_t\n{digest},0.03\n")
-    monkeypatch.setattr(checkpoint, "PUBLISHED", table)
+    monkeypatch.setattr(_checkpoint, "PUBLISHED", table)
     assert published_top_t(file) == 0.03
     with pytest.warns(UserWarning, match="published with top_t 0.03 and is used with 0.02"):
         load_gmic_checkpoint(file)
@@ -79,7 +79,7 @@ def test_a_published_digest_brings_its_top_t(file, monkeypatch):
 
 
 def test_the_five_files():
-    table = Path(checkpoint.__file__).with_name("published.csv")
+    table = Path(_checkpoint.__file__).with_name("published.csv")
     with table.open(newline="") as rows:
         files = list(csv.DictReader(rows))
     assert [float(row["top_t"]) for row in files] == [0.02, 0.03, 0.03, 0.05, 0.1]

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 
 from lesionlib.errors import InputError
 from lesionlib.models import GMIC, FAgg, FLoc, backbones, weights
-from lesionlib.models.gmic.checkpoint import published_name
-from lesionlib.models.state_files import read_state
-from lesionlib.models.torchvision_import import torchvision_models
+from lesionlib.models._state_files import read_state
+from lesionlib.models._torchvision import torchvision_models
+from lesionlib.models.gmic._checkpoint import published_name
 from lesionlib.models.weights import initialise, load_checkpoint, save_checkpoint
 
 

@@ -2,7 +2,7 @@
 
 A key that is missing, left over or of another shape ends in an InputError that names it, and
 nothing is loaded. What is in such a file, and for which network, is for `lesionlib.models.weights`
-and `lesionlib.models.gmic.checkpoint`.
+and `lesionlib.models.gmic._checkpoint`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ State = dict[str, torch.Tensor]
 def read_state(path: Path) -> State:
     """The tensors of a safetensors or torch file by name; no code in the file is run.
 
-    Raises
-    ------
-    InputError : for a file that is missing or damaged, or holds anything but tensors.
+    InputError for a file that is missing or damaged, or holds anything but tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -36,21 +34,16 @@ def read_state(path: Path) -> State:
                 return {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise InputError(
-            "the weights file holds more than tensors, or is no weights file",
-            path,
-            "Save the model's state_dict alone, best as safetensors",
-        ) from None
+        what = "the weights file holds more than tensors, or is no weights file"
+        raise InputError(what, path, "Save the model's state_dict, best as safetensors") from None
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:120]
-        what = f"the weights file cannot be read: {reason}"
+        what = f"the weights file cannot be read: {str(error).splitlines()[0][:120]}"
         raise InputError(what, path, "Copy it again") from None
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
-        raise InputError(
-            "the weights file is no table of tensors", path, "Save the model's state_dict alone"
-        )
+        what = "the weights file is no table of tensors"
+        raise InputError(what, path, "Save the model's state_dict")
     return dict(state)
 
 
@@ -61,16 +54,9 @@ def is_safetensors(path: Path) -> bool:
 
 
 def load_strict(model: nn.Module, state: State, path: Path) -> State:
-    """Load tensors into a network, all or none of them; gives back what was loaded.
+    """Load `state` into `model`, all or nothing, and give back what was loaded.
 
-    Parameters
-    ----------
-    state : a tensor for each name of `model.state_dict()`; batch norm's counters may be missing.
-    path : of the file, for the message.
-
-    Raises
-    ------
-    InputError : as :func:`check_fit`.
+    Counters of batch norm may be missing. InputError as :func:`check_fit`.
     """
     own = model.state_dict()
     # files of PyTorch before 0.4.1 have no counters; they play no part in the values
@@ -82,12 +68,7 @@ def load_strict(model: nn.Module, state: State, path: Path) -> State:
 
 
 def check_fit(wanted: State, given: State, path: Path) -> None:
-    """Compare the names and shapes of tensors with the `wanted` ones.
-
-    Raises
-    ------
-    InputError : names what in `given`, read from `path`, is missing, left over or of another shape.
-    """
+    """InputError that names the keys of `given` that are missing, left over or of another shape."""
     misfits = [
         f"{key} is {tuple(given[key].shape)}, not {tuple(wanted[key].shape)}"
         for key in wanted
@@ -104,8 +85,5 @@ def check_fit(wanted: State, given: State, path: Path) -> None:
         if names
     ]
     if found:
-        raise InputError(
-            f"weights do not fit the network: {'; '.join(found)}",
-            path,
-            "Give the file that was saved from a network of these settings",
-        )
+        what = f"weights do not fit the network: {'; '.join(found)}"
+        raise InputError(what, path, "Give the file of a network of these settings")

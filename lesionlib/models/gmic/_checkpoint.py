@@ -11,8 +11,8 @@ import re
 import warnings
 from pathlib import Path
 
+from lesionlib.models._state_files import State, check_fit, read_state
 from lesionlib.models.gmic.network import GMIC
-from lesionlib.models.state_files import State, check_fit, read_state
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 UNUSED = "shared_rep_filter.weight"  # in every published file, read by no network
@@ -41,9 +41,13 @@ def load_gmic_checkpoint(path: Path | str, top_t: float = 0.02) -> GMIC:
 
     Parameters
     ----------
-    path : sample_model_1.p ... 5.
+    path : sample_model_1.p ... sample_model_5.p.
     top_t : share of the cells that make y_global; nothing else depends on it. A warning is given
         where it is not the file's own (see `published_top_t`).
+
+    Returns
+    -------
+    The network, of the published size.
 
     Raises
     ------
@@ -57,7 +61,16 @@ def load_gmic_checkpoint(path: Path | str, top_t: float = 0.02) -> GMIC:
 
 
 def published_top_t(path: Path | str) -> float | None:
-    """The `top_t` of one of the five published files, known by its sha256; None for any other."""
+    """The `top_t` of one of the five published files.
+
+    Parameters
+    ----------
+    path : of the file, known by its sha256 whatever its name.
+
+    Returns
+    -------
+    A share of the cells; None for any other file.
+    """
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     with PUBLISHED.open(encoding="ascii", newline="") as rows:
         known = {row["sha256"]: float(row["top_t"]) for row in csv.DictReader(rows)}
@@ -77,16 +90,7 @@ def is_published(state: State) -> bool:
 
 
 def load_published(model: GMIC, state: State, path: Path) -> State:
-    """Load weights with published names into `model`, strictly.
-
-    Returns
-    -------
-    What was loaded, under those names.
-
-    Raises
-    ------
-    InputError : as `state_files.check_fit`; `path` is for its message.
-    """
+    """Load weights with published names, strictly; what was loaded, under those names."""
     state = {key: value for key, value in state.items() if key != UNUSED}
     own = model.state_dict()
     check_fit({published_name(key): value for key, value in own.items()}, state, path)
