@@ -236,8 +236,8 @@ def test_floc_cuts_its_validation_patches_once_unless_they_are_too_many(store, m
     cuts = []
     cut = tasks.floc.extract_patches
     monkeypatch.setattr(tasks.floc, "extract_patches", lambda *a: cuts.append(1) or cut(*a))
-    for limit, expected in ((tasks.inputs.KEPT_BYTES, 1), (100, 3)):
-        monkeypatch.setattr(tasks.inputs, "KEPT_BYTES", limit)
+    for limit, expected in ((tasks._shared.KEPT_BYTES, 1), (100, 3)):
+        monkeypatch.setattr(tasks._shared, "KEPT_BYTES", limit)
         task = FLocTask(store, FLOC, RULES, seed=1)
         cuts.clear()
         with torch.inference_mode():
@@ -317,24 +317,17 @@ def test_gmic_logs_the_summands_of_its_loss(store):
     assert float(parts["loss"]) == pytest.approx(sum(float(parts[name]) for name in names))
 
 
-@pytest.mark.parametrize("selection, column", [("global", 1), ("fusion", 5)])
-def test_gmic_score_is_the_auc_for_malignant_of_the_selected_head(store, selection, column):
-    task = GMICTask(store, CONTEXT, seed=1, selection=selection)
+def test_gmic_score_is_the_auc_of_y_global_for_malignant(store):
+    task = GMICTask(store, CONTEXT, seed=1)
     heads = torch.full((3, 6), 0.5)
-    heads[:, column] = torch.tensor([0.6, 0.2, 0.9])  # one benign image above the malignant one
+    heads[:, 1] = torch.tensor([0.6, 0.2, 0.9])  # one benign image above the malignant one
     task._predictions = lambda images: heads
     found = task.validate()
-    assert found["score"] == found[f"auc_{selection}"] == 0.5
+    assert found["score"] == found["auc_global"] == 0.5
     assert {"auc_global", "auc_local", "auc_fusion", "auc_global_benign"} < set(found)
-    other = "fusion" if selection == "global" else "global"
-    heads[:, column] = torch.tensor([0.95, 0.2, 0.9])
+    heads[:, 1] = torch.tensor([0.95, 0.2, 0.9])
     found = task.validate()
-    assert found["score"] == 1 and found[f"auc_{other}"] == 0.5
-
-
-def test_gmic_refuses_an_unknown_selection(store):
-    with pytest.raises(InputError, match="unknown selection 'local'"):
-        GMICTask(store, CONTEXT, seed=1, selection="local")
+    assert found["score"] == 1 and found["auc_fusion"] == 0.5
 
 
 # ------------------------------------------------------------------ f_agg
@@ -445,7 +438,7 @@ def test_parts_prepared_in_threads_keep_their_order():
         return part.start
 
     found = []
-    for value in tasks.inputs.prepared(make, parts, task):
+    for value in tasks._shared.prepared(make, parts, task):
         found.append(value)
         assert len(made) <= len(found) + 3, "no more than the threads' number is held ahead"
     assert found == list(range(8)) and sorted(made) == found
