@@ -17,10 +17,11 @@ from tabulate import tabulate
 
 from data_manifest import expected_counts as expected
 from data_manifest import registry
+from data_manifest.checks import warnings_of
 from data_manifest.images.build import ordered_results, settings_of
 from data_manifest.manifest import SPLITS, Manifest
 from data_manifest.near_duplicates import near_duplicates, thumbnail
-from data_manifest.splits import split_by_settings
+from data_manifest.splits import count_by_split, split_by_settings
 from lesionlib.errors import InputError
 
 SHOWN = 40  # lines of a section; the rest is counted
@@ -55,7 +56,7 @@ def data_check(
     if pixels:
         outlines, more = _pixels(manifest, settings, workers)
         faults += more
-    _warnings(manifest.warnings(outlines))
+    _warnings(warnings_of(manifest, outlines))
     _show("result", [f"fault: {fault}" for fault in faults] or ["no fault found"])
     return faults
 
@@ -92,14 +93,12 @@ def _splits(manifest: Manifest, settings) -> tuple[Manifest, list[str]]:
     except InputError as error:
         return manifest, [str(error)]
     origin = f"{' and '.join(brought)} as the set brings them" if brought else "drawn by patient"
-    counts = manifest.counts().T.rename_axis("").reset_index()
+    counts = count_by_split(manifest.images, manifest.lesions).T.rename_axis("").reset_index()
     _table(f"splits ({origin})", counts.replace("_", " ", regex=True))
     return manifest, []
 
 
-def _pixels(
-    manifest: Manifest, settings, workers: int
-) -> tuple[pd.DataFrame, list[str]]:
+def _pixels(manifest: Manifest, settings, workers: int) -> tuple[pd.DataFrame, list[str]]:
     """Every image and outline as the store would take it: outlines with on_breast, and faults."""
     start, lost, outlines, small = time.monotonic(), [], [], {}
     for done in ordered_results(manifest, settings_of(manifest, settings.canvas), workers):

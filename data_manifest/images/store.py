@@ -32,7 +32,7 @@ from data_manifest.manifest import (
     Manifest,
     exclusion,
     flow_table,
-    typed,
+    conformed,
     with_findings_left_out,
 )
 from lesionlib.errors import InputError
@@ -80,7 +80,7 @@ class ImageStore:
         self.dtype = np.dtype(facts["dtype"])
         self.images = _read_table(self.folder / "images.csv")
         self.lesions = _read_table(self.folder / "lesions.csv")
-        self.exclusions = typed(_read_table(self.folder / "exclusions.csv"), EXCLUSION_COLUMNS)
+        self.exclusions = conformed(_read_table(self.folder / "exclusions.csv"), EXCLUSION_COLUMNS)
         self._check_files()
 
     @staticmethod
@@ -242,11 +242,6 @@ class ImageStore:
         """Input, exclusions by stage and reason, and what is used; see ``flow_table``."""
         return flow_table({"image": len(self), "lesion": len(self.lesions)}, self.exclusions)
 
-    def counts(self) -> pd.DataFrame:
-        """Patients, images and lesions of each split; see :meth:`Manifest.counts`."""
-        from data_manifest.splits import count_by_split
-
-        return count_by_split(self.images, self.lesions)
 
     def duplicates(self) -> pd.DataFrame:
         """Images whose source pixels are equal to another's: image_id, patient_id, split, sha256."""
@@ -406,7 +401,7 @@ def _write_tables(folder: Path, manifest: Manifest, lines: list[dict]) -> None:
     order += ["truth", "kind", "subtype", "birads", *_OUTLINE_COLUMNS]
     _write_table(folder / "images.csv", images)
     _write_table(folder / "lesions.csv", lesions[order])
-    own = typed(pd.DataFrame(lost), EXCLUSION_COLUMNS)
+    own = conformed(pd.DataFrame(lost), EXCLUSION_COLUMNS)
     _write_table(folder / "exclusions.csv", pd.concat([manifest.exclusions, own]))
 
 
@@ -419,7 +414,7 @@ def _refresh(store: ImageStore, manifest: Manifest) -> None:
     split = store.images["image_id"].map(table["split"])
     negative = store.images["image_id"].map(table["negative"].fillna(False).astype(bool))
     own = store.exclusions[store.exclusions["stage"] == STAGE]
-    exclusions = typed(pd.concat([manifest.exclusions, own]), EXCLUSION_COLUMNS)
+    exclusions = conformed(pd.concat([manifest.exclusions, own]), EXCLUSION_COLUMNS)
     if not (split.equals(store.images["split"]) and negative.equals(store.images["negative"])):
         lesion_split = store.lesions["image_id"].map(table["split"])
         images = store.images.assign(split=split, negative=negative)

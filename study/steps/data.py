@@ -50,6 +50,7 @@ def data_folder(lab: Lab) -> Path:
 
 def manifest(lab: Lab):
     """The validated :class:`~data_manifest.manifest.Manifest` with patient-disjoint splits."""
+    from data_manifest.checks import check_manifest
     from data_manifest.checksums import write_checksums
     from data_manifest.manifest import Manifest
     from data_manifest.splits import split_by_settings
@@ -63,7 +64,7 @@ def manifest(lab: Lab):
 
     def compute(place: Path) -> str:
         found = _read_data(lab, folder)
-        found = split_by_settings(found, s.data, s.seed).validate()
+        found = check_manifest(split_by_settings(found, s.data, s.seed))
         found.write(place)
         if s.data.sha256:
             write_checksums(found, place / "files.sha256", s.compute.workers)
