@@ -103,7 +103,7 @@ def _pixels(manifest: Manifest, settings, workers: int) -> tuple[pd.DataFrame, l
     start, lost, outlines, small = time.monotonic(), [], [], {}
     for done in ordered_results(manifest, settings_of(manifest, settings.canvas), workers):
         lost += [f"{level} {name}: {reason}" for level, name, reason in done.exclusions]
-        outlines += [(row["lesion_id"], row["on_breast"]) for row, _ in done.lesions]
+        outlines += [(row["lesion_id"], row["on_breast"]) for row in done.lesions]
         if done.canvas is not None:
             small[done.image_id] = thumbnail(done.canvas)
     number, took = len(manifest.images), time.monotonic() - start

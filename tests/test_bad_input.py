@@ -122,7 +122,7 @@ def test_damaged_images_are_left_out_when_asked(project):
     text = SETTINGS.replace("dataset: table", "dataset: table, damaged: exclude")
     (project / "experiments" / "mine.yaml").write_text(text)
     assert main(["stage", "store", "--experiment", "mine"]) == 0
-    listed = pd.read_csv(project / "runs" / "mine" / "store" / "canvases" / "exclusions.csv")
+    listed = pd.read_csv(project / "runs" / "mine" / "canvases" / "exclusions.csv")
     assert set(listed["id"]) == {"P01_CC", "P01_1@P01_CC"}
 
 

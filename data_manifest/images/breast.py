@@ -12,8 +12,6 @@ import numpy as np
 
 from lesionlib.errors import InputError
 
-cv2.setNumThreads(1)  # one image a process; many processes share the machine
-
 WORK_PX = 512  # the breast is looked for on at most this many px a side
 OPENING = 100 / 2944  # radius of the opening, as a share of the image's longer side (GMIC: 100 px)
 BORDER = 0.06  # deepest white border of a film, as a share of the image's longer side

@@ -22,7 +22,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from data_manifest.images.read import DAMAGED, MAX_PIXELS
+from data_manifest.images.image import DAMAGED, MAX_PIXELS
 from lesionlib.errors import InputError, nearest
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below it

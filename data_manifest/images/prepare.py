@@ -6,6 +6,8 @@ arrays, and imports neither pandas nor torch, so that workers start quickly.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,8 +16,9 @@ import numpy as np
 
 from data_manifest.images.breast import breast_box, chest_wall, dilated, film_border, find_breast
 from data_manifest.images.gmic_preparation import gmic_placement
+from data_manifest.images.image import Image
 from data_manifest.images.placement import Placement, place_on_canvas
-from data_manifest.images.read import Image, mask_of, read_image, read_mask_levels
+from data_manifest.images.read import mask_of, read_image, read_mask_levels
 from lesionlib.errors import InputError
 from lesionlib.outlines import Outline, check_extent, rasterise, tight
 
@@ -44,16 +47,16 @@ class Task:
 class Prepared:
     """What one image became; `canvas` is None if it is excluded.
 
-    canvas : (rows, cols) of the store's type.  breast : packed bits of the mask at stride 4.
-    record : its row of the table of images.  lesions : rows of the table of lesions, each with its
-    packed outline.  exclusions : (level, id, reason).
+    canvas : (rows, cols) of the store's type.  breast : bool, the mask at stride 4.
+    record : its row of the table of images.  lesions : rows of the table of lesions, each with the
+    packed bits of its outline, in hexadecimal.  exclusions : (level, id, reason).
     """
 
     image_id: str
     canvas: np.ndarray | None = None
-    breast: bytes = b""
+    breast: np.ndarray | None = None
     record: dict = field(default_factory=dict)
-    lesions: list[tuple[dict, bytes]] = field(default_factory=list)
+    lesions: list[dict] = field(default_factory=list)
     exclusions: list[tuple[str, str, str]] = field(default_factory=list)
 
 
@@ -61,7 +64,8 @@ def prepare(task: Task) -> Prepared:
     """Read, find, place and measure one image.  Bad input becomes an exclusion with its reason."""
     out = Prepared(str(task.image["image_id"]))
     try:
-        _prepare(task, out)
+        with _one_thread():
+            _prepare(task, out)
     except InputError as error:
         out.canvas, out.lesions = None, []
         reason = _reason(error, task.root)
@@ -70,6 +74,17 @@ def prepare(task: Task) -> Prepared:
         out.exclusions += [("lesion", name, f"its image: {reason}") for name in rest]
         out.exclusions.append(("image", out.image_id, reason))
     return out
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """OpenCV on one thread: images are prepared in many processes that share the machine."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _prepare(task: Task, out: Prepared) -> None:
@@ -86,7 +101,7 @@ def _prepare(task: Task, out: Prepared) -> None:
     if not on_canvas.any():
         raise InputError("no breast on the canvas", row["file"], "Check canvas.scale")
     out.canvas = canvas
-    out.breast = np.packbits(_reduced_mask(on_canvas)).tobytes()
+    out.breast = _reduced_mask(on_canvas)
     box = dict(zip(_BOX, breast_box(on_canvas), strict=True))
     out.record = {**moments(canvas), **box, **placement.record(), "sha256": image.sha256}
     out.record["unplaced"] = len(task.lesions) - len(outlines)
@@ -212,8 +227,8 @@ def _reduced_mask(mask: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------ its lesions
 def _outlines(
     task: Task, image: Image, breast: np.ndarray, placement: Placement, out: Prepared
-) -> list[tuple[dict, bytes]]:
-    """Table rows and packed masks of the usable outlines; the others are listed in `out`."""
+) -> list[dict]:
+    """Table rows of the usable outlines; the others are listed in `out`."""
     files: dict[str, tuple[np.ndarray, bool]] = {}
     usable = []
     for row in task.lesions:
@@ -223,14 +238,11 @@ def _outlines(
         except InputError as error:
             out.exclusions.append(("lesion", row["lesion_id"], _reason(error, task.root)))
             continue
-        on_canvas = _share_on_canvas(source, placement)
-        on_breast = _share_on(source, breast)
-        record = {"row0": placed.row0, "col0": placed.col0, "rows": placed.mask.shape[0]}
-        record |= {"cols": placed.mask.shape[1], "area_px": placed.area_px}
-        record |= {"on_canvas": on_canvas, "on_breast": on_breast}
-        usable.append(
-            ({"lesion_id": row["lesion_id"], **record}, np.packbits(placed.mask).tobytes())
-        )
+        record = {"lesion_id": row["lesion_id"], "row0": placed.row0, "col0": placed.col0}
+        record |= {"rows": placed.mask.shape[0], "cols": placed.mask.shape[1]}
+        record |= {"area_px": placed.area_px, "on_canvas": _share_on_canvas(source, placement)}
+        record |= {"on_breast": _share_on(source, breast)}
+        usable.append(record | {"bits": np.packbits(placed.mask).tobytes().hex()})
     return usable
 
 

@@ -32,7 +32,8 @@ import pandas as pd
 
 from data_manifest.checks import check_manifest
 from data_manifest.images.gmic_preparation import gmic_placement
-from data_manifest.images.read import DAMAGED, check_size, read_image, read_mask
+from data_manifest.images.image import DAMAGED, check_size
+from data_manifest.images.read import read_image, read_mask
 from data_manifest.manifest import Manifest, exclusion, with_findings_left_out
 from data_manifest.nyu.plain_pickle import load_plain
 from data_manifest.published_sets import whole_breasts

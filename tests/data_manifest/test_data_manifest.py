@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import mlcroissant
 import pytest
 
+import data_manifest
 from data_manifest import registry
 from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS
 
@@ -67,3 +71,23 @@ def test_every_reader_has_a_folder_and_every_folder_a_row_of_the_table():
 @pytest.mark.parametrize("file", sorted(ROOT.glob("*/expected_counts.json")), ids=str)
 def test_expected_counts_say_where_they_come_from(file):
     assert len(json.loads(file.read_text(encoding="utf-8"))["about"]) > 20
+
+
+def test_importing_the_modules_changes_nothing_in_other_packages():
+    """Trap: a reader of this package finds OpenCV on one thread and a decoder of pydicom gone."""
+    found = pkgutil.walk_packages(data_manifest.__path__, "data_manifest.")
+    code = f"""
+import importlib, cv2, PIL.Image
+from pydicom.pixels import get_decoder
+from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGLSLossless
+def state():
+    plugins = [get_decoder(s).available_plugins for s in (JPEG2000, JPEGBaseline8Bit, JPEGLSLossless)]
+    return cv2.getNumThreads(), PIL.Image.MAX_IMAGE_PIXELS, plugins
+cv2.setNumThreads(3)
+before = state()
+for name in {[module.name for module in found]}:
+    importlib.import_module(name)
+assert state() == before, (before, state())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -200,22 +200,30 @@ def test_a_second_build_does_nothing(tiny_table, monkeypatch):
     assert after == before and messages == []
 
 
-def test_other_splits_touch_the_tables_only(tiny_table, monkeypatch):
+def test_corrected_labels_in_a_moved_folder_read_no_image(tiny_table, monkeypatch):
+    """Trap: one corrected pathology, or another place of the data, decodes every image anew."""
     first = made(tiny_table)
-    edit(tiny_table, "images.csv", slice(0, 1), split="test")  # both views of P01
-    monkeypatch.setattr(build, "prepare", None)
-    again = made(tiny_table)
+    edit(tiny_table, "images.csv", slice(0, 1), split="test", exam_id="later")  # both views of P01
+    labels = {"pathology": "benign", "truth": "followup", "kind": "calc", "birads": "2"}
+    edit(tiny_table, "lesions.csv", slice(0, 1), **labels)
+    moved = shutil.move(tiny_table, tiny_table.with_name("moved"))
+    whole = digest_of(made(moved, "whole").folder)
+    monkeypatch.setattr(build, "prepare", None)  # any work would fail
+    again = made(moved)
     assert first.images["split"][0] == "training" and again.images["split"][0] == "test"
     assert (again.lesions.loc[again.lesions["patient_id"] == "P01", "split"] == "test").all()
+    assert first.lesions["pathology"][0] == "malignant"
+    assert again.lesions.loc[0, list(labels)].to_dict() == labels
+    assert digest_of(again.folder) == whole
 
 
 def test_other_settings_or_data_build_anew(tiny_table):
     made(tiny_table)
     wide = made(tiny_table, canvas=SimpleNamespace(**{**vars(CANVAS), "cols": 192}))
     assert wide.pixels.shape == (24, 192, 192)
-    edit(tiny_table, "lesions.csv", 0, pathology="unknown")
-    edit(tiny_table, "lesions.csv", 1, pathology="unknown")
-    assert made(tiny_table).lesions["pathology"][0] == "unknown"
+    small = {"geom": "circle", "mask_file": "", "cx": "40", "cy": "60", "r": "3"}
+    edit(tiny_table, "lesions.csv", 0, **small)
+    assert made(tiny_table).lesions["area_px"][0] < 40
 
 
 def test_files_of_others_in_the_folder_stay(tiny_table, tmp_path):
@@ -242,7 +250,7 @@ def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(tiny_table, mon
     with pytest.raises(KeyboardInterrupt):
         made(tiny_table)
     with pytest.raises(InputError, match="no image store"):
-        ImageStore.open(tiny_table.parent / "store")
+        ImageStore(tiny_table.parent / "store")
     done = set(calls[:-1])
     calls.clear()
     monkeypatch.setattr(
@@ -271,14 +279,14 @@ def test_what_a_crash_leaves_behind_is_mended(tiny_table, monkeypatch, harm):
         made(tiny_table)
     building = tiny_table.parent / "store" / "building"
     if harm == "data beyond the journal":
-        with open(building / "pixels.bin", "ab") as file:
+        with open(building / "canvases.npy", "ab") as file:
             file.write(b"junk" * 100)
     elif harm == "half a line":
         text = (building / "journal.jsonl").read_text()
         (building / "journal.jsonl").write_text(text[:-30])
     else:
-        with open(building / "outlines.bin", "r+b") as file:
-            file.truncate(10)
+        with open(building / "breasts.npy", "r+b") as file:
+            file.truncate(1000)
     monkeypatch.setattr(build, "prepare", true_prepare)
     assert digest_of(made(tiny_table).folder) == whole
 
@@ -469,10 +477,10 @@ def test_no_image_left_is_an_error_of_one_line(tiny_table):
 
 def test_a_cut_store_is_refused(tiny_table):
     store = made(tiny_table)
-    with open(store.folder / "pixels.bin", "r+b") as file:
+    with open(store.folder / "canvases.npy", "r+b") as file:
         file.truncate(1000)
-    with pytest.raises(InputError, match="1000 bytes, expected 589824"):
-        ImageStore.open(store.folder)
+    with pytest.raises(InputError, match="mmap length is greater.*canvases.npy"):
+        ImageStore(store.folder)
 
 
 def test_a_film_of_two_patients_is_found(tiny_table):
