@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError
 from lesionlib.files import write_text
-
-if TYPE_CHECKING:
-    from data_manifest.manifest import Manifest
 
 
 def write_checksums(manifest: Manifest, file: Path, workers: int = 1) -> None:

@@ -1,7 +1,15 @@
-"""What the files hold, before anything is placed, standardised or trained on.
+"""What the files of a set hold, and the contours of breasts that were looked at one by one.
 
 A few dozen files are opened as the store opens them, and each gives its numbers and a small picture
-with the contour of its breast, to be looked at.
+with the contour of its breast, to be looked at.  ``data_manifest/<data set>/breast_contours.csv``
+keeps what was seen: image_id, verdict, share (of the file inside the contour, so that a changed
+finder is noticed) and a note.  The verdicts:
+
+* good: the breast alone, with its muscle and the fold below; of its rim at most 1 cm is outside;
+* marker kept: a label, or a part of one, is inside;
+* border kept: a strip of the film's border or background, 1 % of a side or more, is inside;
+* tissue cut: more than 1 cm of the breast is outside;
+* missed: the contour is not the breast's.
 """
 
 from __future__ import annotations
@@ -14,13 +22,16 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from data_manifest.expected_counts import DATA_MANIFEST
 from data_manifest.images.breast import chest_wall, find_breast
 from data_manifest.images.build import settings_of, tasks_of
 from data_manifest.images.prepare import decoded
 from data_manifest.manifest import Manifest
+from lesionlib.errors import InputError, nearest
 
 GREYS = ["bits", "lowest", "highest", "background", "tissue", "breast"]
 SMALL_PX = 200  # the longer side of a small picture, at most
+VERDICTS = ("good", "marker kept", "border kept", "tissue cut", "missed")
 
 
 @dataclass(frozen=True)
@@ -69,3 +80,20 @@ def facts(files: Sequence[File]) -> pd.DataFrame:
     """The facts of opened files, one row each, by image_id."""
     table = pd.DataFrame([file.facts for file in files], index=[file.image_id for file in files])
     return table.rename_axis("image_id")
+
+
+def looked_at(dataset: str) -> pd.DataFrame:
+    """image_id, verdict, share, note of the contours looked at; empty where a set has none.
+
+    Raises InputError for a verdict that is none of :data:`VERDICTS` and for an image named twice.
+    """
+    file = DATA_MANIFEST / dataset / "breast_contours.csv"
+    if not file.is_file():
+        return pd.DataFrame(columns=["image_id", "verdict", "share", "note"])
+    table = pd.read_csv(file, keep_default_na=False)
+    for verdict in set(table["verdict"]) - set(VERDICTS):
+        raise InputError(f"unknown verdict '{verdict}'", file.name, nearest(verdict, VERDICTS))
+    twice = table.loc[table["image_id"].duplicated(), "image_id"]
+    if len(twice):
+        raise InputError(f"image {twice.iloc[0]} is named twice", file.name, "Keep one row")
+    return table
