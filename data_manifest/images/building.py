@@ -1,66 +1,73 @@
-"""A store while it is being built: arrays that only grow, and a journal of what is in them.
+"""A store while it is being built: two arrays on the disk, and a journal of what is in them.
 
 An image counts as stored once its line is in the journal, and that line is written after the pixels
-have reached the disk.  So an interrupted build goes on after the last line; whatever follows it in
-the arrays is cut off.  A line that leaves something out holds the state of the image's files then:
-where one of them has changed since, the build goes on from there.
+have reached the disk.  So an interrupted build goes on after the last line.  A line that leaves
+something out holds the state of the image's files then: where one of them has changed since, the
+build goes on from there.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import write_array_header_1_0
+from numpy.lib.format import open_memmap
 
 from data_manifest.images.prepare import BREAST_STRIDE, Prepared
+from lesionlib.errors import InputError
 from lesionlib.files import write_text
 
+ARRAYS, JOURNAL = ("canvases.npy", "breasts.npy"), "journal.jsonl"
 BLOCK = 16  # images between two waits for the disk
 
 
 class Building:
-    """The growing files in `folder`; use as a context manager.
+    """The files in `folder` that grow; use as a context manager.
 
     Parameters
     ----------
     digest : of everything that decides the content; a folder of another digest is started afresh.
+    images : number of images of the manifest; rows of the arrays that no image fills stay empty.
     settings : of the canvas, see :func:`data_manifest.images.build.settings_of`.
     state_of : the state of an image's files, see :func:`data_manifest.images.build.file_states`.
 
     Attributes
     ----------
     lines : what is stored so far, one dictionary per image, in the order of the manifest.
+
+    Raises
+    ------
+    InputError
+        If the disk has no room for the canvases.
     """
 
-    def __init__(self, folder: Path, digest: str, settings: dict, state_of: Callable):
+    def __init__(self, folder: Path, digest: str, images: int, settings: dict, state_of: Callable):
         self.state_of, self._waiting = state_of, []
-        rows, cols = settings["rows"], settings["cols"]
-        breast = (rows // BREAST_STRIDE, cols // BREAST_STRIDE)
         folder.mkdir(parents=True, exist_ok=True)
-        self._arrays = [
-            _Growing(folder / "canvases.npy", settings["dtype"], (rows, cols)),
-            _Growing(folder / "breasts.npy", "bool", breast),
-        ]
-        head = json.dumps({"digest": digest})
-        self.lines = _kept(folder / "journal.jsonl", head, state_of)
-        stored = sum(bool(line["record"]) for line in self.lines)
-        if any(array.length() < stored for array in self._arrays):  # lost by the disk
-            self.lines, stored = [], 0
-        for array in self._arrays:
-            array.cut(stored)
-        text = [head, *map(json.dumps, self.lines)]
-        write_text(folder / "journal.jsonl", "\n".join(text) + "\n")
-        self._journal = open(folder / "journal.jsonl", "a", encoding="utf-8")
+        head, journal = json.dumps({"digest": digest}), folder / JOURNAL
+        self.lines = _kept(folder, head, state_of)
+        mode, rows, cols = "r+" if self.lines else "w+", settings["rows"], settings["cols"]
+        breast = (images, rows // BREAST_STRIDE, cols // BREAST_STRIDE)
+        canvases, breasts = (folder / name for name in ARRAYS)
+        self._canvases = open_memmap(canvases, mode, settings["dtype"], (images, rows, cols))
+        self._breasts = open_memmap(breasts, mode, bool, breast)
+        self._stored = sum(bool(line["record"]) for line in self.lines)
+        need = (images - self._stored) * self._canvases[0].nbytes
+        if need > (free := shutil.disk_usage(folder).free):
+            what = f"the canvases need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+            raise InputError(what, folder, "Make room, or lower canvas.scale, rows and cols")
+        write_text(journal, "".join(f"{line}\n" for line in [head, *map(json.dumps, self.lines)]))
+        self._journal = open(journal, "a", encoding="utf-8")
 
     def add(self, done: Prepared) -> None:
         """Append one image, or the reason why it is left out."""
         if done.canvas is not None:
-            for array, values in zip(self._arrays, (done.canvas, done.breast), strict=True):
-                array.file.write(values.tobytes())
+            self._canvases[self._stored], self._breasts[self._stored] = done.canvas, done.breast
+            self._stored += 1
         line = {"image_id": done.image_id, "exclusions": done.exclusions}
         line |= {"record": done.record, "lesions": done.lesions}
         if done.exclusions:
@@ -71,10 +78,11 @@ class Building:
 
     def flush(self) -> None:
         """Bring the arrays to the disk, then the lines that speak of them."""
-        for array in self._arrays:
-            _synced(array.file)
+        self._canvases.flush()
+        self._breasts.flush()
         self._journal.writelines(json.dumps(line) + "\n" for line in self._waiting)
-        _synced(self._journal)
+        self._journal.flush()
+        os.fsync(self._journal.fileno())
         self.lines += self._waiting
         self._waiting = []
 
@@ -82,44 +90,19 @@ class Building:
         return self
 
     def __exit__(self, *_) -> None:
-        try:
+        with self._journal:
             self.flush()
-            for array in self._arrays:
-                array.cut(array.length())
-        finally:
-            for file in (*(array.file for array in self._arrays), self._journal):
-                file.close()
 
 
-class _Growing:
-    """A .npy file that grows along its first axis; its header is as long for any length."""
-
-    def __init__(self, path: Path, dtype: str, shape: tuple[int, ...]):
-        self.file = open(path, "r+b" if path.exists() else "w+b")
-        self.dtype, self.shape = np.dtype(dtype), shape
-        self._header(0)
-        self._start = self.file.tell()
-
-    def length(self) -> int:
-        item = int(np.prod(self.shape)) * self.dtype.itemsize
-        return max(0, self.file.seek(0, os.SEEK_END) - self._start) // item
-
-    def cut(self, length: int) -> None:
-        """Keep the first `length` items, and go on behind them."""
-        self._header(length)
-        self.file.truncate(self._start + length * int(np.prod(self.shape)) * self.dtype.itemsize)
-        self.file.seek(0, os.SEEK_END)
-
-    def _header(self, length: int) -> None:
-        self.file.seek(0)
-        facts = {"descr": self.dtype.str, "fortran_order": False, "shape": (length, *self.shape)}
-        write_array_header_1_0(self.file, facts)
-
-
-def _kept(file: Path, head: str, state_of: Callable) -> list[dict]:
+def _kept(folder: Path, head: str, state_of: Callable) -> list[dict]:
     """The lines of an earlier run that are still true; none if it was another store."""
-    first, *rest = file.read_text(encoding="utf-8").splitlines() if file.is_file() else [""]
     lines: list[dict] = []
+    try:
+        first, *rest = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
+        for name in ARRAYS:  # cut short by a crash, it would be filled up when mapped to be written
+            np.load(folder / name, mmap_mode="r")
+    except (OSError, ValueError):
+        return lines
     for text in rest if first == head else ():
         try:
             line = json.loads(text)
@@ -129,8 +112,3 @@ def _kept(file: Path, head: str, state_of: Callable) -> list[dict]:
             break
         lines.append(line)
     return lines
-
-
-def _synced(file) -> None:
-    file.flush()
-    os.fsync(file.fileno())

@@ -1,8 +1,9 @@
 """The image store: every canvas in one array on the disk, with tables that say what is where.
 
-`canvases.npy` holds the canvases, (n, rows, cols), uint8 or uint16, and is mapped into memory, so
+`canvases.npy` holds the canvases, uint8 or uint16 (n, rows, cols), and is mapped into memory, so
 that any window can be read without the rest; `breasts.npy` the masks of the breasts, `outlines.npy`
-the packed bits of the outlines.  `images.csv` has one row per canvas, `lesions.csv` one per outline.
+the packed bits of the outlines.  `images.csv` has one row per canvas, `lesions.csv` one per outline;
+rows of the arrays beyond those of `images.csv` are empty.
 
 Promises: a store appears under its name only when it is whole; an interrupted build goes on where it
 stopped and ends in the same bytes; a damaged file is listed with its reason and the rest is built;
@@ -92,9 +93,8 @@ class ImageStore:
         tables = [read_csv(self.folder / f"{name}.csv", KINDS) for name in TABLES]
         self.images, self.lesions, excluded = tables
         self.exclusions = conformed(excluded, EXCLUSION_COLUMNS)
-        self.pixels = self._array("canvases.npy", len(self.images))
-        self._breasts = self._array("breasts.npy", len(self.images))
-        self._outlines = self._array("outlines.npy")
+        self.pixels = self._array("canvases.npy")[: len(self.images)]
+        self._breasts, self._outlines = self._array("breasts.npy"), self._array("outlines.npy")
         self.rows, self.cols = self.pixels.shape[1:]
         self.dtype = self.pixels.dtype
 
@@ -104,15 +104,11 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self.images)
 
-    def _array(self, name: str, length: int | None = None) -> np.ndarray:
+    def _array(self, name: str) -> np.ndarray:
         try:
-            found = np.load(self.folder / name, mmap_mode="r")
+            return np.load(self.folder / name, mmap_mode="r")
         except (OSError, ValueError) as error:
             raise InputError(str(error), self.folder / name, "Delete and build again") from None
-        if length not in (None, len(found)):
-            what = f"{len(found)} canvases, expected {length}"
-            raise InputError(what, self.folder / name, "Delete and build again")
-        return found
 
     # -------------------------------------------------------------- pixels
     def raw(self, i: int) -> np.ndarray:
@@ -310,9 +306,10 @@ def _build(
 ) -> dict:
     """Make the store's files; gives the record of this start: images, seconds, images a second."""
     start = time.monotonic()
-    with Building(folder, digest, settings, file_states(manifest)) as store:
+    images = len(manifest.images)
+    with Building(folder, digest, images, settings, file_states(manifest)) as store:
         kept = len(store.lines)
-        say(f"image store: {len(manifest.images)} images, {kept} of them ready from before")
+        say(f"image store: {images} images, {kept} of them ready from before")
         for done in ordered_results(manifest, settings, workers, first=kept):
             store.add(done)
     number, seconds = len(store.lines) - kept, time.monotonic() - start

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data_manifest.images import build
+from data_manifest.images import build, building
 from data_manifest.images import store as store_module
 from data_manifest.images.breast import dilated
 from data_manifest.images.prepare import moments
@@ -277,15 +277,14 @@ def test_what_a_crash_leaves_behind_is_mended(tiny_table, monkeypatch, harm):
     monkeypatch.setattr(build, "prepare", stopping)
     with pytest.raises(KeyboardInterrupt):
         made(tiny_table)
-    building = tiny_table.parent / "store" / "building"
+    folder = tiny_table.parent / "store" / "building"
     if harm == "data beyond the journal":
-        with open(building / "canvases.npy", "ab") as file:
-            file.write(b"junk" * 100)
+        np.load(folder / "canvases.npy", mmap_mode="r+")[8:] = 7
     elif harm == "half a line":
-        text = (building / "journal.jsonl").read_text()
-        (building / "journal.jsonl").write_text(text[:-30])
+        text = (folder / "journal.jsonl").read_text()
+        (folder / "journal.jsonl").write_text(text[:-30])
     else:
-        with open(building / "breasts.npy", "r+b") as file:
+        with open(folder / "breasts.npy", "r+b") as file:
             file.truncate(1000)
     monkeypatch.setattr(build, "prepare", true_prepare)
     assert digest_of(made(tiny_table).folder) == whole
@@ -294,10 +293,10 @@ def test_what_a_crash_leaves_behind_is_mended(tiny_table, monkeypatch, harm):
 def test_a_build_stopped_while_moving_is_finished(tiny_table, monkeypatch):
     store = made(tiny_table)
     whole, folder = digest_of(store.folder), store.folder
-    building = folder / "building"
-    building.mkdir()
+    unfinished = folder / "building"
+    unfinished.mkdir()
     for name in ("lesions.csv", "exclusions.csv", "store.json"):
-        shutil.move(folder / name, building / name)
+        shutil.move(folder / name, unfinished / name)
     monkeypatch.setattr(build, "prepare", None)
     assert digest_of(made(tiny_table).folder) == whole
 
@@ -479,7 +478,7 @@ def test_a_cut_store_is_refused(tiny_table):
     store = made(tiny_table)
     with open(store.folder / "canvases.npy", "r+b") as file:
         file.truncate(1000)
-    with pytest.raises(InputError, match="mmap length is greater.*canvases.npy"):
+    with pytest.raises(InputError, match="canvases.npy"):
         ImageStore(store.folder)
 
 
@@ -534,3 +533,12 @@ def test_real_films(real_data, tmp_path):
     corners = np.array([store.raw(i)[[0, -1]][:, [-1]].max() for i in range(len(store))])
     assert (corners == 0).all()  # labels, tape and rims are gone
     assert (store.lesions["on_breast"] > 0.9).all()
+
+
+def test_a_disk_without_room_is_told_before_the_work(tiny_table, monkeypatch):
+    usage = SimpleNamespace(free=24 * 192 * 128 - 1)
+    monkeypatch.setattr(building.shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(InputError, match="the canvases need 0.0 GB"):
+        made(tiny_table)
+    usage.free += 1
+    assert len(made(tiny_table)) == 24
