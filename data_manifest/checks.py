@@ -29,7 +29,7 @@ RANGES = {"spacing_mm": (0.02, 0.3), "bits": (8, 16), "rows": (0, 65535), "cols"
 MAX_OFF_BREAST = 0.2
 NO_SPACING = "spacing_mm is empty"
 CLIPPED = "the outline is cut at the edge of its image"
-OFF_BREAST = f"over {MAX_OFF_BREAST:.0%} of the outline lies off the breast"
+OFF_BREAST = f"over {MAX_OFF_BREAST:.0%} of the outline is off the breast"
 FILLED = ("patient_id", "file", "lesion_id", "finding_id")
 
 
@@ -45,10 +45,9 @@ def check_manifest(manifest: Manifest) -> Manifest:
     """
     if manifest.images.empty:
         raise InputError("no images", manifest.root, "Check the folder and its tables")
-    _check_ids("images", manifest.images, "image_id")
-    _check_ids("lesions", manifest.lesions, "lesion_id")
-    _check_values("images", manifest.images, "image_id")
-    _check_values("lesions", manifest.lesions, "lesion_id")
+    for table, key in (("images", "image_id"), ("lesions", "lesion_id")):
+        _check_ids(table, getattr(manifest, table), key)
+        _check_values(table, getattr(manifest, table), key)
     _check_known_images(manifest)
     check_one_split(manifest.images)
     _check_findings(manifest)
@@ -167,9 +166,7 @@ def _check_shapes(manifest: Manifest) -> None:
         where = f"lesion {row['lesion_id']} on image {row['image_id']}"
         if row["geom"] == "mask":
             if not row["mask_file"]:
-                raise InputError(
-                    "geom is mask, but mask_file is empty", where, "Name the mask's file"
-                )
+                raise InputError("geom is mask, but mask_file is empty", where, "Name its file")
             continue
         try:
             facts = shape_facts(row["geom"], row)

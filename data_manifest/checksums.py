@@ -14,10 +14,10 @@ from lesionlib.files import write_text
 
 
 def write_checksums(manifest: Manifest, file: Path, workers: int = 1) -> None:
-    """One line `sha256  path` a source file, images and masks, in the order of their paths.
+    """One line `sha256  path` per source file, images and masks, in the order of their paths.
 
     The form is that of the command sha256sum: ``sha256sum --check`` in the data folder holds the
-    files against it.  `workers` files are read side by side.
+    files against it.  `workers` files are read at once.
     Raises InputError for a file that is missing or not readable.
     """
     names = {*manifest.images["file"], *manifest.lesions["mask_file"]} - {""}

@@ -43,7 +43,7 @@ def data_check(
     Raises InputError where the set cannot be read at all.
     """
     if dataset == "phantom":
-        remedy = "Check what lies there: data-check table --data runs/demo/phantom"
+        remedy = "Check the drawn one: data-check table --data runs/demo/phantom"
         raise InputError("the phantom is drawn, not checked", "data-check", remedy)
     given = settings.data.options if settings.data.dataset == dataset else {}
     given = {"partial": True, **given, **(options or {})}  # what is missing is listed, not refused
@@ -107,7 +107,7 @@ def _pixels(manifest: Manifest, settings, workers: int) -> tuple[pd.DataFrame, l
         if done.canvas is not None:
             small[done.image_id] = thumbnail(done.canvas)
     number, took = len(manifest.images), time.monotonic() - start
-    title = f"unusable, of {number} images that were opened ({number / took:.1f} a second)"
+    title = f"unusable, of {number} images that were opened ({number / took:.1f} per second)"
     _show(title, lost)
     faults = _duplicates(manifest, small) if small else []
     if lost and settings.data.damaged == "error":
@@ -120,7 +120,7 @@ def _duplicates(manifest: Manifest, thumbnails: dict[str, np.ndarray]) -> list[s
     pairs = near_duplicates(manifest.images[opened], np.stack(list(thumbnails.values())))
     _table("near-duplicates of different patients", pairs.round(3))
     across = pairs[pairs["across"].astype(bool)]
-    return [f"{len(across)} pairs of near-duplicates lie in different splits"] * (len(across) > 0)
+    return [f"{len(across)} pairs of near-duplicates are in different splits"] * (len(across) > 0)
 
 
 def _warnings(found: pd.DataFrame) -> None:

@@ -21,9 +21,9 @@ DATA_MANIFEST = Path(__file__).resolve().parent
 
 
 def compare(dataset: str, counted: dict) -> pd.DataFrame:
-    """One row a count: count, expected, found (None: not expected, or not counted), equal.
+    """One row per count: count, expected, found (None: not expected, or not counted), equal.
 
-    counted : name -> number, text or list; a dictionary below a name is told apart by dots.
+    counted : name -> number, text or list; a nested dictionary gives names with dots.
     Empty where the set has no list of expected counts, or the library is alone without it.
     """
     expected = dict(_flat(read_json(DATA_MANIFEST / dataset / "expected_counts.json", {})))

@@ -11,7 +11,6 @@ shapes within their images.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +39,7 @@ IMAGE_COLUMNS = {
     "bits": ("int64", 16),  # stored grey levels: 2 ** bits
     "polarity": (str, "MONOCHROME2"),
     "source": (str, "ffdm"),
-    "chest_wall": (str, "auto"),  # the side edge of the file at which the chest wall lies
+    "chest_wall": (str, "auto"),  # the side edge of the file of the chest wall
     "negative": ("boolean", pd.NA),  # the breast is known without a lesion; empty: not known
     "split": (str, ""),
 }
@@ -74,7 +73,7 @@ RARE_COLUMNS = {
     # images: the file was squeezed, and is brought back to rows x cols when it is read
     # lesions: the mask is brought to its image's size (nearest px)
     "resized": ("boolean", pd.NA),
-    # exclusions: the image on which a lesion lies that was left out
+    # exclusions: the image of a lesion that was left out
     "image_id": (str, ""),
 }
 EXCLUSION_COLUMNS = dict.fromkeys(("level", "id", "stage", "reason"), (str, ""))
@@ -122,7 +121,7 @@ def _text(values: pd.Series, default: str) -> pd.Series:
 def exclusion(level: str, name: str, stage: str, reason: str, image_id: str = "") -> dict:
     """One row of the table of exclusions.
 
-    image_id : of a lesion, the image on which it lies, where that image may stay in use.
+    image_id : of a lesion, its image, where that image may stay in use.
     """
     row = {"level": level, "id": str(name), "stage": stage, "reason": reason}
     return row | ({"image_id": image_id} if image_id else {})
@@ -136,7 +135,7 @@ def present_splits(images: pd.DataFrame) -> tuple[str, ...]:
 
 
 def with_findings_left_out(exclusions: pd.DataFrame) -> set[str]:
-    """Ids of the images on which a finding lies that is not among the lesions.
+    """Ids of the images with a finding that is not among the lesions.
 
     A window off all outlines of such an image may still hold a finding.
     """
@@ -149,20 +148,18 @@ def flow_table(used: dict[str, int], exclusions: pd.DataFrame) -> pd.DataFrame:
     used : number of images and lesions that are left, as ``{"image": n, "lesion": m}``.
     Returns columns level, stage, reason, count: a row `input`, one negative row for each stage and
     reason, and a row `used`; the counts of `input` and of the exclusions add up to `used`.
-    Reasons are told apart by their words, with their numbers and places left out.
+    Reasons that differ in numbers and places alone are one reason.
     """
     rows = []
     for level, left in used.items():
         lost = exclusions[exclusions["level"] == level]
         rows.append((level, "input", "", left + len(lost)))
-        steps = lost.groupby(["stage", lost["reason"].map(_kind_of_reason)], sort=False).size()
+        reason = lost["reason"].str.split(" (", regex=False).str[0].str.rstrip(". ")
+        reason = reason.str.replace(r"\d+(\.\d+)?", "n", regex=True)
+        steps = lost.groupby(["stage", reason], sort=False).size()
         rows += [(level, stage, reason, -int(n)) for (stage, reason), n in steps.items()]
         rows.append((level, "used", "", left))
     return pd.DataFrame(rows, columns=["level", "stage", "reason", "count"])
-
-
-def _kind_of_reason(reason: str) -> str:
-    return re.sub(r"\d+(\.\d+)?", "n", reason.split(" (")[0]).rstrip(". ")
 
 
 @dataclass(frozen=True)
@@ -171,8 +168,8 @@ class Manifest:
 
     name : of the data set.
     root : folder to which `file` and `mask_file` are relative.
-    images : one row an image, columns `IMAGE_COLUMNS`.
-    lesions : one row a finding on an image, columns `LESION_COLUMNS`.
+    images : one row per image, columns `IMAGE_COLUMNS`.
+    lesions : one row per finding on an image, columns `LESION_COLUMNS`.
     exclusions : what the set holds and is not used: level ("image" or "lesion"), id, stage, reason;
         of lesions on an image that stays also its image_id: it gives no outside windows.
     counted : what the reader counted in the set's lists; see :mod:`data_manifest.expected_counts`.

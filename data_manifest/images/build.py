@@ -30,7 +30,7 @@ USUAL = {"grey": "raw", "placement": "breast"}  # named in a store only where it
 
 
 def settings_of(manifest: Manifest, canvas) -> dict:
-    """What decides a canvas beside its image; 8-bit images make a store of uint8."""
+    """What decides a canvas, apart from its image; 8-bit images make a store of uint8."""
     found = {name: str(getattr(canvas, name, usual)) for name, usual in USUAL.items()}
     return {name: value for name, value in found.items() if value != USUAL[name]} | {
         "rows": int(canvas.rows),
@@ -80,7 +80,7 @@ def file_states(manifest: Manifest) -> Callable[[str], list]:
 
 
 def tasks_of(manifest: Manifest, settings: dict, first: int = 0) -> Iterator[Task]:
-    """One task an image, in the manifest's order, from image number `first` on."""
+    """One task per image, in the manifest's order, from image number `first` on."""
     images, lesions = _sources(manifest)
     of_image: dict[str, list[dict]] = {}
     for row in _plain(lesions):

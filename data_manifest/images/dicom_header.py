@@ -1,4 +1,4 @@
-"""The header of a DICOM mammogram: what it shows, how it lies, and whether it may be used.
+"""The header of a DICOM mammogram: what it shows, how it is oriented, and whether it may be used.
 
 Only the elements of an allow-list are read, so nothing about the patient reaches a manifest, a log
 or an error: values are passed on as numbers or as words of this module.  Identifiers leave it only
@@ -128,7 +128,7 @@ def read_header(path: Path | str, salt: str = "") -> ImageHeader:
 
 
 def hashed(identifier: str, salt: str) -> str:
-    """16 hex digits that stand for an identifier; without the salt they lead nowhere."""
+    """16 hex digits that stand for an identifier; without the salt nobody can find it."""
     text = str(identifier or "").strip()
     return hmac.digest(salt.encode(), text.encode(), "sha256").hex()[:16] if text and salt else ""
 
@@ -187,7 +187,9 @@ def header_of(data: Dataset, path: Path, salt: str = "") -> ImageHeader:
         "cols": int(number(data, "Columns")),
         "frames": max(1, int(number(data, "NumberOfFrames", 1))),
         "bits": int(number(data, "BitsStored")),
-        "inverse": _inverse(data),
+        # both say the same thing: together they still invert once
+        "inverse": text(data, "PhotometricInterpretation") == "MONOCHROME1"
+        or text(data, "PresentationLUTShape") == "INVERSE",
         "laterality": _laterality(data, path),
         "view": view if view in (*PLAIN_VIEWS, "") else "other",
         "chest_wall": {"A": "left", "P": "right"}.get(_orientation(data)[0], ""),
@@ -222,12 +224,6 @@ def words(data: Dataset, name: str) -> list[str]:
     return [str(v).strip().upper() for v in values]
 
 
-def _inverse(data: Dataset) -> bool:
-    """MONOCHROME1 and the presentation shape INVERSE say the same thing, never twice."""
-    shape = text(data, "PresentationLUTShape")
-    return text(data, "PhotometricInterpretation") == "MONOCHROME1" or shape == "INVERSE"
-
-
 def _laterality(data: Dataset, path: Path) -> str:
     for name in ("ImageLaterality", "Laterality"):
         if text(data, name) in ("L", "R"):
@@ -253,7 +249,7 @@ def _view(data: Dataset) -> str:
 
 
 def _modifiers(data: Dataset) -> list[str]:
-    """Kinds of the view's modifiers, which stand inside the item of the view, or beside it."""
+    """Kinds of the view's modifiers, which are inside the item of the view or next to it."""
     places = [data, *(data.get("ViewCodeSequence") or [])]
     items = [item for place in places for item in place.get("ViewModifierCodeSequence") or []]
     return [MODIFIER_CODES.get(text(item, "CodeValue"), "modifier") for item in items]
@@ -301,7 +297,7 @@ def _refusals(data: Dataset, found: dict, view: str) -> dict[str, str]:
     checks = {
         "pixels": not (rows and cols) and "DICOM without pixels (a report, a directory, ...)",
         "frames": (frames > 1 or tomosynthesis) and f"{frames} frames (tomosynthesis?)",
-        "colour": (samples != 1 or not grey) and f"colour, {samples} samples a pixel",
+        "colour": (samples != 1 or not grey) and f"colour, {samples} samples per pixel",
         "size": rows * cols * frames > MAX_PIXELS
         and f"size {rows} rows x {cols} cols, allowed 1 to {MAX_PIXELS:,} px",
         "bits": not low_bits and "BitsStored is not 8 to 16, or not the lowest bits",

@@ -11,7 +11,7 @@ views at the window's last row, and all padding below a short one.
 
 :func:`noisy_window` is the published way's other half: the same window with random borders, for
 training and test-time augmentation.  It starts from the film, so it is a function for those who
-have films in hand; a store holds one window an image, the one without noise.
+have films in hand; a store holds one window per image, the one without noise.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SIZE_NOISE = 100  # px that each of its borders moves besides
 
 @dataclass(frozen=True)
 class BreastCrop:
-    """What cropping finds; the names of the published lists stand in brackets.
+    """What cropping finds; the names of the published lists are in brackets.
 
     faces_right : where the breast points on the stored film.
     box : y0, y1, x0, x1 (half-open) on the stored film [window_location].
@@ -63,7 +63,7 @@ class BreastCrop:
 def crop_to_breast(
     pixels: np.ndarray, faces_right: bool, *, steps: int = STEPS, buffer: int = BUFFER
 ) -> BreastCrop:
-    """Where the breast lies on a film whose background is 0.
+    """Where the breast is on a film whose background is 0.
 
     The breast is the largest 4-connected part of what is left of the px above 0 after `steps`
     erosions, dilated as often; beyond the film there is nothing, so erosion eats from its edges,
@@ -90,7 +90,7 @@ def optimal_centre(
     """Row and column of the window's centre on the crop, facing right; may be negative.
 
     view : "CC" or "MLO"; InputError for another.
-    CC: the tip lies at the right edge, and of all rows the window holds most px above 0 (on a tie
+    CC: the tip is at the right edge, and of all rows the window holds most px above 0 (on a tie
     nearest to the crop's middle, then the upper).  MLO: the tip at the right, the foot at the last
     row; no search.
     """
@@ -119,7 +119,7 @@ def gmic_placement(
     cols: int = WINDOW[1],
     buffer: int = BUFFER,
 ) -> Placement:
-    """Where a film lies on GMIC's window, as a placement on a canvas of rows x cols px.
+    """Where a film is on GMIC's window, as a placement on a canvas of rows x cols px.
 
     pixels : (rows, cols) of the film, bright tissue on a background of 0.
     chest_wall : "left" or "right" edge of the film.  view : "CC" or "MLO".
@@ -140,7 +140,7 @@ def gmic_placement(
 
 @dataclass(frozen=True)
 class NoisyBorders:
-    """Where a window with noise lies on the padded crop; borders are (top, bottom, left, right).
+    """Where a window with noise is on the padded crop; borders are (top, bottom, left, right).
 
     padded_shape : rows and cols of the crop with 0 around it, px.
     above : rows of that padding above the crop; none is ever at its left.

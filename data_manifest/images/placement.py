@@ -16,12 +16,12 @@ from lesionlib.outlines import Outline, tight
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a source image lies on the canvas.
+    """Where a source image is on the canvas.
 
     source_rows, source_cols : size of the source, px.
     flipped : mirrored left-right; rows and columns below are of the mirrored image.
     row0, col0, row1, col1 : the part of it that is shown (half-open), px of the source.
-    top : canvas row at which `row0` lies; negative where the part is cut.
+    top : canvas row of `row0`; negative where the part is cut.
     scale : canvas px per source px.
     rows, cols : size of the canvas, px.
     """
@@ -73,7 +73,7 @@ class Placement:
     def apply_outline(self, outline: Outline) -> Outline:
         """An outline of the source on the canvas; of shape (0, 0) where none of it is on it.
 
-        One that lies on the canvas but covers half of no px keeps the px that it covers most.
+        One that is on the canvas but covers half of no px keeps the px that it covers most.
         """
         mask, col0 = outline.mask, outline.col0
         if self.flipped:

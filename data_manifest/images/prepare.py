@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_manifest.images.breast import breast_box, chest_wall, dilated, film_border, find_breast
+from data_manifest.images.breast import blanked_film, breast_box, chest_wall, find_breast
 from data_manifest.images.gmic_preparation import gmic_placement
 from data_manifest.images.image import Image
 from data_manifest.images.placement import Placement, place_on_canvas
@@ -23,7 +23,6 @@ from lesionlib.errors import InputError
 from lesionlib.outlines import Outline, check_extent, rasterise, tight
 
 BREAST_STRIDE = 4
-FILM_MARGIN = 0.01  # film: share of the image's longer side kept around the breast before blanking
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def _prepare(task: Task, out: Prepared) -> None:
     row = task.image
     image = decoded(Path(task.root) / row["file"], row, task)
     mask = find_breast(image.pixels, row["source"])
-    pixels = _blanked(image.pixels, mask, task.background)
+    pixels = blanked_film(image.pixels, mask) if task.background == "film" else image.pixels
     placement = _place(task, pixels, mask, row, image)
     outlines = _outlines(task, image, mask, placement, out)
     if task.lesions and not outlines:
@@ -168,7 +167,7 @@ def _place(task: Task, pixels: np.ndarray, mask: np.ndarray, row: dict, image: I
     edge = mask[:, 0] if stated == "left" else mask[:, -1]
     if stated not in ("auto", found) and not edge.any():
         raise InputError(
-            f"the breast lies at the {found} edge, the table says {stated}",
+            f"the breast is at the {found} edge, the table says {stated}",
             row["file"],
             "Correct chest_wall, or write auto",
         )
@@ -181,27 +180,20 @@ def _place(task: Task, pixels: np.ndarray, mask: np.ndarray, row: dict, image: I
 
 
 def _check_edge(found: str, row: dict, image: Image) -> None:
-    """InputError where a DICOM file lies otherwise than its header says.
+    """InputError where a DICOM file is oriented otherwise than its header says.
 
-    Digital images lie with the chest wall of a left breast at the left edge; scanned films do as
-    they were put on the scanner.
+    Digital images have the chest wall of a left breast at the left edge; scanned films are as they
+    were put on the scanner.
     """
     digital = image.oriented and row["source"] != "film"
     side = {"L": "left", "R": "right"}.get(row["laterality"], "") if digital else ""
     for edge, source in ((image.chest_wall, "PatientOrientation"), (side, "laterality")):
         if edge and edge != found:
             raise InputError(
-                f"the breast lies at the {found} edge, its {source} means the {edge} one",
+                f"the breast is at the {found} edge, its {source} means the {edge} one",
                 row["file"],
                 f"Correct the side, or, if it is right, write chest_wall {found} into the table",
             )
-
-
-def _blanked(pixels: np.ndarray, mask: np.ndarray, background: str) -> np.ndarray:
-    if background != "film":
-        return pixels
-    kept = dilated(mask, FILM_MARGIN * max(mask.shape)) & ~film_border(pixels)
-    return np.where(kept, pixels, 0).astype(pixels.dtype)
 
 
 def moments(canvas: np.ndarray) -> dict[str, float]:
@@ -240,7 +232,9 @@ def _outlines(
             continue
         record = {"lesion_id": row["lesion_id"], "row0": placed.row0, "col0": placed.col0}
         record |= {"rows": placed.mask.shape[0], "cols": placed.mask.shape[1]}
-        record |= {"area_px": placed.area_px, "on_canvas": _share_on_canvas(source, placement)}
+        points = placement.to_canvas(source.pixels + 0.5)
+        inside = (points >= 0) & (points < (placement.rows, placement.cols))
+        record |= {"area_px": placed.area_px, "on_canvas": float(inside.all(axis=1).mean())}
         record |= {"on_breast": _share_on(source, breast)}
         usable.append(record | {"bits": np.packbits(placed.mask).tobytes().hex()})
     return usable
@@ -276,11 +270,11 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
 
 
 def _placed(source: Outline, breast: np.ndarray, placement: Placement) -> Outline:
-    """The outline on the canvas; InputError where it lies wholly off the breast or the canvas."""
+    """The outline on the canvas; InputError where all of it is off the breast or the canvas."""
     r0, c0, r1, c1 = source.box
     if _share_on(source, breast) == 0:
         raise InputError(
-            "outline lies off the breast",
+            "outline is off the breast",
             f"rows {r0}..{r1}, cols {c0}..{c1} of the image",
             "Check its coordinates",
         )
@@ -298,9 +292,3 @@ def _placed(source: Outline, breast: np.ndarray, placement: Placement) -> Outlin
 def _share_on(outline: Outline, breast: np.ndarray) -> float:
     r0, c0, r1, c1 = outline.box
     return float((breast[r0:r1, c0:c1] & outline.mask).sum() / outline.area_px)
-
-
-def _share_on_canvas(outline: Outline, placement: Placement) -> float:
-    points = placement.to_canvas(outline.pixels + 0.5)
-    inside = (points >= 0) & (points < (placement.rows, placement.cols))
-    return float(inside.all(axis=1).mean())

@@ -123,7 +123,10 @@ def _pgm(data: bytes, path: Path) -> tuple[np.ndarray, int]:
     kind = np.dtype(np.uint8 if top < 256 else ">u2")
     body = data[head.end() :]
     if head.group(1) == b"2":
-        values = _numbers(body.split()[: rows * cols], top, path).astype(kind)
+        words = body.split()[: rows * cols]
+        if not all(word.isdigit() and len(word) <= 5 and int(word) <= top for word in words):
+            raise InputError(f"PGM text holds more than numbers 0 to {top}", path, DAMAGED)
+        values = np.array(words, dtype=np.int64).astype(kind)
     else:
         values = np.frombuffer(body[: len(body) // kind.itemsize * kind.itemsize], kind)
     if values.size < rows * cols:
@@ -132,12 +135,6 @@ def _pgm(data: bytes, path: Path) -> tuple[np.ndarray, int]:
     if int(pixels.max()) > top:
         raise InputError(f"levels up to {pixels.max()}, PGM maximum {top}", path, DAMAGED)
     return pixels, max(8, top.bit_length())
-
-
-def _numbers(words: list[bytes], top: int, path: Path) -> np.ndarray:
-    if not all(word.isdigit() and len(word) <= 5 and int(word) <= top for word in words):
-        raise InputError(f"PGM text holds more than numbers 0 to {top}", path, DAMAGED)
-    return np.array([int(word) for word in words], dtype=np.int64)
 
 
 def _raster(data: bytes, path: Path, kind: str, *, palette: bool = False) -> tuple[np.ndarray, int]:

@@ -115,11 +115,6 @@ class ImageStore:
         """Canvas i as stored, (rows, cols), a read-only view."""
         return self.pixels[i]
 
-    @cached_property
-    def _moments(self) -> np.ndarray:
-        spread = np.maximum(self.images["std"].to_numpy(np.float64), EPSILON)
-        return np.stack([self.images["mean"].to_numpy(np.float64), spread], axis=1)
-
     def standardised(self, i: int) -> np.ndarray:
         """Canvas i as float32 (rows, cols): (x - mean) / max(std, 1e-5), as GMIC.
 
@@ -127,7 +122,8 @@ class ImageStore:
         """
         if self.facts.get("placement") == "gmic":
             return gmic_preparation.standardise(self.raw(i))
-        mean, spread = self._moments[i].astype(np.float32)
+        row = self.images.iloc[i]
+        mean, spread = np.float32(row["mean"]), np.float32(max(row["std"], EPSILON))
         return (self.raw(i).astype(np.float32) - mean) / spread
 
     # -------------------------------------------------------------- masks
@@ -188,7 +184,7 @@ class ImageStore:
         return np.flatnonzero(chosen)
 
     def lesions_of(self, i: int) -> np.ndarray:
-        """Rows of `lesions` (int64, ascending) that lie on canvas i."""
+        """Rows of `lesions` (int64, ascending) that are on canvas i."""
         return self._of_image.get(int(i), np.zeros(0, np.int64))
 
     @cached_property
@@ -198,7 +194,7 @@ class ImageStore:
 
     # -------------------------------------------------------------- geometry
     def placement(self, i: int) -> Placement:
-        """How source image i lies on its canvas."""
+        """Where source image i is on its canvas."""
         row = self.images.iloc[i]
         names = ("source_rows", "source_cols", "row0", "col0", "row1", "col1", "top")
         sizes = {name: int(row[name]) for name in names}
@@ -227,29 +223,6 @@ class ImageStore:
         """Images whose source pixels are equal to another's: image_id, patient_id, split, sha256."""
         twice = self.images[self.images["sha256"].duplicated(keep=False)]
         return twice[["image_id", "patient_id", "split", "sha256"]].sort_values("sha256")
-
-    def summary(self) -> pd.Series:
-        """What the store holds, in numbers."""
-        lost = self.exclusions["level"].value_counts()
-        return pd.Series(
-            {
-                "canvases": len(self),
-                "canvas": f"{self.rows} x {self.cols} px, {self.dtype.name}",
-                "size (MB)": round(self.pixels.nbytes / 1e6, 1),
-                "patients": self.images["patient_id"].nunique(),
-                "negative images": int(self.images["negative"].sum()),
-                "images with lesions": self.lesions["image"].nunique(),
-                "malignant lesions": len(self.lesion_rows(pathology="malignant")),
-                "benign lesions": len(self.lesion_rows(pathology="benign")),
-                "lesions of unknown truth": len(self.lesion_rows(pathology="unknown")),
-                "outlines cut by the canvas": int((self.lesions["on_canvas"] < 0.98).sum()),
-                "outlines over 20 % off the breast": int((self.lesions["on_breast"] < 0.8).sum()),
-                "images excluded": int(lost.get("image", 0)),
-                "lesions excluded": int(lost.get("lesion", 0)),
-                "images with the same pixels as another": len(self.duplicates()),
-            },
-            name="store",
-        )
 
 
 # ------------------------------------------------------------------ building
@@ -297,14 +270,14 @@ def build_store(
         _install(building, folder)
         write_json(folder / "build.json", speed)
     store = ImageStore(folder)
-    say(f"{_summary(store)} ({speed['images_per_second']:g} images a second)")
+    say(f"{_summary(store)} ({speed['images_per_second']:g} images per second)")
     return store
 
 
 def _build(
     folder: Path, digest: str, manifest: Manifest, settings: dict, workers: int, say: Callable
 ) -> dict:
-    """Make the store's files; gives the record of this start: images, seconds, images a second."""
+    """Make the store's files; gives the record of this start: images, seconds, images per second."""
     start = time.monotonic()
     images = len(manifest.images)
     with Building(folder, digest, images, settings, file_states(manifest)) as store:

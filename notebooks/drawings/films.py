@@ -97,3 +97,28 @@ def looked_at(dataset: str) -> pd.DataFrame:
     if len(twice):
         raise InputError(f"image {twice.iloc[0]} is named twice", file.name, "Keep one row")
     return table
+
+
+def summary(images) -> pd.Series:
+    """What a store holds, in numbers."""
+    lost, lesions = images.exclusions["level"].value_counts(), images.lesions
+    of_truth = lesions["pathology"].value_counts()
+    return pd.Series(
+        {
+            "canvases": len(images),
+            "canvas": f"{images.rows} x {images.cols} px, {images.dtype.name}",
+            "size (MB)": round(images.pixels.nbytes / 1e6, 1),
+            "patients": images.images["patient_id"].nunique(),
+            "negative images": int(images.images["negative"].sum()),
+            "images with lesions": lesions["image"].nunique(),
+            "malignant lesions": int(of_truth.get("malignant", 0)),
+            "benign lesions": int(of_truth.get("benign", 0)),
+            "lesions of unknown truth": int(of_truth.get("unknown", 0)),
+            "outlines cut by the canvas": int((lesions["on_canvas"] < 0.98).sum()),
+            "outlines over 20 % off the breast": int((lesions["on_breast"] < 0.8).sum()),
+            "images excluded": int(lost.get("image", 0)),
+            "lesions excluded": int(lost.get("lesion", 0)),
+            "images with the same pixels as another": len(images.duplicates()),
+        },
+        name="store",
+    )

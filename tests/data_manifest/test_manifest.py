@@ -311,7 +311,7 @@ def test_warnings_are_collected_and_leave_the_manifest_valid():
     ]
     outlines = pd.DataFrame({"lesion_id": ["l0_CC", "l0_MLO"], "on_breast": [0.8, 0.79]})
     more = warnings_of(manifest, outlines).to_numpy().tolist()[len(found) :]
-    assert more == [["lesion", "l0_MLO", "over 20% of the outline lies off the breast"]]
+    assert more == [["lesion", "l0_MLO", "over 20% of the outline is off the breast"]]
 
 
 def test_shares_that_leave_no_training_are_refused():

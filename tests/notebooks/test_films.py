@@ -57,3 +57,9 @@ def test_the_contours_looked_at_are_those_found_today(real_data, dataset, every)
     ids = [i for i in seen.index if i in set(found.images["image_id"])][::every]
     facts = films.facts(films.open_files(found, ids, load_experiment(dataset).canvas))
     assert (facts["breast"] - seen["share"].astype(float)[ids]).abs().max() < 0.002
+
+
+def test_the_summary_of_a_store(tiny_store):
+    found = films.summary(tiny_store)
+    numbers = {"patients": 12, "malignant lesions": 8, "benign lesions": 10, "images excluded": 0}
+    assert found[list(numbers)].to_dict() == numbers and found["canvas"] == "192 x 128 px, uint8"
