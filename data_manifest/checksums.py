@@ -18,7 +18,11 @@ def write_checksums(manifest: Manifest, file: Path, workers: int = 1) -> None:
 
     The form is that of the command sha256sum: ``sha256sum --check`` in the data folder holds the
     files against it.  `workers` files are read at once.
-    Raises InputError for a file that is missing or not readable.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing or not readable.
     """
     names = {*manifest.images["file"], *manifest.lesions["mask_file"]} - {""}
     digest = delayed(_sha256)

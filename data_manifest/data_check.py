@@ -38,9 +38,17 @@ def data_check(
 ) -> list[str]:
     """Print the report; returns the faults, one line each.
 
-    settings : of an experiment (blocks data and canvas); they give the reader's options, the splits and the canvas.
-    options : of the reader, besides those of the settings.
-    Raises InputError where the set cannot be read at all.
+    Parameters
+    ----------
+    settings : of an experiment (blocks data and canvas); they give the reader's options, the splits
+        and the canvas.
+    options : of the reader, apart from those of the settings.
+    pixels : every file is opened, too.
+
+    Raises
+    ------
+    InputError
+        If the set cannot be read at all.
     """
     if dataset == "phantom":
         remedy = "Check the drawn one: data-check table --data runs/demo/phantom"

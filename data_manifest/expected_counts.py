@@ -21,10 +21,17 @@ DATA_MANIFEST = Path(__file__).resolve().parent
 
 
 def compare(dataset: str, counted: dict) -> pd.DataFrame:
-    """One row per count: count, expected, found (None: not expected, or not counted), equal.
+    """Counts of a set, expected and found.
 
+    Parameters
+    ----------
     counted : name -> number, text or list; a nested dictionary gives names with dots.
-    Empty where the set has no list of expected counts, or the library is alone without it.
+
+    Returns
+    -------
+    DataFrame
+        One row per count: count, expected, found (None: not expected, or not counted), equal.  Empty
+        where the set has no list of expected counts.
     """
     expected = dict(_flat(read_json(DATA_MANIFEST / dataset / "expected_counts.json", {})))
     expected.pop("about", None)

@@ -121,6 +121,8 @@ def _text(values: pd.Series, default: str) -> pd.Series:
 def exclusion(level: str, name: str, stage: str, reason: str, image_id: str = "") -> dict:
     """One row of the table of exclusions.
 
+    Parameters
+    ----------
     image_id : of a lesion, its image, where that image may stay in use.
     """
     row = {"level": level, "id": str(name), "stage": stage, "reason": reason}
@@ -145,10 +147,16 @@ def with_findings_left_out(exclusions: pd.DataFrame) -> set[str]:
 def flow_table(used: dict[str, int], exclusions: pd.DataFrame) -> pd.DataFrame:
     """From what a set holds to what is used, stage by stage; every level closes.
 
+    Parameters
+    ----------
     used : number of images and lesions that are left, as ``{"image": n, "lesion": m}``.
-    Returns columns level, stage, reason, count: a row `input`, one negative row for each stage and
-    reason, and a row `used`; the counts of `input` and of the exclusions add up to `used`.
-    Reasons that differ in numbers and places alone are one reason.
+
+    Returns
+    -------
+    DataFrame
+        Columns level, stage, reason, count: a row `input`, one negative row for each stage and reason,
+        and a row `used`; the counts of `input` and of the exclusions add up to `used`.  Reasons that
+        differ in numbers and places alone are one reason.
     """
     rows = []
     for level, left in used.items():
@@ -166,6 +174,8 @@ def flow_table(used: dict[str, int], exclusions: pd.DataFrame) -> pd.DataFrame:
 class Manifest:
     """A data set before any pixel is read.
 
+    Attributes
+    ----------
     name : of the data set.
     root : folder to which `file` and `mask_file` are relative.
     images : one row per image, columns `IMAGE_COLUMNS`.
@@ -222,6 +232,8 @@ class Manifest:
 def read_csv(file: Path, kinds: dict) -> pd.DataFrame:
     """A CSV table that keeps every text as it is: an empty field means "none" in numbers only.
 
+    Parameters
+    ----------
     kinds : column -> type; the columns that are not named hold numbers.
     """
     header = pd.read_csv(file, nrows=0).columns

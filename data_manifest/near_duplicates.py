@@ -54,12 +54,17 @@ def _standardised(small: np.ndarray) -> np.ndarray:
 def near_duplicates(images: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFrame:
     """Pairs of images of different patients that look the same, the most alike first.
 
+    Parameters
+    ----------
     images : columns image_id, patient_id, split, one row per thumbnail.
     thumbnails : float32 (n, 64, 64), each as :func:`thumbnail` makes it.
 
-    Returns one row per pair: image_a, patient_a, split_a, image_b, patient_b, split_b, correlation,
-    tissue (its correlation), mirrored (it is the mirror image that correlates), across (the two lie
-    in different splits).
+    Returns
+    -------
+    DataFrame
+        One row per pair: image_a, patient_a, split_a, image_b, patient_b, split_b, correlation,
+        tissue (its correlation), mirrored (it is the mirror image that correlates), across (the two
+        are in different splits).
     """
     who = images[["image_id", "patient_id", "split"]].reset_index(drop=True)
     who.columns = ["image", "patient", "split"]

@@ -23,12 +23,18 @@ TILT = 0.05  # steepest border, px per px: 3 degrees
 def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
     """The breast as a bool mask of the image's shape.
 
+    The mask is one connected part without holes, found on a reduced copy of at most 512 px a side,
+    so its border is exact to one step of that copy.  On film it ends at the film's white border.
+
+    Parameters
+    ----------
     pixels : (rows, cols), uint8 or uint16, bright tissue on dark background.
     source : "ffdm" or "synth2d" (background 0), or "film".
 
-    The mask is one connected part without holes, found on a reduced copy of at most 512 px a side,
-    so its border is exact to one step of that copy.  On film it ends at the film's white border.
-    Raises InputError if nothing is found.
+    Raises
+    ------
+    InputError
+        If nothing is found.
     """
     step = _step(pixels)
     if source == "film":
@@ -45,8 +51,6 @@ def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
 def film_border(pixels: np.ndarray) -> np.ndarray:
     """The white strips above and below on a scanned film, as a bool mask of the image's shape.
 
-    pixels : as for :func:`find_breast`.
-
     Unexposed film is white.  Where the exposed field ends before the scan does, a straight, often
     tilted strip runs along the edge through the breast and some way past it.  White is what is at
     least half way from the background to the brightest grey.  The strip is as deep as it is white on
@@ -55,6 +59,10 @@ def film_border(pixels: np.ndarray) -> np.ndarray:
     the edge is dark.  Where tissue fills the whole edge nothing is known, and nothing taken away.
 
     The chest wall's edge is left alone: lesions reach into the strips that are there.
+
+    Parameters
+    ----------
+    pixels : as for :func:`find_breast`.
     """
     step = _step(pixels)
     levels = _levels(_reduced(pixels, step))
@@ -68,11 +76,15 @@ def blanked_film(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def chest_wall(mask: np.ndarray) -> str:
-    """ "left" or "right": the side edge of the chest wall.
+    """The side edge of the chest wall, "left" or "right".
 
-    mask : bool (rows, cols) from :func:`find_breast`.  The edge with more breast in its outermost
-    2 % of the columns, in the upper half of the breast: a large breast reaches both edges, but only
-    below on the other side (MLO views).  If it touches neither edge, the nearer one.
+    It is the edge with more breast in its outermost 2 % of the columns, in the upper half of the
+    breast: a large breast reaches both edges, but only below on the other side (MLO views).  If it
+    touches neither edge, it is the nearer one.
+
+    Parameters
+    ----------
+    mask : bool (rows, cols) from :func:`find_breast`.
     """
     r0, c0, r1, c1 = breast_box(mask)
     strip = max(1, round(0.02 * mask.shape[1]))

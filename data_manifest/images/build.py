@@ -92,8 +92,14 @@ def tasks_of(manifest: Manifest, settings: dict, first: int = 0) -> Iterator[Tas
 def source_image(manifest: Manifest, image_id: str, canvas) -> Image:
     """One image as the build reads it: of the stated size, before anything is blanked or placed.
 
-    canvas : ``experiment.canvas``; it says how greys are read.  Raises InputError for a file that
-    the build would leave out.
+    Parameters
+    ----------
+    canvas : ``experiment.canvas``; it says how greys are read.
+
+    Raises
+    ------
+    InputError
+        For a file that the build would leave out.
     """
     row = manifest.images[manifest.images["image_id"] == image_id]
     task = next(tasks_of(replace(manifest, images=row), settings_of(manifest, canvas)))
@@ -112,8 +118,14 @@ def ordered_results(
 ) -> Iterator[Prepared]:
     """What :func:`prepare` makes of each image, in their order, with a bar on the terminal.
 
+    Parameters
+    ----------
     first : number of images done before.
-    Raises InputError if a worker process dies (most often: out of memory).
+
+    Raises
+    ------
+    InputError
+        If a worker process dies (most often: out of memory).
     """
     number = len(manifest.images)
     tasks = tasks_of(manifest, settings, first)

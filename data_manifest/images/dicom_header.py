@@ -75,6 +75,8 @@ REMEDIES = {
 class ImageHeader:
     """What the header of one file says.
 
+    Attributes
+    ----------
     rows, cols, frames : 0 rows where the file holds no image.  bits : BitsStored.
     inverse : low stored values are bright (MONOCHROME1, or an inverse presentation shape).
     laterality : "L", "R", or "" where neither the header nor the file name says.
@@ -116,8 +118,14 @@ class ImageHeader:
 def read_header(path: Path | str, salt: str = "") -> ImageHeader:
     """The header of a DICOM file, with or without preamble; its pixels are not read.
 
+    Parameters
+    ----------
     salt : secret text for the hashes of identifiers; without it they stay empty.
-    Raises InputError for a missing or damaged file.
+
+    Raises
+    ------
+    InputError
+        For a missing or damaged file.
     """
     path = Path(path)
     try:

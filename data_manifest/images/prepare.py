@@ -46,9 +46,13 @@ class Task:
 class Prepared:
     """What one image became; `canvas` is None if it is excluded.
 
-    canvas : (rows, cols) of the store's type.  breast : bool, the mask at stride 4.
-    record : its row of the table of images.  lesions : rows of the table of lesions, each with the
-    packed bits of its outline, in hexadecimal.  exclusions : (level, id, reason).
+    Attributes
+    ----------
+    canvas : (rows, cols) of the store's type.
+    breast : bool (rows // 4, cols // 4), the mask at stride 4.
+    record : its row of the table of images.
+    lesions : rows of the table of lesions, each with the packed bits of its outline, in hexadecimal.
+    exclusions : (level, id, reason).
     """
 
     image_id: str

@@ -27,11 +27,16 @@ _GREY_BITS = {"1": 8, "L": 8, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 16}
 def read_image(path: Path | str, *, accept: tuple[str, ...] = (), grey: str = "raw") -> Image:
     """A mammogram from a PGM, PNG, TIFF, JPEG or DICOM file.
 
+    Parameters
+    ----------
     accept, grey : of DICOM files, see :func:`data_manifest.images.dicom_pixels.decode`; other files
         have neither kinds nor windows.
 
-    Raises InputError for a missing, empty, damaged or truncated file, an unknown format, colour,
-    several frames, more than 60 million pixels, and DICOM files of a kind that is not accepted.
+    Raises
+    ------
+    InputError
+        For a missing, empty, damaged or truncated file, an unknown format, colour, several frames,
+        more than 60 million pixels, and DICOM files of a kind that is not accepted.
     """
     path = Path(path)
     data = _read_bytes(path)
@@ -48,10 +53,15 @@ def read_image(path: Path | str, *, accept: tuple[str, ...] = (), grey: str = "r
 def read_mask(path: Path | str, value: int | None = None) -> np.ndarray:
     """A mask file as a bool array (rows, cols).
 
+    Parameters
+    ----------
     value : the grey level that marks the lesion; None: every level above 0 (JPEG: above 127, since
         its compression leaves faint echoes of the border).
 
-    Raises InputError as :func:`read_image`; an empty mask is no error here.
+    Raises
+    ------
+    InputError
+        As :func:`read_image`; an empty mask is no error here.
     """
     levels, lossy = read_mask_levels(path)
     return mask_of(levels, lossy, value)

@@ -163,6 +163,8 @@ class ImageStore:
     ) -> np.ndarray:
         """Rows of `images` (int64, ascending).
 
+        Parameters
+        ----------
         negative : True: breasts known without a lesion; False: all others.
         with_lesions : True: images with an outline and without a lesion of unusable outline; False:
             images without an outline.
