@@ -74,11 +74,8 @@ def check_one_split(images: pd.DataFrame) -> None:
 def _check_ids(table: str, frame: pd.DataFrame, key: str) -> None:
     twice = frame[key][frame[key].duplicated()]
     if len(twice):
-        raise InputError(
-            f"{key} '{twice.iloc[0]}' occurs more than once ({twice.nunique()} such ids)",
-            table,
-            "Make every id unique",
-        )
+        what = f"{key} '{twice.iloc[0]}' occurs more than once ({twice.nunique()} such ids)"
+        raise InputError(what, table, "Make every id unique")
 
 
 def _check_values(table: str, frame: pd.DataFrame, key: str) -> None:
@@ -86,11 +83,8 @@ def _check_values(table: str, frame: pd.DataFrame, key: str) -> None:
         wrong = values.notna() & ~_valid(column, values)
         if wrong.any():
             who, value = frame.loc[wrong, [key, column]].iloc[0]
-            raise InputError(
-                f"{column} = '{value}' is not {_allowed(column)} ({wrong.sum()} such rows)",
-                f"{table}, {key} {who}",
-                f"Correct the column '{column}'",
-            )
+            what = f"{column} = '{value}' is not {_allowed(column)} ({wrong.sum()} such rows)"
+            raise InputError(what, f"{table}, {key} {who}", f"Correct the column '{column}'")
 
 
 def _valid(column: str, values: pd.Series) -> pd.Series:

@@ -132,11 +132,8 @@ def decoded(file: Path, row: dict, task: Task) -> Image:
         image = replace(image, pixels=_brought_to(image.pixels, stated))
     found = image.pixels.shape
     if all(stated) and found != stated:
-        raise InputError(
-            f"size {found[0]} rows x {found[1]} cols, the table says {stated[0]} x {stated[1]}",
-            row["file"],
-            "Correct rows and cols, or the file",
-        )
+        what = f"size {found[0]} rows x {found[1]} cols, the table says {stated[0]} x {stated[1]}"
+        raise InputError(what, row["file"], "Correct rows and cols, or the file")
     sides = {image.laterality, row["laterality"]} - {""}
     if len(sides) > 1 and "laterality" not in accept:
         raise InputError(
@@ -148,11 +145,8 @@ def decoded(file: Path, row: dict, task: Task) -> Image:
     most = int(np.iinfo(task.dtype).max) if image.oriented else top  # DICOM: a LUT may add bits
     highest = int(image.pixels.max())
     if highest > most:
-        raise InputError(
-            f"grey levels up to {highest}, but {row['bits']} bits allow {top}",
-            row["file"],
-            "Correct 'bits'",
-        )
+        what = f"grey levels up to {highest}, but {row['bits']} bits allow {top}"
+        raise InputError(what, row["file"], "Correct 'bits'")
     pixels = image.pixels.astype(task.dtype, copy=False)
     if row["polarity"] == "MONOCHROME1" and not image.oriented:
         pixels = top - pixels
@@ -170,11 +164,8 @@ def _place(task: Task, pixels: np.ndarray, mask: np.ndarray, row: dict, image: I
         _check_edge(found, row, image)
     edge = mask[:, 0] if stated == "left" else mask[:, -1]
     if stated not in ("auto", found) and not edge.any():
-        raise InputError(
-            f"the breast is at the {found} edge, the table says {stated}",
-            row["file"],
-            "Correct chest_wall, or write auto",
-        )
+        what = f"the breast is at the {found} edge, the table says {stated}"
+        raise InputError(what, row["file"], "Correct chest_wall, or write auto")
     side = found if stated == "auto" else stated
     canvas = {"rows": task.rows, "cols": task.cols, "buffer": task.buffer}
     if task.placement == "gmic":
