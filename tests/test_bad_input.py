@@ -109,7 +109,7 @@ def test_the_valid_set_is_taken_and_a_corrected_pathology_decodes_no_image(proje
         set_value("lesions", row, "pathology", "benign")(project)
     monkeypatch.setattr(build, "prepare", None)  # any work would fail
     assert main(["stage", "store", "--experiment", "mine"]) == 0
-    stored = pd.read_csv(project / "runs" / "mine" / "canvases" / "lesions.csv")
+    stored = pd.read_csv(next((project / "runs" / "mine").rglob("canvases/lesions.csv")))
     assert stored["pathology"].head(2).tolist() == ["benign", "benign"]
 
 
@@ -129,7 +129,7 @@ def test_damaged_images_are_left_out_when_asked(project):
     text = SETTINGS.replace("dataset: table", "dataset: table, damaged: exclude")
     (project / "experiments" / "mine.yaml").write_text(text)
     assert main(["stage", "store", "--experiment", "mine"]) == 0
-    listed = pd.read_csv(project / "runs" / "mine" / "canvases" / "exclusions.csv")
+    listed = pd.read_csv(next((project / "runs" / "mine").rglob("canvases/exclusions.csv")))
     assert set(listed["id"]) == {"P01_CC", "P01_1@P01_CC"}
 
 

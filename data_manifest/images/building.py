@@ -1,9 +1,8 @@
 """A store while it is being built: two arrays on the disk, and a journal of what is in them.
 
 An image counts as stored once its line is in the journal, and that line is written after the pixels
-have reached the disk.  So an interrupted build goes on after the last line.  A line that leaves
-something out holds the state of the image's files then: where one of them has changed since, the
-build goes on from there.
+have reached the disk.  So an interrupted build goes on after the last line.  A line holds the state
+of the image's files, too: where one of them has changed since, the build goes on from there.
 """
 
 from __future__ import annotations
@@ -70,8 +69,7 @@ class Building:
             self._stored += 1
         line = {"image_id": done.image_id, "exclusions": done.exclusions}
         line |= {"record": done.record, "lesions": done.lesions}
-        if done.exclusions:
-            line["files"] = self.state_of(done.image_id)
+        line["files"] = self.state_of(done.image_id)
         self._waiting.append(line)
         if len(self._waiting) >= BLOCK:
             self.flush()
@@ -108,7 +106,7 @@ def _kept(folder: Path, head: str, state_of: Callable) -> list[dict]:
             line = json.loads(text)
         except ValueError:  # cut in the middle of a write
             break
-        if line["exclusions"] and line["files"] != state_of(line["image_id"]):
+        if line["files"] != state_of(line["image_id"]):
             break
         lines.append(line)
     return lines

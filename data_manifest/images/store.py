@@ -7,9 +7,9 @@ rows of the arrays beyond those of `images.csv` are empty.
 
 Promises: a store appears under its name only when it is whole; an interrupted build goes on where it
 stopped and ends in the same bytes; a damaged file is listed with its reason and the rest is built;
-once such a file has changed, the store is built again.  Labels (pathology, truth, splits, ...) are
-taken from the manifest anew each time, and read no image.
-How fast the last build was is kept in `build.json`, apart from the store itself.
+once a file has changed, the store is built again.  Labels (pathology, truth, splits, ...) are taken
+from the manifest anew each time, and read no image.
+How fast the last build was is kept in `build.json`, the state of the files then in `files.json`.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def build_store(
 ) -> ImageStore:
     """Read every image of the manifest and write the store; a whole one is opened as it is.
 
-    A store of the same images, outlines and canvas is used again, wherever the files are now: its
+    A store of the same files, outlines and canvas is used again, wherever the files are now: its
     labels are taken from the manifest anew.  Any other in `folder` is replaced.  The build happens
     in ``<folder>/building`` and goes on there after an interruption.  Damaged images and lesions
     off the canvas are excluded with their reason.
@@ -263,7 +263,7 @@ def build_store(
     with FileLock(folder / ".lock"):  # a second process waits, and finds the store ready
         if _digest(building) == digest:  # whole, but stopped while it was moved
             _install(building, folder)
-        if _digest(folder) == digest and not _mended(folder, manifest):
+        if _digest(folder) == digest and not _changed(folder, manifest):
             _take_labels(folder, manifest)
             return ImageStore(folder)
         if (folder / "store.json").exists():
@@ -290,8 +290,8 @@ def _build(
     number, seconds = len(store.lines) - kept, time.monotonic() - start
     _finish(folder, manifest, store.lines)
     facts = {"format": FORMAT, "digest": digest, "name": manifest.name, **settings}
-    left_out = {line["image_id"]: line["files"] for line in store.lines if line["exclusions"]}
-    write_json(folder / "store.json", facts | ({"left_out": left_out} if left_out else {}))
+    write_json(folder / "files.json", {line["image_id"]: line["files"] for line in store.lines})
+    write_json(folder / "store.json", facts)
     speed = round(number / max(seconds, 1e-3), 1)
     record = {"images": number, "seconds": round(seconds, 1), "workers": workers}
     return record | {"images_per_second": speed}
@@ -359,18 +359,17 @@ def _digest(folder: Path) -> str:
     return facts.get("digest", "") if facts.get("format") == FORMAT else ""
 
 
-def _mended(folder: Path, manifest: Manifest) -> bool:
-    """Whether a file has changed of which the store in `folder` had to leave something out."""
-    state_of = file_states(manifest)
-    left_out = read_json(folder / "store.json", {}).get("left_out", {})
-    return any(state_of(image_id) != state for image_id, state in left_out.items())
+def _changed(folder: Path, manifest: Manifest) -> bool:
+    """Whether a file of the manifest is another one than when the store in `folder` was built."""
+    state_of, known = file_states(manifest), read_json(folder / "files.json", {})
+    return any(known.get(name) != state_of(name) for name in manifest.images["image_id"])
 
 
 def _install(building: Path, folder: Path) -> None:
     """Move a whole store to its place; its store.json goes last, since it vouches for the rest."""
     (folder / "store.json").unlink(missing_ok=True)
     arrays = [f"{name}.npy" for name in ("canvases", "breasts", "outlines")]
-    for name in (*arrays, *(f"{table}.csv" for table in TABLES), "store.json"):
+    for name in (*arrays, *(f"{table}.csv" for table in TABLES), "files.json", "store.json"):
         if (building / name).exists():
             (building / name).replace(folder / name)
     shutil.rmtree(building)

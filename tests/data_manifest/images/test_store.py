@@ -35,9 +35,9 @@ def made(folder, target="store", canvas=CANVAS, **more):
 
 
 def digest_of(folder):
-    """Of all files of a store but the lock and the record of the build's speed."""
-    apart = (".lock", "build.json")
-    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name not in apart)
+    """Of all files of a store but the lock and the records of speed and of the files' times."""
+    others = (".lock", "build.json", "files.json")
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name not in others)
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
@@ -220,6 +220,8 @@ def test_other_settings_or_data_build_anew(tiny_table):
     made(tiny_table)
     wide = made(tiny_table, canvas=SimpleNamespace(**{**vars(CANVAS), "cols": 192}))
     assert wide.pixels.shape == (24, 192, 192)
+    Image.fromarray(np.full((160, 128), 90, np.uint8)).save(tiny_table / "png" / "P05_CC.png")
+    assert made(tiny_table).raw(8).max() == 90, "another film under the same name"
     small = {"geom": "circle", "mask_file": "", "cx": "40", "cy": "60", "r": "3"}
     edit(tiny_table, "lesions.csv", 0, **small)
     assert made(tiny_table).lesions["area_px"][0] < 40
