@@ -21,17 +21,10 @@ DATA_MANIFEST = Path(__file__).resolve().parent
 
 
 def compare(dataset: str, counted: dict) -> pd.DataFrame:
-    """Counts of a set, expected and found.
+    """One row a count: count, expected, found (None: not expected, or not counted), equal.
 
-    Parameters
-    ----------
-    counted : name -> number, text or list; a nested dictionary gives names with dots.
-
-    Returns
-    -------
-    DataFrame
-        One row per count: count, expected, found (None: not expected, or not counted), equal.  Empty
-        where the set has no list of expected counts.
+    counted : name -> number, text or list; a dictionary below a name is told apart by dots.
+    Empty where the set has no list of expected counts, or the library is alone without it.
     """
     expected = dict(_flat(read_json(DATA_MANIFEST / dataset / "expected_counts.json", {})))
     expected.pop("about", None)
