@@ -199,12 +199,10 @@ def _looked_up(item: Dataset, values: np.ndarray) -> tuple[np.ndarray, int]:
 def _windowed(stated: Dataset, values: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
     """Values through the first window, 0 to 1, and the function's name (PS3.3, C.11.2.1)."""
     function = text(stated, "VOILUTFunction") or "LINEAR"
-    try:
-        centre, width = (float(words(stated, f"Window{name}")[0]) for name in ("Center", "Width"))
-        if not np.isfinite([centre, width]).all():
-            raise ValueError
-    except (IndexError, ValueError):
-        raise InputError("VOI window without centre or width", path, _NO_VOI) from None
+    names = ("WindowCenter", "WindowWidth")
+    centre, width = (float((words(stated, name) or ["nan"])[0]) for name in names)
+    if not np.isfinite([centre, width]).all():
+        raise InputError("VOI window without centre or width", path, _NO_VOI)
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         raise InputError("VOI function that the standard does not know", path, _NO_VOI)
     if not (width >= 1 if function == "LINEAR" else width > 0):

@@ -41,13 +41,9 @@ def read_image(path: Path | str, *, accept: tuple[str, ...] = (), grey: str = "r
     path = Path(path)
     data = _read_bytes(path)
     kind = _format(data, path)
-    if kind == "pgm":
-        pixels, bits = _pgm(data, path)
-    elif kind == "dicom":
+    if kind == "dicom":
         return decode(data, path, accept, grey)
-    else:
-        pixels, bits = _raster(data, path, kind)
-    return Image(pixels, bits)
+    return Image(*(_pgm(data, path) if kind == "pgm" else _raster(data, path, kind)))
 
 
 def read_mask(path: Path | str, value: int | None = None) -> np.ndarray:
@@ -73,7 +69,7 @@ def read_mask_levels(path: Path | str) -> tuple[np.ndarray, bool]:
     data = _read_bytes(path)
     kind = _format(data, path)
     if kind == "dicom":
-        return read_image(path, accept=FILE_KINDS).pixels, False
+        return decode(data, path, FILE_KINDS).pixels, False
     if kind == "pgm":
         return _pgm(data, path)[0], False
     return _raster(data, path, kind, palette=True)[0], kind == "jpeg"

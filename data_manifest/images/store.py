@@ -198,15 +198,10 @@ class ImageStore:
     def placement(self, i: int) -> Placement:
         """Where source image i is on its canvas."""
         row = self.images.iloc[i]
-        names = ("source_rows", "source_cols", "row0", "col0", "row1", "col1", "top")
-        sizes = {name: int(row[name]) for name in names}
-        return Placement(
-            flipped=bool(row["flipped"]),
-            scale=float(row["scale"]),
-            rows=self.rows,
-            cols=self.cols,
-            **sizes,
-        )
+        size, (flipped, scale) = (self.rows, self.cols), row[["flipped", "scale"]]
+        box = row[["row0", "col0", "row1", "col1", "top"]].astype(int)
+        source = row[["source_rows", "source_cols"]].astype(int)
+        return Placement(*source.tolist(), bool(flipped), *box.tolist(), float(scale), *size)
 
     def to_source(self, i: int, points: np.ndarray) -> np.ndarray:
         """Points (n, 2) of canvas i, (row, col), on its source image."""
