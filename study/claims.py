@@ -173,5 +173,3 @@ def _direction(check: str, entry: Mapping) -> tuple[str, str]:
         return OPEN, f"{span} holds {x:g}: too few lesions to tell"
     right = low > x if sign == ">" else high < x
     return (AGREES if right else DIFFERS), f"{span} lies {'above' if low > x else 'below'} {x:g}"
-
-

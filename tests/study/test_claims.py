@@ -15,7 +15,7 @@ FEW = dict(resamples=200, seed=1)
 
 @pytest.fixture(scope="module")
 def results():
-    return tables.results(predictions(), **FEW)
+    return tables.numbers(predictions(), **FEW)
 
 
 def test_ids_are_unique_and_kinds_known():
@@ -58,7 +58,7 @@ def test_every_key_is_one_that_the_tables_write(results):
         columns=["backbone", "initialisation", "run", "test_auc"],
     )
     arms["backbone"] = [b.backbone for b in arms["backbone"]]
-    known |= set(tables.figure_6_results(tables.figure_6(arms.drop_duplicates())))
+    known |= set(tables.figure_6_numbers(tables.figure_6(arms.drop_duplicates())))
     keys = paper.claims()["key"].str.partition(":")[0]
     assert not set(keys) - known - {""}
 
@@ -120,7 +120,7 @@ def test_ledger_judges_directions_and_leaves_private_values_alone(results):
 
 
 def test_without_gain_the_ledger_does_not_agree():
-    none = tables.results(predictions(gain=0.0), **FEW)
+    none = tables.numbers(predictions(gain=0.0), **FEW)
     ours = claims.ledger(none).set_index("id")
     assert ours.at["order-01", "verdict"] != claims.AGREES
 
@@ -129,7 +129,7 @@ def test_plus_minus_rows_show_the_spread_over_runs(results):
     ours = claims.ledger(results).set_index("id")
     spread = ours[ours["key"] == "auc.E+S:sd"].iloc[0]
     assert spread["ours"] == f"SD {results['auc.E+S']['sd']:.3f} over 3 runs"
-    one = claims.ledger(tables.results(predictions(runs=1), **FEW)).set_index("id")
+    one = claims.ledger(tables.numbers(predictions(runs=1), **FEW)).set_index("id")
     assert one[one["key"] == "auc.E+S:sd"].iloc[0]["ours"] == "one run, no SD"
 
 
