@@ -139,8 +139,8 @@ def scores(predictions: pd.DataFrame, model: str, split: str = "test") -> Scores
     return Scores(model, lesion, patient, truth, wide.to_numpy(float))
 
 
-def _pair(predictions, a: str, b: str, split: str) -> tuple[Scores, Scores]:
-    one, two = scores(predictions, a, split), scores(predictions, b, split)
+def _pair(predictions: pd.DataFrame, a: str, b: str) -> tuple[Scores, Scores]:
+    one, two = scores(predictions, a), scores(predictions, b)
     if not np.array_equal(one.lesion, two.lesion):
         what = f"{a} and {b} differ in {len(set(one.lesion) ^ set(two.lesion))} lesions"
         raise InputError(what, "predictions", "Score the same lesions with every model")
@@ -165,7 +165,6 @@ def table_2(
     model: str = "E+S",
     fnr: Sequence[float] = roc.FNR,
     *,
-    split: str = "test",
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -176,7 +175,7 @@ def table_2(
     lowest score, and resampling does not show how far such an extreme would move: do not rest a
     conclusion on that row.
     """
-    s = scores(predictions, model, split)
+    s = scores(predictions, model)
     fnr = np.asarray(fnr, float)
     points = roc.operating_points(s.truth, s.mean, fnr).drop(columns="threshold")
     at = partial(roc.tnr_at, fnr=fnr)
@@ -201,9 +200,7 @@ def _printed(rows: pd.DataFrame, text: str = "{auc:.3f} +- {spread:.3f}") -> str
     return text.format(**rows.iloc[0]) if len(rows) else "not printed"
 
 
-def table_3(
-    predictions: pd.DataFrame, *, split: str = "test", resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
+def table_3(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """AUC of f_loc and of each combination of maps, one row per model, and the paper's value.
 
     auc, low_patients and high_patients belong to the run-averaged score; mean_runs .. high_runs to
@@ -211,32 +208,23 @@ def table_3(
     """
     printed, rows = paper.table_3(), []
     for model in models_of(predictions):
-        s = scores(predictions, model, split)
+        s = scores(predictions, model)
         over = resampling.interval(s.truth, s.mean, s.patient, "auc", resamples, seed)
         row = {"model": model, "auc": over.value}
         row |= {"low_patients": over.low, "high_patients": over.high}
         row |= _over_runs([roc.auc(s.truth, score) for score in s.runs.T])
         row |= {"lesions": over.n, "malignant": over.malignant, "benign": over.benign}
-        row |= {
-            "patients": over.patients,
-            paper.LABEL: _printed(printed[printed["model"] == model]),
-        }
-        rows.append(row)
+        row |= {"patients": over.patients}
+        rows.append(row | {paper.LABEL: _printed(printed[printed["model"] == model])})
     return pd.DataFrame(rows)
 
 
 # ------------------------------------------------------------------ comparisons
 def gain(
-    predictions: pd.DataFrame,
-    a: str = "E+S",
-    b: str = "E",
-    *,
-    split: str = "test",
-    resamples: int = 2000,
-    seed: int = 0,
+    predictions: pd.DataFrame, a: str = "E+S", b: str = "E", *, resamples: int = 2000, seed: int = 0
 ) -> resampling.Interval:
     """AUC of a minus AUC of b, run-averaged scores, paired, with its interval over patients."""
-    one, two = _pair(predictions, a, b, split)
+    one, two = _pair(predictions, a, b)
     return resampling.paired_difference(
         one.truth, one.mean, two.mean, one.patient, "auc", resamples, seed
     )
@@ -247,14 +235,13 @@ def pooled_gain(
     a: str = "E+S",
     b: str = "E",
     *,
-    split: str = "test",
     resamples: int = 2000,
     seed: int = 0,
 ) -> resampling.Pooled:
     """Mean gain over several predictions frames, each of its own patients (phantom seeds, say)."""
     parts = []
     for predictions in sets:
-        one, two = _pair(predictions, a, b, split)
+        one, two = _pair(predictions, a, b)
         parts.append((one.truth, one.mean, two.mean, one.patient))
     return resampling.pooled_difference(parts, "auc", resamples, seed)
 
@@ -265,17 +252,16 @@ def spared_more(
     b: str = "E",
     fnr: float = 0.02,
     *,
-    split: str = "test",
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict:
-    """How many more benign lesions a spares than b, when at most a share `fnr` of malignant is missed.
+    """Benign lesions that a spares more than b when at most a share `fnr` of malignant is missed.
 
     Keys: value, low, high (difference of the TNRs, interval over patients), per_100_benign,
     relative (spared by a over spared by b, less 1; None where b spares none), and the counts
     spared_a, spared_b, benign, missed_a, missed_b, malignant, patients.
     """
-    one, two = _pair(predictions, a, b, split)
+    one, two = _pair(predictions, a, b)
     at = lambda truth, score: roc.tnr_at(truth, score, fnr)[0]  # noqa: E731
     over = resampling.paired_difference(
         one.truth, one.mean, two.mean, one.patient, at, resamples, seed
@@ -283,17 +269,16 @@ def spared_more(
     points = [roc.operating_points(s.truth, s.mean, fnr).iloc[0] for s in (one, two)]
     spared, missed = ([int(p[name]) for p in points] for name in ("spared", "missed"))
     out = dict(value=over.value, low=over.low, high=over.high, kind=over.kind)
-    out |= {"per_100_benign": 100 * over.value}
-    out |= {"relative": spared[0] / spared[1] - 1 if spared[1] else None}
+    out |= dict(per_100_benign=100 * over.value)
+    out |= dict(relative=spared[0] / spared[1] - 1 if spared[1] else None)
     out |= dict(spared_a=spared[0], spared_b=spared[1], benign=over.benign)
     out |= dict(missed_a=missed[0], missed_b=missed[1], malignant=over.malignant)
-    return out | {"patients": over.patients}
+    return out | dict(patients=over.patients)
 
 
 def numbers(
     predictions: pd.DataFrame,
     *,
-    split: str = "test",
     fnr: Sequence[float] = roc.FNR,
     resamples: int = 2000,
     seed: int = 0,
@@ -304,10 +289,10 @@ def numbers(
     and E+S; `tnr_gain.E+S-E@0.02`.  Each entry has value, low, high, kind and its counts; AUC and
     TNR also mean and sd over runs, and AUC the value of each run.
     """
-    sampling = dict(split=split, resamples=resamples, seed=seed)
+    sampling = dict(resamples=resamples, seed=seed)
     models, out = models_of(predictions), {}
     for row in table_3(predictions, **sampling).to_dict("records"):
-        s = scores(predictions, row["model"], split)
+        s = scores(predictions, row["model"])
         each = [float(roc.auc(s.truth, x)) for x in s.runs.T]
         counts = {k: row[k] for k in ("lesions", "malignant", "benign", "patients")}
         out[f"auc.{row['model']}"] = _entry(row, "auc", each=each, **counts)
@@ -350,7 +335,6 @@ def figure_7(
     models: Sequence[str] = ("E", "S", "E+S"),
     *,
     bands: Sequence[str] = ("E", "E+S"),
-    split: str = "test",
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -361,7 +345,7 @@ def figure_7(
     """
     parts = []
     for model in (m for m in models if m in set(predictions["model"])):
-        s = scores(predictions, model, split)
+        s = scores(predictions, model)
         curve = roc.tnr_curve(s.truth, s.mean)
         curve["low"] = curve["high"] = np.nan
         if model in bands:
@@ -374,12 +358,12 @@ def figure_7(
 
 
 def roc_curves(
-    predictions: pd.DataFrame, models: Sequence[str] = ("E", "S", "E+S"), *, split: str = "test"
+    predictions: pd.DataFrame, models: Sequence[str] = ("E", "S", "E+S")
 ) -> pd.DataFrame:
     """ROC curves of the run-averaged scores: model, auc, and the columns of ``roc.roc_curve``."""
     parts = []
     for model in (m for m in models if m in set(predictions["model"])):
-        s = scores(predictions, model, split)
+        s = scores(predictions, model)
         curve = roc.roc_curve(s.truth, s.mean)
         parts.append(curve.assign(model=model, auc=float(roc.auc(s.truth, s.mean))))
     return pd.concat(parts, ignore_index=True)

@@ -2,7 +2,7 @@
 
 Colours of the four classes, and of the eight models, differ in lightness by steps that remain when
 printed in grey; lines differ by dash and marker besides.  `use()` also fixes what would make two
-runs write different bytes (`svg.hashsalt`); pass :data:`METADATA` to `savefig` to leave dates out.
+runs write different bytes (`svg.hashsalt`).
 """
 
 from __future__ import annotations
@@ -50,11 +50,6 @@ MODEL_LINES = {
 }
 _SPARE = Line("#8A8A8A", "-", "P")
 PAPER_COLOUR = "#7A0019"
-METADATA = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
-    "svg": {"Date": None, "Creator": None},
-}
 
 _RC = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs everywhere

@@ -141,17 +141,10 @@ def over_seeds(
     ideal = [rows[n]["ideal_gain"] for n in used]
     return {
         "each": {n: rows[n] for n in used},
-        "pooled": {
-            "gain": pooled.value,
-            "low": pooled.low,
-            "high": pooled.high,
-            "kind": pooled.kind,
-            "sd_over_seeds": pooled.sd,
-            "ideal_gain": None if None in ideal else float(np.mean(ideal)),
-            "seeds": len(used),
-            "lesions": pooled.n,
-            "patients": pooled.patients,
-        },
+        "pooled": dict(gain=pooled.value, low=pooled.low, high=pooled.high, kind=pooled.kind)
+        | {"sd_over_seeds": pooled.sd}
+        | {"ideal_gain": None if None in ideal else float(np.mean(ideal))}
+        | {"seeds": len(used), "lesions": pooled.n, "patients": pooled.patients},
         "control": rows.get(control),
         "missing": [n for n in (*seeds, control) if n and n not in tables_of],
     }
