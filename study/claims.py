@@ -1,8 +1,8 @@
-"""The claims ledger: every number of Wu et al. 2020, what answers it here, and a verdict.
+"""The claims ledger: every number of Wu et al. 2020, our number, and a verdict.
 
 ``paper/claims.csv`` holds one row per claim: id, where it is printed, statement, value as printed,
 kind (data, method setting, result, arithmetic), what it can be recomputed from, the `key` of our
-``results.json`` that answers it, the `check` that judges it, and the `setting` that holds it.
+``results.json`` to compare with, the `check` that judges it, and the `setting` that sets it.
 ``paper/arithmetic.csv`` holds the formulas of the claims of kind arithmetic.  :data:`RULE` states
 how the verdict is reached.
 """
@@ -48,16 +48,12 @@ def ledger(results: Mapping[str, Mapping | float], settings=None) -> pd.DataFram
     """
     dump = getattr(settings, "model_dump", None)
     blocks = dump(mode="json") if dump else (settings or {})
-    sums = arithmetic_checks().set_index("id")
-    judges = {
-        "arithmetic": lambda row: _of_arithmetic(row, sums),
-        "method setting": lambda row: _of_setting(row, blocks),
-    }
-    table = paper.claims()
-    judged = [
-        judges.get(row["kind"], lambda row: _of_result(row, results))(row)
-        for row in table.to_dict("records")
-    ]
+    judge = {"arithmetic": (_of_arithmetic, arithmetic_checks().set_index("id"))}
+    judge["method setting"] = (_of_setting, blocks)
+    table, judged = paper.claims(), []
+    for row in table.to_dict("records"):
+        verdict, given = judge.get(row["kind"], (_of_result, results))
+        judged.append(verdict(row, given))
     return table.join(pd.DataFrame(judged, columns=["ours", "verdict", "why"]))
 
 

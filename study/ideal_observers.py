@@ -22,9 +22,9 @@ from study import tables
 
 OBSERVERS = ("local", "context", "both")
 TRUE_CONTEXT = "E + true context"
-# model -> the ideal observer that sees what it sees, and how far below it may stay
+# model -> the ideal observer that sees the same, and how far below it the model may be
 LIMITS = {"S": ("context", 0.04), "f_loc": ("local", 0.06), "E+S": ("both", 0.06)}
-LEAK = 0.1  # correlation within truth that would speak of a leak
+LEAK = 0.1  # a larger correlation within truth is taken as a leak
 CONTROL_GAIN = 0.015  # of a control, where there is nothing to gain
 # name -> (model's number, latent, whether the two should agree)
 WITHIN_TRUTH = {
@@ -108,11 +108,11 @@ def correlations(predictions: pd.DataFrame, cases: pd.DataFrame, resamples: int 
     """Correlation within truth between what a network says and what was drawn, with its interval.
 
     E should follow u and not c, the mean of S_m should follow c and not u.  Truth moves both
-    latents, so the mean of each truth is taken off first; what is left would be a leak.
+    latents, so the mean of each truth is subtracted first; what is left would be a leak.
     """
     e = tables.scores(predictions, "E")
     known = cases.loc[e.lesion].assign(E=e.mean)
-    # the "score" that is resampled is the lesion's place, which fetches both numbers
+    # what is resampled is the index of a lesion, by which both numbers are looked up
     place = np.arange(len(e.truth))
     out = {}
     for name, (said, latent, wanted) in WITHIN_TRUTH.items():
@@ -140,7 +140,7 @@ def within_truth(truth: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
 
 
 def acceptance(location: Mapping, found: Mapping) -> list[dict]:
-    """The phantom's questions, each with our number, its limit and whether it holds.
+    """The phantom's questions, each with our number, its limit and whether it is met.
 
     location : the AUC of I.  found : the other parts of :func:`compare`.
     """

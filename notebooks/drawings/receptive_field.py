@@ -53,18 +53,10 @@ def receptive_field(
     return ax
 
 
-def cell_grid(
-    ax: Axes,
-    shape: tuple[int, int],
-    cell: int = 64,
-    *,
-    shift: tuple[float, float] = (0.0, 0.0),
-    **look,
-) -> Axes:
-    """The cells (h, w) of the maps as lines over a mammogram, moved by `shift` (row, col) px."""
-    (h, w), (down, right) = shape, shift
-    look = {"color": "white", "linewidth": 0.5, "alpha": 0.7} | look
-    rows, cols = down + cell * np.arange(h + 1), right + cell * np.arange(w + 1)
+def cell_grid(ax: Axes, shape: tuple[int, int], cell: int = 64) -> Axes:
+    """The cells (h, w) of the maps, `cell` px per side, as lines over a mammogram."""
+    look = {"color": "white", "linewidth": 0.5, "alpha": 0.7}
+    rows, cols = (cell * np.arange(n + 1) for n in shape)
     ax.hlines(rows, cols[0], cols[-1], **look)
     ax.vlines(cols, rows[0], rows[-1], **look)
     return ax

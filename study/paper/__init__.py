@@ -63,7 +63,7 @@ def arithmetic() -> pd.DataFrame:
 
 
 def silent(settings) -> pd.DataFrame:
-    """What the paper leaves open, our choice with its reason, and what holds it.
+    """What the paper leaves open, our choice with its reason, and where it is set.
 
     settings : of an experiment.  Columns: subject, choice, reason, parameter (a setting, or the
     module that fixes it in code), here (the setting's present value; empty for what is fixed).

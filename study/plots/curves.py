@@ -16,7 +16,7 @@ def figure_7(
 ) -> Axes:
     """Figure 7 of Wu et al. 2020: TNR against FNR, each axis with its own name.
 
-    (The paper's axis labels carry the two abbreviations the wrong way round.)
+    (The paper's axis labels have the two abbreviations exchanged.)
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def figure_7(
         if {"low", "high"} <= set(part) and part["low"].notna().all():
             ax.fill_between(part["fnr"], part["low"], part["high"], step="post", color=look.colour,
                             alpha=0.13, linewidth=0, label=f"{model}: 95 % over patients")  # fmt: skip
-        # between two attainable FNR nothing changes: steps, not slopes
+        # TNR is constant between two attainable FNR: steps, not slopes
         ax.step(part["fnr"], part["tnr"], where="post", color=look.colour, linestyle=look.dash,
                 label=model)  # fmt: skip
     if printed is not None:

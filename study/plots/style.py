@@ -24,7 +24,7 @@ WIDTH = 4.8  # inches of a single plot
 PAGE = 7.2  # inches of a row of pictures
 BLUE = "#14507E"  # of what is neither a class nor a model
 CLASS_COLOURS = dict(zip(CLASSES, ("#D9152C", "#56B4E9", "#F0E442", "#7E57A8"), strict=True))
-# an outline of unknown truth is neither
+# outlines of unknown truth
 UNKNOWN = "#FFFFFF"
 CLASS_DASHES = {"malignant": "-", "benign": (0, (3, 1.2)), "outside": (0, (1, 1)), "unknown": ":"}
 CLASS_DASHES["negative"] = "-."
@@ -115,7 +115,7 @@ def rows(ax: Axes, names: Sequence[str], notes: Sequence[str]) -> None:
 
 
 def legend_above(ax: Axes, *handles_and_labels, **look) -> None:
-    """A legend above the axes, where it covers nothing, in two columns unless told otherwise."""
+    """A legend above the axes, where it covers nothing, in two columns by default."""
     look = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2} | look
     ax.legend(*handles_and_labels, **look)
 

@@ -3,7 +3,7 @@
 Everything is computed from the lesion scores (and, for the phantom, from what was drawn), so the
 file can be made anew at any time.  Its parts:
 
-| key | holds |
+| key | content |
 |---|---|
 | experiment, title, data_set, split | what was run, and the split that is judged |
 | counts | patients, images and lesions of each split, as table 1 counts them |
@@ -151,7 +151,7 @@ def over_seeds(
 
 
 def _saved(names: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Predictions of those experiments whose stored results hold E and E+S, by name."""
+    """Predictions of those experiments whose stored results include E and E+S, by name."""
     found = {}
     for name in names:
         saved = sorted(figures_folder(name).glob("predictions.csv*"))

@@ -131,12 +131,12 @@ def test_equal_numbers_can_be_drawn_and_none_cannot():
 
 
 # ------------------------------------------------------------------ cells
-def test_the_grid_has_every_edge_and_moves_as_a_whole():
-    ax = cell_grid(style.axes(None), (3, 2), 64, shift=(-29.5, 10))
+def test_the_grid_has_every_edge():
+    ax = cell_grid(style.axes(None), (3, 2), 64)
     rows, cols = (lines.get_segments() for lines in ax.collections)
-    assert [segment[0][1] for segment in rows] == [-29.5, 34.5, 98.5, 162.5]
-    assert [segment[0][0] for segment in cols] == [10, 74, 138]
-    assert rows[0][:, 0].tolist() == [10, 138]
+    assert [segment[0][1] for segment in rows] == [0, 64, 128, 192]
+    assert [segment[0][0] for segment in cols] == [0, 64, 128]
+    assert rows[0][:, 0].tolist() == [0, 128]
 
 
 def test_places_are_row_first():
