@@ -114,8 +114,8 @@ def fit(
         epochs with its peak at learning_rate), epochs (at most), patience (epochs without a rise of
         the score) and those that the task reads.
     seed : of this run; give the task the same one.
-    compute : with the attributes device ("cpu", "cuda", "cuda:1", "mps"), precision, threads and
-        channels_last.
+    compute : with the attributes device ("cpu", "cuda", "cuda:1", "mps"), precision, threads
+        and, on a GPU, channels_last (bool) if wanted.
     progress : called with a line of text per epoch.
 
     Returns
@@ -178,7 +178,7 @@ class _Loop:
         self.say, self.fabric, self.state = say, fabric, state
         if state.history:
             task.model.load_state_dict(state.model)
-        if getattr(compute, "channels_last", False):  # convolutions follow their weights, whatever a batch has
+        if getattr(compute, "channels_last", False):  # a batch follows the convolutions' weights
             task.model.to(memory_format=torch.channels_last)
         adam = torch.optim.Adam(task.model.parameters(), lr=settings.learning_rate)
         # the task calls its own module, which setup has moved in place; the wrapper is not needed
