@@ -114,8 +114,8 @@ def fit(
         epochs with its peak at learning_rate), epochs (at most), patience (epochs without a rise of
         the score) and those that the task reads.
     seed : of this run; give the task the same one.
-    compute : with the attributes device ("cpu", "cuda", "cuda:1", "mps"), precision, threads
-        and, on a GPU, channels_last (bool) if wanted.
+    compute : with the attributes device ("cpu", "cuda", "cuda:1", "mps"), precision, threads and
+        channels_last (bool, not on the CPU).
     progress : called with a line of text per epoch.
 
     Returns
@@ -178,7 +178,7 @@ class _Loop:
         self.say, self.fabric, self.state = say, fabric, state
         if state.history:
             task.model.load_state_dict(state.model)
-        if getattr(compute, "channels_last", False):  # a batch follows the convolutions' weights
+        if compute.channels_last:  # a batch follows the convolutions' weights
             task.model.to(memory_format=torch.channels_last)
         adam = torch.optim.Adam(task.model.parameters(), lr=settings.learning_rate)
         # the task calls its own module, which setup has moved in place; the wrapper is not needed
@@ -305,7 +305,7 @@ def _fabric(compute):
         what = f"device '{compute.device}' cannot be used: {reason}"
         remedy = "Set compute.device to cpu, or to a device that this machine has"
         raise InputError(what, "compute.device", remedy) from None
-    if getattr(compute, "channels_last", False) and fabric.device.type == "cpu":
+    if compute.channels_last and fabric.device.type == "cpu":
         what = "channels_last is refused on the CPU, where it has crashed"
         raise InputError(what, "compute.channels_last", "Set it to false, or train on a GPU")
     return fabric
