@@ -153,7 +153,7 @@ def test_files_that_cannot_be_used_are_listed_without_their_patient(small):
 def test_breasts_without_an_image(small):
     """Trap: no list names the image files of a breast."""
     (small / "CMMD" / "07-18-2010" / "1-4.dcm").unlink()
-    with pytest.raises(InputError, match="1 of 4 breasts have no image file, first D1-1343_L"):
+    with pytest.raises(InputError, match="1 of 4 breasts have no image file: D1-1343_L"):
         cmmd.read(small)
     lost = cmmd.read(small, partial=True).exclusions.set_index("id")
     assert lost.loc["D1-1343_L"].tolist() == ["lesion", "files", "no image file of its breast"]
@@ -161,7 +161,8 @@ def test_breasts_without_an_image(small):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("D1-0001,R", "D1-1,R"), (",R,44", ",B,44"), ("Benign", "Normal")]
+    ("old", "new"),
+    [("D1-0001,R", "D1-1,R"), (",R,44", ",B,44"), ("Benign", "Normal"), ("calcif", "classif")],
 )
 def test_rows_that_cannot_be_read_are_named(small, old, new):
     file = small / f"{LIST}.csv"

@@ -112,12 +112,18 @@ def test_a_renamed_file_has_lost_its_patient(small):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [(";5\n", ";7\n"), (";20000002;", ";20000001;"), (";R;", ";B;")]
+    ("old", "new", "words"),
+    [
+        (";5\n", ";7\n", "Bi-Rads is not one of"),
+        (";20000002;", ";20000001;", "image_id listed twice"),
+        (";R;", ";B;", "Laterality is not one of L, R"),
+        (";CC;", ";XCC;", "View is not one of CC, ML, MLO, FB"),
+    ],
 )
-def test_rows_that_cannot_be_read_are_named(small, old, new):
+def test_rows_that_cannot_be_read_are_named(small, old, new, words):
     file = small / "INbreast.csv"
     file.write_text(file.read_text().replace(old, new))
-    with pytest.raises(InputError, match=r"BI-RADS 1 to 6 \(INbreast.csv, row [23]\)"):
+    with pytest.raises(InputError, match=words + r".* \(INbreast.csv, row [23]\)"):
         inbreast.read(small)
 
 

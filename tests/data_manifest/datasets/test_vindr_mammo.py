@@ -95,11 +95,15 @@ def test_kinds(small, category, kind):
     assert vindr_mammo.read(small).lesions["kind"][0] == kind
 
 
-@pytest.mark.parametrize("text", ["Mass", "[", "['Mass', 3]", "[]", "'Mass'", "__import__('os')"])
+@pytest.mark.parametrize(
+    "text", ["Mass", "[", "['Mass', 3]", "['mass']", "[]", "'Mass'", "__import__('os')"]
+)
 def test_categories_are_read_as_literals_only(small, text):
-    """Trap: text that looks like Python is not executed; what is no list of texts is refused."""
+    """Trap: text that looks like Python is not executed; what is no list of known ones is refused."""
     changed(small, "['Focal Asymmetry']", text)
-    with pytest.raises(InputError, match=r"no list of texts \(finding_annotations.csv, row 7\)"):
+    with pytest.raises(
+        InputError, match=r"no list of known ones \(finding_annotations.csv, row 7\)"
+    ):
         vindr_mammo.read(small)
 
 
@@ -206,12 +210,15 @@ def test_nothing_there_at_all(small, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        (",40,30,", ",tall,30,", "height is no number"),
+        (",40,30,", ",tall,30,", "height is no whole number"),
         ("10.5,10.25", "left,10.25", "xmin is no number"),
         ("training", "validation", "split is not one of"),
         (",L,CC", ",B,CC", "laterality is not one of"),
-        ("s1,x", "../s1,x", "study_id is no id"),
-        ("a1,L", "..,L", "image_id is no id"),
+        ("s1,x", "../s1,x", "study_id is not of the form"),
+        ("a1,L", "..,L", "image_id is not of the form"),
+        ("L,CC", "L,XCC", "view_position is not one of CC, MLO"),
+        ("30,BI-RADS 4", "30,BI-RADS 0", "breast_birads is not one of"),
+        ("BI-RADS 4,10.5", "BIRADS 4,10.5", "finding_birads is not one of .empty., BI-RADS 3"),
     ],
 )
 def test_values_that_cannot_be_read_are_named_by_their_row(small, old, new, words):
