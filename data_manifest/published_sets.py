@@ -100,8 +100,8 @@ def _by_rule(texts: pd.Series, rule) -> tuple[pd.Series, pd.Series, str]:
         numbers = pd.to_numeric(texts, errors="coerce")
         wrong = numbers % 1 != 0 if rule is int else numbers.isna() & (texts != "")
         return numbers, wrong, "no number" if rule is float else "no whole number"
-    fits = texts.str.fullmatch(".*" if rule is str else rule)
-    return texts, ~fits, f"not of the form {rule}"
+    free = rule is str
+    return texts, ~texts.str.fullmatch("" if free else rule) & (not free), f"not of the form {rule}"
 
 
 def refuse(wrong: pd.Series, what: str, name: str) -> None:

@@ -76,9 +76,11 @@ def test_one_number_with_two_pathologies_is_two_findings(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("MALIGNANT", "MALIGNENT", "official list.*row 1"),
-        ("image view", "view", "no column 'image_view'"),
-        ("/1.3.6.", "1.3.6.", "official list.*row 1"),
+        ("MALIGNANT", "MALIGNENT", "pathology is not one of .*row 2"),
+        ("image view", "view", "column 'image view' is missing"),
+        ("/1.3.6.", "1.3.6.", "file path is not of the form .*row 2"),
+        ("P_00001,3", "P_00001,dense", "breast_density is not of the form .*row 2"),
+        (",N/A,4,", ",N/A,IV,", "assessment is not of the form .*row 2"),
     ],
 )
 def test_lists_that_are_not_the_official_ones_are_refused(tmp_path, old, new, words):
@@ -323,8 +325,8 @@ def test_files_of_the_other_list_are_not_even_opened(tmp_path, monkeypatch):
     [
         ({"abnormality": "masses"}, "abnormality = 'masses'.*did you mean 'mass'"),
         ({"layout": "tcia"}, "layout = 'tcia'"),
-        ({"layout": "compact"}, "no readable table.*images.csv"),
-        ({"layout": "kaggle"}, "no readable table.*dicom_info.csv"),
+        ({"layout": "compact"}, "no images.csv"),
+        ({"layout": "kaggle"}, "no dicom_info.csv"),
     ],
 )
 def test_options_that_do_not_fit(tmp_path, options, words):
