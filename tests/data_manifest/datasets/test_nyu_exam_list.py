@@ -204,6 +204,7 @@ def test_missing_images(tmp_path):
         ({"L-CC": ["/etc/passwd"]}, "names no file inside"),
         ({"L-CC_benign_seg": ["a/../../b"]}, "names no file inside"),
         ({"cancer_label": 1}, "cancer_label is no dictionary"),
+        ({"cancer_label": {"left_benign": "no"}}, "other values than 0 and 1"),
     ],
 )
 def test_an_exam_of_another_form_is_refused(tmp_path, changed, words):

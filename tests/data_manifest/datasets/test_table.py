@@ -294,7 +294,8 @@ def test_readers_of_other_packages_are_found_but_take_over_no_name(monkeypatch, 
         def load(self):
             return lambda folder: f"read {folder.name}"
 
-    monkeypatch.setattr(registry, "entry_points", lambda group: [Entry("ours"), Entry("table")])
+    groups = {"data_manifest.readers": [Entry("ours"), Entry("table")]}
+    monkeypatch.setattr(registry, "entry_points", lambda group: groups[group])
     assert "ours" in registry.names()
     assert registry.read("ours", tiny_table) == "read tiny"
     assert len(registry.read("table", tiny_table).images) == 24
