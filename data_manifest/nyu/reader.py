@@ -1,15 +1,15 @@
 """The exam lists of the NYU group: the form of GMIC (Shen et al. 2021) and of its predecessor's data.
 
-A list has one dictionary an exam: file stems a view, which way the films face, a label a breast, and
-the stems of one mask a class and image.  What the reader knows of it:
+A list has one dictionary per exam: the file stems of each view, which way the films face, a label per
+breast, and the stems of one mask per class and image.  What the reader knows of it:
 
 * A pickle can run code: only plain values are read (:mod:`data_manifest.nyu.plain_pickle`).
-* ``horizontal_flip`` says where the chest wall lies: with NO at the left edge of left breasts and at
+* ``horizontal_flip`` says where the chest wall is: with NO at the left edge of left breasts and at
   the right edge of right ones, with YES the other way round.
 * A mask holds every lesion of its class, and specks around their rims: parts of fewer than
   `speck_px` pixels are dropped, each other part is a lesion of its own.  Nothing links the views, so
   each is a finding of its own, too.
-* The published masks lie in the finished 2944 x 1920 window, cut and facing right; they are brought
+* The published masks are in the finished 2944 x 1920 window, cut and facing right; they are brought
   back to the film by the published preparation (:mod:`data_manifest.images.gmic_preparation`).
 * A mask file that is absent is a view without a lesion, as in the published loader; where the label
   says that the breast has one, it is listed as excluded.

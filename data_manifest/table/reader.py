@@ -1,10 +1,10 @@
-"""The table format: any set of images with `images.csv` and `lesions.csv` beside it.
+"""The table format: any set of images with `images.csv` and `lesions.csv` next to it.
 
 Required columns: images.csv image_id, patient_id, laterality, view, file; lesions.csv image_id,
 lesion_id, pathology, geom and the columns of that geometry.  The others of
 :data:`data_manifest.manifest.IMAGE_COLUMNS` and ``LESION_COLUMNS`` may be left out.
 
-A `lesion_id` that stands on two views is one finding seen twice: it becomes the `finding_id`, and
+A `lesion_id` that occurs on two views is one finding seen twice: it becomes the `finding_id`, and
 each of its rows gets a `lesion_id` of its own, ``<id>@<image_id>``.
 """
 
@@ -155,7 +155,7 @@ def _cast(file: Path, column: str, values: pd.Series, kind, default) -> pd.Serie
 
 # ------------------------------------------------------------------ what joins rows or files
 def with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
-    """Fill `finding_id`, and make `lesion_id` unique where one finding stands on several views."""
+    """Fill `finding_id`, and make `lesion_id` unique where one finding is on several views."""
     if (lesions["finding_id"] != "").any():
         empty = lesions["finding_id"] == ""
         return lesions.assign(finding_id=lesions["finding_id"].mask(empty, lesions["lesion_id"]))

@@ -6,7 +6,7 @@ What the reader knows of the set:
   any.  The file of breast-level annotations repeats one row per image of it; it is not read.
 * The categories of a finding are a Python list written as text; a finding may have several.
 * Boxes are given in fractions of pixels; 42 of 2,254 leave their image and are clipped.
-* To our knowledge no patient is named: an exam stands for one.  One breast has a view twice.
+* To our knowledge no patient is named: an exam counts as one.  One breast has a view twice.
 * Findings of BI-RADS 1 and 2 are not marked.  Only a breast of BI-RADS 1 is taken for one without a
   lesion; one of BI-RADS 2 has benign findings whose place is not known.
 * No pathology is on record.  BI-RADS 3 to 5 of a box can replace it where asked for.
