@@ -12,17 +12,17 @@ A value that breaks its rule is refused with its row, so that no unknown code pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS, ImageHeader
 from data_manifest.manifest import Manifest, exclusion
-from lesionlib.errors import InputError
+from lesionlib.errors import InputError, nearest
 from lesionlib.outlines import check_extent, shape_facts
 
-PROXY = "birads_proxy"
+TRUTHS = (None, "birads_proxy")  # of a lesion: none on record, or what BI-RADS suggests
 SIDES = {"L": "L", "R": "R"}
 BREAST = ["patient_id", "exam_id", "laterality"]  # one side in one exam
 NO_TRUTH = "no usable truth: neither a usable outline nor a breast known without a lesion"
@@ -111,22 +111,17 @@ def refuse(wrong: pd.Series, what: str, name: str) -> None:
 
 
 # ------------------------------------------------------------------ truth and files
-def proxy_asked(truth: str | None) -> bool:
-    """Whether BI-RADS replaces the pathology; InputError for any other word."""
-    if truth not in (None, PROXY):
-        raise InputError(
-            f"truth = '{truth}'",
-            "data.options",
-            f"Write '{PROXY}', or leave it out: then the pathology is unknown",
-        )
-    return truth == PROXY
+def check_option(name: str, value: object, known: Collection) -> None:
+    """InputError for an option of a reader with another value than those `known`."""
+    if value not in known:
+        raise InputError(f"{name} = '{value}'", "data.options", nearest(str(value), known))
 
 
-def with_proxy(lesions: pd.DataFrame, proxy: dict[str, str], asked: bool) -> pd.DataFrame:
-    """The lesions with the pathology that `proxy` gives their `birads`, unknown if not asked for."""
+def with_proxy(lesions: pd.DataFrame, proxy: dict[str, str], truth: str | None) -> pd.DataFrame:
+    """The lesions with a pathology: by `truth`, that which `proxy` gives their `birads`, or unknown."""
     birads = lesions.get("birads", pd.Series(dtype=object))
-    pathology = birads.map(proxy).fillna("unknown") if asked else "unknown"
-    return lesions.assign(pathology=pathology, truth=PROXY if asked else "reader")
+    pathology = birads.map(proxy).fillna("unknown") if truth else "unknown"
+    return lesions.assign(pathology=pathology, truth=truth or "reader")
 
 
 def missing_images(

@@ -1,13 +1,8 @@
 """The four case lists of CBIS-DDSM: one row per lesion and film, and which rows a protocol takes.
 
-What has to be known of the lists:
-
 * In every row one of the quoted paths ends in a newline.  'N/A' is a text.
-* The column of density is `breast_density` (mass) or `breast density` (calcification).
 * Masses and calcifications were split separately: 31 patients are in training and test once both
-  are taken together.
-* A film with a mass and a calcification is stored twice, once under each list (71 views): the lists
-  of the other kind tell of lesions that a protocol of one kind does not take.
+  are taken together.  A film with both is stored twice, once under each list (71 views).
 * The number of a lesion is no safe key from one view to the other: `P_01623 RIGHT 1` is malignant on
   CC and benign on MLO, and in `P_00419 LEFT` the numbers 1 and 2 have changed places.
 """

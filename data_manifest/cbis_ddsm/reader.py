@@ -3,7 +3,6 @@
 :mod:`lists <data_manifest.cbis_ddsm.lists>` reads the four case lists,
 :mod:`layouts <data_manifest.cbis_ddsm.layouts>` finds the files,
 :mod:`masks <data_manifest.cbis_ddsm.masks>` decides which file is the mask and whether it fits.
-Each names the traps that it knows; the page ``data_manifest/cbis_ddsm`` has them all.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import pandas as pd
 
 from data_manifest.cbis_ddsm import layouts, lists, masks
 from data_manifest.manifest import Manifest, exclusion
-from data_manifest.published_sets import missing_images
-from lesionlib.errors import InputError, nearest
+from data_manifest.published_sets import check_option, missing_images
+from lesionlib.errors import InputError
 
 
 def read(
@@ -45,11 +44,8 @@ def read(
         For an unknown option, lists that are missing or not the official ones, and missing files.
     """
     folder = Path(folder)
-    options = {"abnormality": (abnormality, lists.PROTOCOLS)}
-    options["layout"] = layout, ("auto", *layouts.FINDERS)
-    for name, (value, known) in options.items():
-        if value not in known:
-            raise InputError(f"{name} = '{value}'", "data.options", nearest(str(value), known))
+    check_option("abnormality", abnormality, lists.PROTOCOLS)
+    check_option("layout", layout, ("auto", *layouts.FINDERS))
     kinds = lists.PROTOCOLS[abnormality]
     whole = lists.read_lists(folder, kinds)
     layout = layouts.recognise(folder) if layout == "auto" else layout

@@ -27,6 +27,7 @@ from lesionlib.errors import InputError
 
 STAGE = "DICOM header"
 LESIONS = "lesions.csv"
+FACTS = ("laterality", "rows", "cols", "spacing_mm", "bits", "source")
 MERITS = ("presented", "acquired", "pixels", "series_number", "instance_number")
 
 
@@ -39,14 +40,19 @@ def read(
 ) -> Manifest:
     """The manifest of a folder of DICOM files, in any folders below it.
 
+    Parameters
+    ----------
     partial : go on without the lesions whose image is not in the folder; they are listed.
     accept : kinds of image that are refused unless named: for_processing, secondary_capture,
         burned_in, orientation, modality, view, spot, magnification, implant, modifier.
     salt_file : secret of the hashes; the same file gives the same ids.  Default: made once next
         to the folder, ``<folder>.salt``.
 
-    Raises InputError for an unknown kind, a salt that cannot be kept, a faulty `lesions.csv`, and
-    where no image is left.
+    Raises
+    ------
+    InputError
+        For an unknown kind, a salt that cannot be kept, a faulty `lesions.csv`, and where no image
+        is left.
     """
     folder, accept = Path(folder), tuple(accept)
     check_accept(accept)
@@ -124,18 +130,12 @@ def _image(folder: Path, file: str, accept: tuple[str, ...], salt: str) -> dict:
     except InputError as error:
         return {"image_id": file, "file": file, "reason": error.what}
     merits = (not header.for_processing, header.source != "synth2d", header.rows * header.cols)
-    row = {
+    row = {name: getattr(header, name) for name in FACTS} | {
         "image_id": header.instance or file,
         "patient_id": header.patient,
         "exam_id": header.exam,
-        "laterality": header.laterality,
         "view": header.view or "other",
         "file": file,
-        "rows": header.rows,
-        "cols": header.cols,
-        "spacing_mm": header.spacing_mm,
-        "bits": header.bits,
-        "source": header.source,
         "reason": header.refusal(accept) or _gap(header),
     }
     row |= dict(zip(MERITS, (*merits, *header.number), strict=True))

@@ -1,26 +1,19 @@
 """EMBED, the Emory breast imaging data set: biopsied findings and regions of interest (ROI), in DICOM.
 
 Jeong et al., Radiology: Artificial Intelligence 5 (2023).  The clinical table has one row per
-finding, the metadata table one row per file, and only the breast joins them.  What the reader knows:
+finding, the metadata table one row per file, and only the breast (patient, exam and side) joins
+them; the page ``data_manifest/embed`` has all rules.  Those that shape the code:
 
-* Joined on patient, exam and side; a finding whose side is B or empty belongs to both breasts.
-  Joined on the exam alone, findings would be given to the wrong breast.
-* A pathology counts for the breast that `bside` names, L or R, and only there.
+* A finding whose side is B or empty belongs to both breasts; its pathology counts only for the
+  breast that `bside` names.  A finding with several rows has its most severe one.
 * `path_severity` 0 (invasive) and 1 (in situ) are malignant; 4 (benign) is benign, and so are 2
   (high risk) and 3 (borderline) unless `borderline` says otherwise; 5 (normal tissue) and 6 (no
-  breast cancer) are no lesion's pathology.  A finding with several rows has its most severe one.
+  breast cancer) are no lesion's pathology.
 * `asses` is a letter: N (BI-RADS 1), B (2), others in BIRADS.  An unknown one is never negative.
 * Which finding an ROI marks is not written down.  An ROI has a pathology only if its image has no
-  more ROIs than its breast has findings, and all these findings are of one class; all other ROIs
-  are listed as excluded.
-* ROIs of `match_level` 2 were carried over from another image and are left out.
-* An image may have fewer ROIs than its breast has findings; the others are listed as one exclusion,
-  since their place on it is not known.
+  more ROIs than its breast has findings, and all these findings are of one class.
 * `ROI_coords` is text, ``[[ymin, xmin, ymax, xmax], ...]``: read number by number, never evaluated.
-* Some ROIs are reported to be on the wrong side of the film: off the breast, they are listed as
-  excluded when the image is read.  One that still meets the breast goes unnoticed.
-* A breast is negative if all its findings are assessed N or B without a biopsy, no image of it has
-  an ROI, and no exam of the patient has a biopsy on that side.
+  A `match_level` of 2 says that the ROI was carried over from another image.
 """
 
 from __future__ import annotations
@@ -34,7 +27,6 @@ from data_manifest import published_sets as published
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.published_sets import BREAST
 from data_manifest.table.reader import without_images
-from lesionlib.errors import InputError
 
 SEVERITIES = {f"{k}{end}": float(k) for k in range(7) for end in ("", ".0")} | {"": None}
 CLINICAL = {
@@ -90,8 +82,7 @@ def read(
         For a missing table or column, an unknown code, no usable image, and missing files.
     """
     folder = Path(folder)
-    if borderline not in ("benign", "exclude"):
-        raise InputError(f"borderline = '{borderline}'", "data.options", "Write benign or exclude")
+    published.check_option("borderline", borderline, ("benign", "exclude"))
     rows = _by_breast(_list(folder / tables, "clinical", CLINICAL))
     files = _files(_list(folder / tables, "metadata", METADATA), images, c_view)
     marked = files[files["rois"].str.contains(r"\d")]

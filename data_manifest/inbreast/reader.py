@@ -1,13 +1,9 @@
 """INbreast: 410 digital mammograms with hand-drawn outlines (Moreira et al. 2012).
 
-What the reader knows of the set:
-
-* `INbreast.csv` is separated by semicolons.  Its column of patients is blanked; the patient is the
-  second part of the file name, ``22670094_e1f51192f7bf3f5f_MG_R_CC_ANON.dcm``, and may have several
-  exams (follow-ups).  ``ML`` in a file name is the MLO view.
+* `INbreast.csv` has a blank column of patients; the patient is the second part of the file name,
+  ``22670094_e1f51192f7bf3f5f_MG_R_CC_ANON.dcm``, and may have several exams (follow-ups).
 * The outlines of an image are in ``AllXML/<File Name>.xml``, a property list, as points "(x, y)".
   They are read as two numbers and clipped to the image, whose size only its DICOM header states.
-* Regions of one or two points are marks without an area.  Names of regions vary in their spelling.
 * To our knowledge every grain of a calcification is outlined by itself, thousands in all; a grain
   is not a finding, so these outlines are left out unless asked for.  Clusters stay.
 * No lesion has a biopsy on record.  BI-RADS, one value per image, can replace it where asked for.
@@ -81,7 +77,7 @@ def read(
         For a missing or unreadable list, no folder AllXML, missing images, and renamed files.
     """
     folder = Path(folder)
-    proxy = published.proxy_asked(truth)
+    published.check_option("truth", truth, published.TRUTHS)
     listed = published.read_list(folder / "INbreast.csv", RULES, ";", unique=["image_id"])
     if not (folder / "AllXML").is_dir():
         raise InputError("no folder AllXML", folder, "Unpack the outlines next to the list")
@@ -91,12 +87,12 @@ def read(
     images, regions, unread = _read_files(folder, listed, files)
     out, lesions = out + unread, []
     for region in regions:
-        reason = _no_lesion(region, proxy, single_calcifications)
+        reason = _no_lesion(region, bool(truth), single_calcifications)
         if reason:
             out.append(exclusion("lesion", region["lesion_id"], *reason, region["image_id"]))
         else:
             lesions.append(region)
-    lesions = published.with_proxy(pd.DataFrame(lesions), PROXY, proxy)
+    lesions = published.with_proxy(pd.DataFrame(lesions), PROXY, truth)
     return published.assemble("INbreast", folder, images, lesions, out, _counted(listed))
 
 

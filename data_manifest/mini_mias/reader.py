@@ -1,15 +1,11 @@
 """mini-MIAS: 322 film mammograms of 161 women, lesions as circles (Suckling et al. 1994).
 
-What the reader knows of the set:
-
 * `Info.txt` is prose, then the list: ``id tissue class [severity x y radius]``.
 * y counts from the bottom of the 1024 px image: row = 1023 - y.  Without that, circles fall off the
   breast.  x and y name a pixel, so the circle's centre is at x + .5 and 1023 - y + .5.
-* A circle encloses the lesion; it is not its outline.
 * Films are numbered in pairs, one woman per pair: woman = (n + 1) // 2.  The files are mirrored, as
   their burned-in markers show; the side of the chest wall is therefore taken from the pixels.
-* Four abnormal rows have no circle.  Their images are neither lesion images nor negative and are
-  listed as excluded, with their lesions; an image that has a circle as well stays.
+* Four abnormal rows have no circle: neither lesions nor normal.
 * One view per breast (MLO), so a breast without a row of abnormality is negative.
 """
 

@@ -1,22 +1,19 @@
 """The exam lists of the NYU group: the form of GMIC (Shen et al. 2021) and of its predecessor's data.
 
 A list has one dictionary per exam: the file stems of each view, which way the films face, a label per
-breast, and the stems of one mask per class and image.  What the reader knows of it:
+breast, and the stems of one mask per class and image; the page ``data_manifest/nyu`` has all rules.
+Those that shape the code:
 
-* A pickle can run code: only plain values are read (:mod:`data_manifest.nyu.plain_pickle`).
 * ``horizontal_flip`` says where the chest wall is: with NO at the left edge of left breasts and at
   the right edge of right ones, with YES the other way round.
 * A mask holds every lesion of its class, and specks around their rims: parts of fewer than
-  `speck_px` pixels are dropped, each other part is a lesion of its own.  Nothing links the views, so
-  each is a finding of its own, too.
+  `speck_px` pixels are dropped, each other part is a lesion and a finding of its own.
 * The published masks are in the finished 2944 x 1920 window, cut and facing right; they are brought
   back to the film by the published preparation (:mod:`data_manifest.images.gmic_preparation`).
 * A mask file that is absent is a view without a lesion, as in the published loader; where the label
   says that the breast has one, it is listed as excluded.
 * A mask of a breast that is labelled without its class, and the label "unknown", which names no side,
   make a breast neither negative nor known lesion by lesion.
-* The lists name no patient: an exam counts as one, unless its dictionary has a `patient_id`.
-* Grey values are raw, 12 bits or stretched to 16: they are taken as 16.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ from data_manifest.images.gmic_preparation import gmic_placement
 from data_manifest.images.read import DAMAGED, check_size, read_image, read_mask
 from data_manifest.manifest import Manifest, exclusion, with_findings_left_out
 from data_manifest.nyu.plain_pickle import load_plain
-from data_manifest.published_sets import whole_breasts
+from data_manifest.published_sets import check_option, whole_breasts
 from data_manifest.table.reader import SPLIT_NAMES
 from lesionlib.errors import InputError
 from lesionlib.outlines import SPECK_PX, border, polygon_text, separated
@@ -120,8 +117,7 @@ def read(
         or is not of the size of its frame.
     """
     folder = Path(folder)
-    if masks not in ("window", "image"):
-        raise InputError(f"masks = '{masks}'", "data.options", "Write 'window' or 'image'")
+    check_option("masks", masks, ("window", "image"))
     if not isinstance(speck_px, int) or speck_px < 0:
         raise InputError(f"speck_px = '{speck_px}'", "data.options", "Write a whole number of px")
     list_file = folder / exams if exams else _only_list(folder)

@@ -1,11 +1,8 @@
 """The table format: any set of images with `images.csv` and `lesions.csv` next to it.
 
-Required columns: images.csv image_id, patient_id, laterality, view, file; lesions.csv image_id,
-lesion_id, pathology, geom and the columns of that geometry.  The others of
-:data:`data_manifest.manifest.IMAGE_COLUMNS` and ``LESION_COLUMNS`` may be left out.
-
-A `lesion_id` that occurs on two views is one finding seen twice: it becomes the `finding_id`, and
-each of its rows gets a `lesion_id` of its own, ``<id>@<image_id>``.
+The columns are those of :data:`data_manifest.manifest.IMAGE_COLUMNS` and ``LESION_COLUMNS``; those
+of REQUIRED and of a lesion's geometry must be there.  A `lesion_id` that occurs on two views is one
+finding seen twice: it becomes the `finding_id`, and each row gets a `lesion_id` ``<id>@<image_id>``.
 """
 
 from __future__ import annotations
@@ -33,13 +30,17 @@ YES, NO = ("true", "1", "yes"), ("false", "0", "no")
 def read(folder: Path | str, *, name: str = "table", partial: bool = False) -> Manifest:
     """The manifest of a folder in the table format, validated.
 
+    Parameters
+    ----------
     name : of the data set, for titles.
     partial : go on with the image files that are there; the others are listed as excluded, with
         their lesions.
 
-    Raises InputError for a missing or unreadable table, a missing or misspelt column, a value of the
-    wrong type, a path that leaves the folder, a missing file, and whatever
-    :meth:`Manifest.validate` refuses.
+    Raises
+    ------
+    InputError
+        For a missing or unreadable table, a missing or misspelt column, a value of the wrong type, a
+        path that leaves the folder, a missing file, and whatever the checks of a manifest refuse.
     """
     folder = Path(folder)
     images = read_table(folder / "images.csv", IMAGE_COLUMNS)

@@ -1,15 +1,9 @@
 """VinDr-Mammo: 5,000 digital exams with boxes around findings (Nguyen et al. 2023).
 
-What the reader knows of the set:
-
-* `finding_annotations.csv` has one row per box, and one row "No Finding" for each image without
-  any.  The file of breast-level annotations repeats one row per image of it; it is not read.
-* The categories of a finding are a Python list written as text; a finding may have several.
-* Boxes are given in fractions of pixels; 42 of 2,254 leave their image and are clipped.
-* To our knowledge no patient is named: an exam counts as one.  One breast has a view twice.
-* Findings of BI-RADS 1 and 2 are not marked.  Only a breast of BI-RADS 1 is taken for one without a
-  lesion; one of BI-RADS 2 has benign findings whose place is not known.
-* No pathology is on record.  BI-RADS 3 to 5 of a box can replace it where asked for.
+`finding_annotations.csv` has one row per box, and one row "No Finding" for each image without any.
+To our knowledge no patient is named: an exam counts as one.  Findings of BI-RADS 1 and 2 are not
+marked, so that only a breast of BI-RADS 1 is taken for one without a lesion.  No pathology is on
+record; BI-RADS 3 to 5 of a box can replace it where asked for.  42 of 2,254 boxes leave their image.
 """
 
 from __future__ import annotations
@@ -79,7 +73,7 @@ def read(folder: Path | str, *, truth: str | None = None, partial: bool = False)
         For a missing or unreadable list, a value that is not of its kind, and missing images.
     """
     folder = Path(folder)
-    proxy = published.proxy_asked(truth)
+    published.check_option("truth", truth, published.TRUTHS)
     listed = _read_list(folder / LIST)
     boxes = listed[listed["marked"]]
     images = _images(listed)
@@ -89,7 +83,7 @@ def read(folder: Path | str, *, truth: str | None = None, partial: bool = False)
     counted = _counted(listed, images)
     images = images[there]
     images = images.assign(spacing_mm=[_spacing(folder / file) for file in images["file"]])
-    lesions = published.with_proxy(_lesions(boxes), PROXY, proxy)
+    lesions = published.with_proxy(_lesions(boxes), PROXY, truth)
     return published.assemble("VinDr-Mammo", folder, images, lesions, out, counted)
 
 
