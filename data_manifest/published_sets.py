@@ -4,7 +4,7 @@ A reader states each column of its set's list as ``name in the list: (name here,
 
 * ``str``: any text;
 * a regular expression: the form of the whole text;
-* ``int`` or ``float``: a number; only a float may be empty;
+* ``int``, ``"Int64"`` or ``float``: a number; the latter two may be empty;
 * a dictionary: every code that may occur, in capitals or not, with its meaning here.
 
 A value that breaks its rule is refused with its row, so that no unknown code passes for a known one.
@@ -78,36 +78,41 @@ def read_list(
     return listed
 
 
-def by_rules(texts: pd.DataFrame, rules: dict, name: str) -> pd.DataFrame:
+def by_rules(texts: pd.DataFrame, rules: dict, name: str, own: bool = False) -> pd.DataFrame:
     """A table of texts, its columns renamed and its values mapped by `rules`; InputError as above.
 
     name : of the list; the table's index numbers its rows.
+    own : a user's own table, of which a wrong value may be shown.
     """
     out = {}
     for column, (ours, rule) in rules.items():
         out[ours], wrong, what = _by_rule(texts[column], rule)
-        refuse(wrong, f"{column} is {what}", name)
+        value = f" = '{texts[column][wrong].iloc[0]}'" if own and wrong.any() else ""
+        remedy = "Correct the value" if own else AS_DISTRIBUTED
+        refuse(wrong, f"{column}{value} is not {what}", name, remedy)
     return pd.DataFrame(out)
 
 
 def _by_rule(texts: pd.Series, rule) -> tuple[pd.Series, pd.Series, str]:
-    """The values, which of them break the rule, and what such a value is."""
+    """The values, which of them break the rule, and what such a value is not."""
     if isinstance(rule, dict):
         codes = {code.lower(): meaning for code, meaning in rule.items()}
-        words = ", ".join(code or "(empty)" for code in rule)
-        return texts.str.lower().map(codes), ~texts.str.lower().isin(codes), f"not one of {words}"
-    if rule in (int, float):
+        words = "one of " + ", ".join(code or "(empty)" for code in rule)
+        return texts.str.lower().map(codes), ~texts.str.lower().isin(codes), words
+    if rule in (int, "Int64", float):
         numbers = pd.to_numeric(texts, errors="coerce")
-        wrong = numbers % 1 != 0 if rule is int else numbers.isna() & (texts != "")
-        return numbers, wrong, "no number" if rule is float else "no whole number"
+        wrong = numbers.isna() & ((texts != "") | (rule is int))
+        if rule is float:
+            return numbers, wrong, "a number"
+        return numbers, wrong | (numbers % 1 > 0), "a whole number"
     free = rule is str
-    return texts, ~texts.str.fullmatch("" if free else rule) & (not free), f"not of the form {rule}"
+    return texts, ~texts.str.fullmatch("" if free else rule) & (not free), f"of the form {rule}"
 
 
-def refuse(wrong: pd.Series, what: str, name: str) -> None:
+def refuse(wrong: pd.Series, what: str, name: str, remedy: str = AS_DISTRIBUTED) -> None:
     """InputError with `what` for the first row that is `wrong`; its index is the row's number."""
     if wrong.any():
-        raise InputError(what, f"{name}, row {wrong.index[wrong][0]}", AS_DISTRIBUTED)
+        raise InputError(what, f"{name}, row {wrong.index[wrong][0]}", remedy)
 
 
 # ------------------------------------------------------------------ truth and files

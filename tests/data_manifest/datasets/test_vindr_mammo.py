@@ -210,8 +210,8 @@ def test_nothing_there_at_all(small, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        (",40,30,", ",tall,30,", "height is no whole number"),
-        ("10.5,10.25", "left,10.25", "xmin is no number"),
+        (",40,30,", ",tall,30,", "height is not a whole number"),
+        ("10.5,10.25", "left,10.25", "xmin is not a number"),
         ("training", "validation", "split is not one of"),
         (",L,CC", ",B,CC", "laterality is not one of"),
         ("s1,x", "../s1,x", "study_id is not of the form"),
