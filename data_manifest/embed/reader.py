@@ -230,5 +230,5 @@ def _roi_reason(image: str, truth: dict | None, number: int, box: tuple, level: 
     if truth is None:
         return "no finding in this breast"
     if number > truth["number"] and truth["pathology"]:
-        return "more ROIs than findings: which one was biopsied is not told"
+        return "more ROIs than findings: which one was biopsied is not known"
     return truth["reason"]

@@ -121,29 +121,12 @@ def read(
     if not isinstance(speck_px, int) or speck_px < 0:
         raise InputError(f"speck_px = '{speck_px}'", "data.options", "Write a whole number of px")
     list_file = folder / exams if exams else _only_list(folder)
-    kept, lesions, out = [], [], []
+    tables = [], [], []  # images, lesions, exclusions
     for film in _films(read_exam_list(list_file, named), list_file.name):
-        file = (Path(images) / f"{film.stem}.png").as_posix()
-        paths = {k: folder / segmentation / f"{stem}.png" for k, stem in film.masks.items()}
-        found = {kind: path for kind, path in paths.items() if path.is_file()}
-        if (folder / file).is_file():
-            size = _png_size(folder / file) if found else (0, 0)
-            kept.append(_image(film, file, size))
-            outlined = {
-                kind: _lesions(film, kind, path, folder / file, size, masks, speck_px)
-                for kind, path in found.items()
-                if film.label(kind) is not False
-            }
-            lesions += [row for rows in outlined.values() for row in rows]
-            out += _left_out(film, found, outlined)
-        elif partial:
-            lost = [("image", film.image_id), *(("lesion", f"{film.image_id}_{k}") for k in found)]
-            out += [exclusion(level, name, "files", "image file missing") for level, name in lost]
-        else:
-            remedy = "Complete the files, or set data.options: {partial: true}"
-            raise InputError(f"image file {file} is missing", folder, remedy)
-    tables = (pd.DataFrame(rows) for rows in (kept, lesions, out))
-    return _without_contradicted(Manifest("NYU", folder, *tables)).validate()
+        found = _rows(film, folder, images, segmentation, masks, speck_px, partial)
+        for table, rows in zip(tables, found, strict=True):
+            table.extend(rows)
+    return _without_contradicted(Manifest("NYU", folder, *map(pd.DataFrame, tables))).validate()
 
 
 # ------------------------------------------------------------------ the list
@@ -211,6 +194,30 @@ def _stems(entry: dict, key: str, where: str) -> list[str]:
 
 
 # ------------------------------------------------------------------ rows of the manifest
+def _rows(
+    film: Film, folder: Path, images: str, segmentation: str, masks: str, speck_px: int, partial
+) -> tuple[list[dict], list[dict], list[dict]]:
+    """Of one film: its image, its lesions, and the exclusions."""
+    file = (Path(images) / f"{film.stem}.png").as_posix()
+    paths = {kind: folder / segmentation / f"{stem}.png" for kind, stem in film.masks.items()}
+    found = {kind: path for kind, path in paths.items() if path.is_file()}
+    if not (folder / file).is_file():
+        if not partial:
+            remedy = "Complete the files, or set data.options: {partial: true}"
+            raise InputError(f"image file {file} is missing", folder, remedy)
+        lost = [("image", film.image_id), *(("lesion", f"{film.image_id}_{k}") for k in found)]
+        reason = "image file missing"
+        return [], [], [exclusion(level, name, "files", reason) for level, name in lost]
+    size = _png_size(folder / file) if found else (0, 0)
+    outlined = {
+        kind: _lesions(film, kind, mask, folder / file, size, masks, speck_px)
+        for kind, mask in found.items()
+        if film.label(kind) is not False
+    }
+    lesions = [row for rows in outlined.values() for row in rows]
+    return [_image(film, file, size)], lesions, _left_out(film, found, outlined)
+
+
 def _image(film: Film, file: str, size: tuple[int, int]) -> dict:
     split = str(film.entry.get("split", ""))
     return {
