@@ -117,7 +117,7 @@ def test_every_layout_gives_the_same_manifest(tmp_path, layout):
 
 
 def test_masks_of_jpeg_are_cut_at_127(tmp_path):
-    """Trap: JPEG leaves grey levels beside the outline, which `> 0` would take for lesion."""
+    """Trap: JPEG leaves grey levels around the outline, which `> 0` would take for lesion."""
     levels, lossy = read_mask_levels(
         tmp_path / cbis_ddsm.read(tree.kaggle(tmp_path)).lesions["mask_file"][0]
     )
@@ -200,7 +200,7 @@ def test_patients_of_both_parts_leave_the_training_part(tmp_path):
 
 
 def test_a_film_stored_under_both_lists_is_one_image(tmp_path):
-    """Trap: 71 films are stored twice; windows off the mass could lie on a calcification."""
+    """Trap: 71 films are stored twice; windows off the mass could be on a calcification."""
     manifest = cbis_ddsm.read(tree.flat(tmp_path), abnormality="pooled")
     on_it = manifest.lesions[manifest.lesions["image_id"] == "P_00004_LEFT_CC"]
     assert on_it["kind"].tolist() == ["mass", "mass", "calc"]
@@ -221,7 +221,7 @@ def test_a_film_stored_twice_needs_one_of_its_files(tmp_path):
 
 
 def test_benign_without_callback_in_or_out(tmp_path):
-    """Trap: these lesions were neither recalled nor biopsied: easy negatives, told by `truth`."""
+    """Trap: these lesions were neither recalled nor biopsied: easy negatives, known by `truth`."""
     tree.classic(tmp_path)
     lesions = cbis_ddsm.read(tmp_path).lesions
     assert lesions["truth"].value_counts().to_dict() == {"biopsy": 6, "followup": 2}
@@ -234,7 +234,7 @@ def test_benign_without_callback_in_or_out(tmp_path):
 
 
 def test_findings_left_out_on_a_film_that_stays(tmp_path):
-    """Trap: a window beside the mass could lie on a calcification of the other lists, on a lesion
+    """Trap: a window next to the mass could be on a calcification of the other lists, on a lesion
     left out for want of a callback, or on one whose mask does not fit."""
     folder = tree.flat(tmp_path / "whole")
     assert with_findings_left_out(cbis_ddsm.read(folder).exclusions) == {
@@ -539,7 +539,7 @@ def test_the_real_compact_package(real_data):
 
 
 def test_chest_walls_of_real_films_with_their_proportions_back(real_data, tmp_path):
-    """Trap: three films in ten lie mirrored; the edge is found in the pixels."""
+    """Trap: three films in ten are mirrored; the edge is found in the pixels."""
     folder = real_data("cbis_ddsm")
     manifest = cbis_ddsm.read(folder)
     known = pd.read_csv(folder / "images.csv").set_index("image_id")

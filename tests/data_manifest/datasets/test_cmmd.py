@@ -105,10 +105,8 @@ def test_a_patient_has_no_class(small):
 def test_the_edge_comes_from_the_orientation(small):
     """Trap: columns lead away from the chest wall (A) or towards it (P)."""
     images = cmmd.read(small).images
-    assert images.groupby("laterality")["chest_wall"].unique().map(list).to_dict() == {
-        "L": ["left"],
-        "R": ["right"],
-    }
+    edges = images.groupby("laterality")["chest_wall"].unique().map(list).to_dict()
+    assert edges == {"L": ["left"], "R": ["right"]}
 
 
 def test_one_patient_has_16_bits(small):

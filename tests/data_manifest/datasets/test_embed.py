@@ -296,7 +296,7 @@ def test_the_reduced_tables_do(tmp_path):
 
 
 def test_an_roi_on_the_wrong_side_is_reported_when_the_image_is_read(tmp_path):
-    """Trap: some ROIs lie on the mirrored place, off the breast (issue 9 of the set)."""
+    """Trap: some ROIs are at the mirrored place, off the breast (issue 9 of the set)."""
     files = [file("a"), file("b", ViewPosition="MLO", ROI_coords="[[40, 115, 80, 127]]")]
     manifest = read(tmp_path, [finding()], files)
     pixels = np.zeros((160, 128), np.uint8)

@@ -63,7 +63,7 @@ def test_lesions_without_a_place_are_listed_and_their_image_if_it_has_no_other(s
 
 
 def test_an_image_that_keeps_a_circle_and_has_a_lesion_without_one_is_marked(small):
-    """Trap: a window off the circle of mdb006 could lie on its second lesion, wherever that is."""
+    """Trap: a window off the circle of mdb006 could be on its second lesion, wherever that is."""
     manifest = mini_mias.read(small)
     left_out = with_findings_left_out(manifest.exclusions)
     assert left_out & set(manifest.images["image_id"]) == {"mdb006"}

@@ -1,4 +1,4 @@
-"""VinDr-Mammo: boxes, categories, the official split and BI-RADS as a stand-in, made up."""
+"""VinDr-Mammo: boxes, categories, the official split and BI-RADS as a proxy, made up."""
 
 import pytest
 from made_up import TINY_CANVAS
@@ -129,10 +129,8 @@ def test_boxes_that_cannot_be_used_are_listed(small):
 def test_the_study_is_the_patient(small):
     images = vindr_mammo.read(small).images
     assert images["patient_id"].tolist() == images["exam_id"].tolist()
-    assert images.groupby("patient_id")["image_id"].apply(list).to_dict() == {
-        "s1": ["a1", "a3", "a4"],
-        "s2": ["b1", "b2"],
-    }
+    own = images.groupby("patient_id")["image_id"].apply(list).to_dict()
+    assert own == {"s1": ["a1", "a3", "a4"], "s2": ["b1", "b2"]}
     assert set(images["rows"]) == {40} and set(images["cols"]) == {30}
     assert set(images["spacing_mm"]) == {0.07}
 
@@ -230,12 +228,8 @@ def test_values_that_cannot_be_read_are_named_by_their_row(small, old, new, word
 def test_the_counts_are_held_against_those_of_the_complete_set(small):
     counted = vindr_mammo.read(small).counted
     assert (counted["rows"], counted["images"], counted["box_rows"]) == (8, 7, 4)
-    assert counted["finding_birads_of_boxes"] == {
-        "BI-RADS 4": 1,
-        "BI-RADS 3": 1,
-        "BI-RADS 5": 1,
-        "missing": 1,
-    }
+    once_each = dict.fromkeys(["BI-RADS 4", "BI-RADS 3", "BI-RADS 5", "missing"], 1)
+    assert counted["finding_birads_of_boxes"] == once_each
     assert counted["breasts_by_birads"] == {f"BI-RADS {k}": 1 for k in (4, 1, 5, 2)}
     assert expected.compare("vindr_mammo", counted)["expected"].notna().all()
     with pytest.raises(InputError, match="rows = 8, expected 20486"):
