@@ -182,7 +182,8 @@ def assemble(
     exclusions : rows of :func:`data_manifest.manifest.exclusion` that the reader made before.
     counted : what the list holds, under the names of ``expected_counts.json``.
     """
-    sizes = images.set_index("image_id")[["rows", "cols"]].to_dict("index")
+    sizes = images.drop_duplicates("image_id").set_index("image_id")[["rows", "cols"]]
+    sizes = sizes.to_dict("index")
     why = [_unusable(row, sizes.get(row["image_id"])) for row in lesions.to_dict("records")]
     usable = [reason is None for reason in why]
     exclusions = [*exclusions, *(reason for reason in why if reason)]

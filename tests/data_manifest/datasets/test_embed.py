@@ -271,6 +271,11 @@ def test_an_unknown_code_is_refused_with_its_row(tmp_path, column, value):
         read(tmp_path, rows, files)
 
 
+def test_a_file_that_is_listed_twice_is_refused(tmp_path):
+    with pytest.raises(InputError, match="image_id 'a' occurs more than once"):
+        read(tmp_path, [finding()], [file("a"), file("a")])
+
+
 def test_absent_columns_tables_and_files(tmp_path):
     with pytest.raises(InputError, match="no EMBED_OpenData_clinical.csv"):
         embed.read(tmp_path)
