@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_manifest.checks import check_manifest
 from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS, ImageHeader
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError, nearest
@@ -195,7 +196,7 @@ def assemble(
     untrue = images.loc[~keep, "image_id"]
     exclusions += [exclusion("image", image, "truth", NO_TRUTH) for image in untrue]
     exclusions = pd.DataFrame(exclusions)
-    return Manifest(name, folder, images[keep], lesions, exclusions, counted).validate()
+    return check_manifest(Manifest(name, folder, images[keep], lesions, exclusions, counted))
 
 
 def _unusable(lesion: dict, size: dict | None) -> dict | None:

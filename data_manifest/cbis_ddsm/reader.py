@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_manifest.cbis_ddsm import layouts, lists, masks
+from data_manifest.checks import check_manifest
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.published_sets import check_option, missing_images
 from lesionlib.errors import InputError
@@ -64,7 +65,7 @@ def read(
     unused += _unused_films(listed, images, unused)
     unused += lists.on_these_films(folder, kinds, {image["image_id"] for image in images})
     frames = (pd.DataFrame(table) for table in (images, lesions, unused))
-    return Manifest("CBIS-DDSM", folder, *frames, counted=lists.count(whole)).validate()
+    return check_manifest(Manifest("CBIS-DDSM", folder, *frames, counted=lists.count(whole)))
 
 
 def _unused_films(rows: pd.DataFrame, images: list[dict], unused: list[dict]) -> list[dict]:

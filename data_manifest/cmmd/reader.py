@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_manifest import published_sets as published
+from data_manifest.checks import check_manifest
 from data_manifest.images.dicom_header import header_of, one_line_errors, parse, text
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
@@ -57,7 +58,7 @@ def read(folder: Path | str, *, partial: bool = False) -> Manifest:
     # no list names the images, so that only their number tells a missing one
     total = {"images_total": len(images), "images_labelled": int(negative.notna().sum())}
     counted = _counted(breasts) | ({} if partial else total)
-    return Manifest("CMMD", folder, images, None, pd.DataFrame(out), counted).validate()
+    return check_manifest(Manifest("CMMD", folder, images, None, pd.DataFrame(out), counted))
 
 
 def read_breasts(folder: Path | str) -> pd.DataFrame:
@@ -74,8 +75,7 @@ def read_breasts(folder: Path | str) -> pd.DataFrame:
 def _image(file: Path, patients: set[str]) -> dict:
     """Its row of the manifest; no other patient than those of the list is ever passed on."""
     with open(file, "rb") as data, one_line_errors(file):
-        elements = parse(data, file, identify=True)
-        header = header_of(elements, file)
+        header = header_of(elements := parse(data, file, identify=True), file)
     facts, patient = published.facts_of(header), text(elements, "PatientID")
     if patient not in patients:
         raise InputError("its patient is not in the list")

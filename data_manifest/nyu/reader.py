@@ -27,8 +27,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_manifest.checks import check_manifest
 from data_manifest.images.gmic_preparation import gmic_placement
-from data_manifest.images.read import DAMAGED, check_size, read_image, read_mask
+from data_manifest.images.image import DAMAGED, check_size
+from data_manifest.images.read import read_image, read_mask
 from data_manifest.manifest import Manifest, exclusion, with_findings_left_out
 from data_manifest.nyu.plain_pickle import load_plain
 from data_manifest.published_sets import check_option, whole_breasts
@@ -126,7 +128,9 @@ def read(
         found = _rows(film, folder, images, segmentation, masks, speck_px, partial)
         for table, rows in zip(tables, found, strict=True):
             table.extend(rows)
-    return _without_contradicted(Manifest("NYU", folder, *map(pd.DataFrame, tables))).validate()
+    return check_manifest(
+        _without_contradicted(Manifest("NYU", folder, *map(pd.DataFrame, tables)))
+    )
 
 
 # ------------------------------------------------------------------ the list

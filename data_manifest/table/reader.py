@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, RARE_COLUMNS, Manifest, typed
+from data_manifest.checks import check_manifest
+from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, RARE_COLUMNS, Manifest, conformed
 from data_manifest.published_sets import FIRST_ROW, by_rules
 from lesionlib.errors import InputError
 
@@ -58,7 +59,7 @@ def read(folder: Path | str, *, name: str = "table", partial: bool = False) -> M
     lesions = with_findings(lesions)
     lost = check_files(folder, images, "file", "images.csv", "image_id", refuse=not partial)
     check_files(folder, lesions, "mask_file", "lesions.csv", "lesion_id", refuse=True)
-    whole = Manifest(name, folder, images, lesions).validate()
+    whole = check_manifest(Manifest(name, folder, images, lesions))
     return without_images(whole, lost, "files", "image file missing") if lost else whole
 
 
@@ -100,7 +101,7 @@ def read_table(file: Path, columns: dict) -> pd.DataFrame:
     given = {name: (name, RULES[kind]) for name, (kind, _) in columns.items() if name in frame}
     texts = frame[list(given)].fillna("").apply(lambda values: values.str.strip())
     values = by_rules(texts, given, file.name, own=True)
-    return typed(values.astype(object).mask(texts == ""), columns)
+    return conformed(values.astype(object).mask(texts == ""), columns)
 
 
 def _check_columns(file: Path, frame: pd.DataFrame, known: dict) -> None:

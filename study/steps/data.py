@@ -50,6 +50,7 @@ def data_folder(lab: Lab) -> Path:
 
 def manifest(lab: Lab):
     """The validated :class:`~data_manifest.manifest.Manifest` with patient-disjoint splits."""
+    from data_manifest.checks import check_manifest
     from data_manifest.checksums import write_checksums
     from data_manifest.manifest import Manifest
     from data_manifest.splits import split_by_settings
@@ -63,7 +64,7 @@ def manifest(lab: Lab):
 
     def compute(place: Path) -> str:
         found = _read_data(lab, folder)
-        found = split_by_settings(found, s.data, s.seed).validate()
+        found = check_manifest(split_by_settings(found, s.data, s.seed))
         found.write(place)
         if s.data.sha256:
             write_checksums(found, place / "files.sha256", s.compute.workers)
@@ -114,22 +115,26 @@ def _digest_of_files(place: Path) -> str:
 
 
 def store(lab: Lab):
-    """The memory-mapped :class:`~data_manifest.images.store.ImageStore` of all canvases."""
-    from data_manifest.images.build import file_states
+    """The memory-mapped :class:`~data_manifest.images.store.ImageStore` of all canvases.
+
+    Two stages, so that a corrected label reads no image again: `canvases` depends on what decides
+    pixels and outlines alone, `store` on the labels, too.
+    """
+    from data_manifest.images.build import digest_of, file_states, settings_of
     from data_manifest.images.store import STAGE, ImageStore, build_store
 
     found, s = manifest(lab), lab.settings
-    inputs = {"canvas": s.canvas.model_dump(), "manifest": key_of(lab.runs / "manifest")}
+    inputs = {"pixels": digest_of(found, settings_of(found, s.canvas))}
     if not lab.is_phantom:  # a file that was mended or exchanged is read anew
         inputs["files"] = digest(list(map(file_states(found), found.images["image_id"])))
 
     def compute(place: Path) -> None:
-        build_store(
-            found, place / "canvases", s.canvas, workers=s.compute.workers, progress=lab.progress
-        )
+        build_store(found, place, s.canvas, workers=s.compute.workers, progress=lab.progress)
 
-    place = stage(lab, "store", inputs, STORE_CODE, compute, resumes=True)
-    images = ImageStore.open(place / "canvases")
+    place = stage(lab, "canvases", inputs, STORE_CODE, compute, resumes=True)
+    labels = {"canvases": key_of(place), "manifest": key_of(lab.runs / "manifest")}
+    stage(lab, "store", labels, STORE_CODE, lambda _: compute(place))
+    images = ImageStore(place)
     if s.data.damaged == "error":
         _refuse_damaged(lab, images.exclusions[images.exclusions["stage"] == STAGE])
     return images
@@ -144,7 +149,7 @@ def _refuse_damaged(lab: Lab, found: pd.DataFrame) -> None:
     raise InputError(
         f"{(~lesions).sum()} images and {lesions.sum()} lesions cannot be used, "
         f"{first['level']} {first['id']} first: {first['reason'].rstrip('.')}",
-        f"all in runs/{lab.name}/store/canvases/exclusions.csv",
+        f"all in runs/{lab.name}/canvases/exclusions.csv",
         "Or go on without them: data.damaged: exclude",
     )
 
