@@ -9,8 +9,8 @@ from __future__ import annotations
 import pandas as pd
 
 from data_manifest.manifest import AGGREGATION, SPLITS, Manifest, with_findings_left_out
+from data_manifest.shapes import GEOMETRIES, check_extent, parse_polygon, shape_facts
 from lesionlib.errors import InputError
-from lesionlib.outlines import GEOMETRIES, check_extent, parse_polygon, shape_facts
 
 IMAGE_ID = r"[\w.-]{1,64}"
 VALUES = {

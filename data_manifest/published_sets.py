@@ -20,8 +20,8 @@ import pandas as pd
 from data_manifest.checks import check_manifest
 from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS, ImageHeader
 from data_manifest.manifest import Manifest, exclusion
+from data_manifest.shapes import check_extent, shape_facts
 from lesionlib.errors import InputError, nearest
-from lesionlib.outlines import check_extent, shape_facts
 
 TRUTHS = (None, "birads_proxy")  # of a lesion: none on record, or what BI-RADS suggests
 SIDES = {"L": "L", "R": "R"}

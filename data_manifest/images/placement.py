@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from data_manifest.images.breast import breast_box
-from lesionlib.outlines import Outline, tight
+from lesionlib.outlines import Outline, outline_of
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Placement:
             return Outline(r0, c0, np.zeros((0, 0), bool))
         share = self._shares(mask, outline.row0, col0, (r0, c0, r1, c1))
         most = share.max()
-        return tight((share >= min(0.5, most)) & (share > 0), r0, c0)
+        return outline_of((share >= min(0.5, most)) & (share > 0), r0, c0)
 
     def record(self) -> dict:
         """The fields, for a table; the sizes of the canvas left out."""

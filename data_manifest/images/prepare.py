@@ -19,8 +19,9 @@ from data_manifest.images.gmic_preparation import gmic_placement
 from data_manifest.images.image import Image
 from data_manifest.images.placement import Placement, place_on_canvas
 from data_manifest.images.read import mask_of, read_image, read_mask_levels
+from data_manifest.shapes import check_extent, rasterise
 from lesionlib.errors import InputError
-from lesionlib.outlines import Outline, check_extent, rasterise, tight
+from lesionlib.outlines import Outline, outline_of
 
 BREAST_STRIDE = 4
 
@@ -253,7 +254,7 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
                 "Give a mask of the image's size",
             )
         value = row["mask_value"]
-        outline = tight(mask_of(levels, lossy, None if value is None else int(value)))
+        outline = outline_of(mask_of(levels, lossy, None if value is None else int(value)))
         if not outline.area_px:
             meant = "above 0" if value is None else f"equal to {value}"
             raise InputError(f"empty mask, no px {meant}", name, "Check the mask or mask_value")

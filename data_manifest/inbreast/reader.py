@@ -22,8 +22,8 @@ import pandas as pd
 from data_manifest import published_sets as published
 from data_manifest.images.dicom_header import read_header
 from data_manifest.manifest import Manifest, exclusion
+from data_manifest.shapes import polygon_text
 from lesionlib.errors import InputError
-from lesionlib.outlines import polygon_text
 
 # BI-RADS 3 is left out: neither called benign nor sent to biopsy
 PROXY = dict.fromkeys(("1", "2"), "benign")

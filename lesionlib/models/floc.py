@@ -10,31 +10,38 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from lesionlib.errors import InputError
-from lesionlib.models.backbones import backbone as registered
+from lesionlib.errors import InputError, nearest
+from lesionlib.models.backbones import BACKBONES
 
 HIDDEN = 32
 CLASS_COUNT = 4
 
 
 class FLoc(nn.Module):
-    """Patch network on a backbone of `lesionlib.models.backbones.BACKBONES`.
+    """Patch network (Wu et al. 2020) with He weights; `weights.initialise` gives it others.
 
-    `h_activation` is "relu" (h after a ReLU) or "none" (h as the 32 leave it, so that the two
-    layers act as one linear map); the paper does not say which. InputError for an unknown
-    backbone or activation. He weights; see `lesionlib.models.weights.initialise` for others.
+    Parameters
+    ----------
+    backbone : a name of `lesionlib.models.backbones.BACKBONES`.
+    h_activation : "relu" (h after a ReLU) or "none" (the two last layers then act as one linear
+        map); the paper does not say which.
+
+    Raises
+    ------
+    InputError : for an unknown backbone or activation.
     """
 
     def __init__(self, backbone: str, *, h_activation: str = "relu"):
         super().__init__()
         if h_activation not in ("relu", "none"):
-            raise InputError(
-                f"unknown activation {h_activation!r}", "floc.h_activation", "Use relu or none"
-            )
-        entry = registered(backbone)
+            what = f"unknown activation {h_activation!r}"
+            raise InputError(what, "floc.h_activation", "Use relu or none")
+        if backbone not in BACKBONES:
+            near = nearest(backbone, BACKBONES)
+            raise InputError(f"unknown backbone {backbone!r}", "floc.backbone", near)
         self.backbone, self.h_activation = backbone, h_activation
-        self.trunk = entry.build()
-        self.hidden = nn.Linear(entry.channels, HIDDEN)
+        self.trunk = BACKBONES[backbone].build()
+        self.hidden = nn.Linear(BACKBONES[backbone].channels, HIDDEN)
         self.classifier = nn.Linear(HIDDEN, CLASS_COUNT)
         initialise_linear(self.hidden, "relu" if h_activation == "relu" else "linear")
         initialise_linear(self.classifier, "linear")
@@ -49,10 +56,14 @@ class FLoc(nn.Module):
 
     @torch.no_grad()
     def become_linear(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        """Let both last layers give `weight @ features + bias`, weight (4, channels), bias (4,).
+        """Make both last layers give `weight @ features + bias`.
 
         With a ReLU on h a logit z takes two of the 32 numbers, max(z, 0) and max(-z, 0), else one;
         the others keep their weights and reach the logits only once training lets them.
+
+        Parameters
+        ----------
+        weight, bias : (4, channels of the backbone) and (4,).
         """
         signs = (1, -1) if self.h_activation == "relu" else (1,)
         used = len(signs) * CLASS_COUNT
@@ -65,6 +76,12 @@ class FLoc(nn.Module):
 
 
 def initialise_linear(layer: nn.Linear, nonlinearity: str) -> None:
-    """He-normal weights for the non-linearity that follows, bias 0; in place."""
+    """He-normal weights and bias 0.
+
+    Parameters
+    ----------
+    layer : changed in place, with torch's global generator.
+    nonlinearity : what follows the layer, "relu" or "linear".
+    """
     nn.init.kaiming_normal_(layer.weight, nonlinearity=nonlinearity)
     nn.init.zeros_(layer.bias)

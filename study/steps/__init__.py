@@ -20,8 +20,9 @@ from study.steps.data import (
     store,
 )
 from study.steps.networks import learning_rate, torch_ready
-from study.steps.outcome import predictions, predictions_other_cells, results
+from study.steps.outcome import predictions, predictions_other_cells
 from study.steps.patch_network import best_floc, floc, load_floc, outputs
+from study.steps.results_file import phantom_cases, results
 
 __all__ = [
     "architectures",
@@ -40,6 +41,7 @@ __all__ = [
     "load_gmic",
     "manifest",
     "outputs",
+    "phantom_cases",
     "predictions",
     "predictions_other_cells",
     "results",

@@ -16,7 +16,7 @@ from study.steps.data import SCORED, evaluation_windows, store
 from study.steps.networks import learning_rate, loaded, named, torch_ready
 from study.steps.patch_network import best_floc, outputs
 
-CODE = ("models/fagg", "models/weights", "models/state_files", "maps", "training", "tasks")
+CODE = ("models/fagg", "models/weights", "models/_state_files", "maps", "training", "tasks")
 CODE += ("scoring", "metrics/roc")
 STORED = ("training", *SCORED)  # splits whose windows f_agg reads
 _POOL_ONLY = {"pool_windows", "pool_epochs"}

@@ -40,12 +40,12 @@ def architectures(lab: Lab, arm: str | None = None) -> pd.DataFrame:
 
 
 def search(lab: Lab, network: str = "floc", trial: int | None = None) -> pd.DataFrame:
-    """Random search over the learning rate of `floc` or `fagg`; see `lesionlib.search`.
+    """Random search over the learning rate of `floc` or `fagg`; see `lesionlib.learning_rates`.
 
     f_agg's trials read E+S; the rate that they find serves every combination of maps.
     trial : the only one to run, for work done side by side.
     """
-    from lesionlib.search import run_search
+    from lesionlib.learning_rates import run_search
     from lesionlib.training import read_result
 
     s = lab.settings

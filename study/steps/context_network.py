@@ -13,7 +13,7 @@ from study.stages import key_of, stage
 from study.steps.data import store
 from study.steps.networks import loaded, named, torch_ready, weights_file_state, with_weights_file
 
-CODE = ("models/gmic", "models/weights", "models/state_files", "training", "tasks", "metrics/roc")
+CODE = ("models/gmic", "models/weights", "models/_state_files", "training", "tasks", "metrics/roc")
 IMAGES_AT_ONCE = 8
 
 

@@ -17,7 +17,7 @@ def learning_rate(lab: Lab, network: str) -> float:
     rate = getattr(lab.settings, network).learning_rate
     if rate != "search":
         return rate
-    from lesionlib.search import best_trial
+    from lesionlib.learning_rates import best_trial
     from study.steps.comparisons import search
 
     return float(best_trial(search(lab, network))["learning_rate"])

@@ -20,7 +20,7 @@ from study.steps.networks import (
     with_weights_file,
 )
 
-CODE = ("models/backbones", "models/floc", "models/weights", "models/state_files", "training")
+CODE = ("models/backbones", "models/floc", "models/weights", "models/_state_files", "training")
 CODE += ("tasks", "scoring", "patches", "sampling", "windows", "metrics/roc")
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from lesionlib.errors import InputError
-from lesionlib.models.gmic import crops as retrieval
-from lesionlib.models.gmic.parts import SMALLEST_IMAGE, GlobalNetwork, LocalNetwork
+from lesionlib.models.gmic import _crops as retrieval
+from lesionlib.models.gmic._parts import SMALLEST_IMAGE, GlobalNetwork, LocalNetwork
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,17 @@ class GMICOutput:
 
 
 class GMIC(nn.Module):
-    """The context network; defaults give the published one with 14,110,322 weights.
+    """The context network (Shen et al. 2021); defaults give the published 14,110,322 weights.
 
-    width, local_width: channels after the first convolution of the global and local network.
-    crops, crop: how many crops, and their side in px. top_t: share of cells that make y_global.
-    attention: width of the attention layer. saliency_bias: None for no bias (published); a
-    number adds a bias to the map's convolution that starts there, so that maps begin near
-    sigmoid(number) instead of .5, which spares a short training the way down.
+    Parameters
+    ----------
+    width, local_width : channels after the first convolution of the global and local network.
+    crops : how many crops.
+    crop : px per side of a crop.
+    top_t : share of the cells that make y_global.
+    attention : width of the attention layer.
+    saliency_bias : None for no bias (published); a number is the first value of a bias of the
+        maps' convolution, so that maps begin near sigmoid(number), not at .5.
     """
 
     def __init__(
@@ -101,11 +105,29 @@ class GMIC(nn.Module):
         )
 
     def saliency(self, images: torch.Tensor) -> torch.Tensor:
-        """Saliency maps (n, 2, h, w), benign first, by the global network alone."""
+        """Saliency maps, by the global network alone.
+
+        Parameters
+        ----------
+        images : (n, 1, H, W), standardised, float32.
+
+        Returns
+        -------
+        float32 (n, 2, h, w) in 0..1, benign first.
+        """
         return self._global(images)[1]
 
     def map_size(self, rows: int, cols: int) -> tuple[int, int]:
-        """Cells (h, w) of the maps of a rows x cols image."""
+        """Size of the maps.
+
+        Parameters
+        ----------
+        rows, cols : of the image, in px.
+
+        Returns
+        -------
+        Rows and columns, in cells.
+        """
         return _cells(rows), _cells(cols)
 
     def _global(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -128,7 +150,16 @@ class GMIC(nn.Module):
 
 
 def gmic_from_settings(settings) -> GMIC:
-    """A fresh GMIC for the `gmic` block of an experiment's settings."""
+    """A fresh GMIC.
+
+    Parameters
+    ----------
+    settings : has the parameters of :class:`GMIC` as attributes.
+
+    Returns
+    -------
+    The network.
+    """
     names = ("width", "local_width", "crops", "crop", "top_t", "attention", "saliency_bias")
     return GMIC(**{name: getattr(settings, name) for name in names})
 
@@ -141,7 +172,20 @@ def _cells(pixels: int) -> int:
 
 
 def malignant_first(maps: torch.Tensor) -> torch.Tensor:
-    """GMIC's order (benign, malignant) along axis 1 -> the project's (malignant, benign)."""
+    """Turn GMIC's order (benign, malignant) into that of `lesionlib.windows.CLASSES`.
+
+    Parameters
+    ----------
+    maps : (n, 2) or (n, 2, h, w), benign first.
+
+    Returns
+    -------
+    The same, malignant first.
+
+    Raises
+    ------
+    InputError : where axis 1 does not have two classes.
+    """
     if maps.ndim < 2 or maps.shape[1] != 2:
         raise InputError(
             f"two classes along axis 1 expected, got shape {tuple(maps.shape)}",
@@ -152,11 +196,31 @@ def malignant_first(maps: torch.Tensor) -> torch.Tensor:
 
 
 def top_t_count(rows: int, cols: int, top_t: float) -> int:
-    """How many of the map's cells y_global averages: rounded half to even, at least 1."""
+    """How many cells y_global averages: rounded half to even, at least 1.
+
+    Parameters
+    ----------
+    rows, cols : of the map.
+    top_t : share of the cells that count, 0..1.
+
+    Returns
+    -------
+    Cells.
+    """
     return max(1, round(cols * rows * top_t))
 
 
 def mean_of_top(saliency: torch.Tensor, top_t: float) -> torch.Tensor:
-    """(n, classes, h, w) -> (n, classes): mean of the share `top_t` of highest cells."""
+    """y_global, the mean of the highest cells.
+
+    Parameters
+    ----------
+    saliency : (n, classes, h, w).
+    top_t : share of the cells that count, 0..1.
+
+    Returns
+    -------
+    (n, classes).
+    """
     count = top_t_count(saliency.shape[2], saliency.shape[3], top_t)
     return saliency.flatten(2).topk(count, dim=2).values.mean(dim=2)

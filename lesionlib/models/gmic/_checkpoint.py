@@ -1,7 +1,6 @@
 """GMIC's published files (Shen et al. 2021) and the names that their weights have there.
 
-The five files, their digests and their `top_t` are in `published.csv` beside this module; where to
-get them stands in `data_manifest/weights.md`.
+The five files, their digests and their `top_t` are in `published.csv` next to this module.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ import csv
 import hashlib
 import re
 import warnings
-from functools import cache
 from pathlib import Path
 
+from lesionlib.models._state_files import State, check_fit, read_state
 from lesionlib.models.gmic.network import GMIC
-from lesionlib.models.state_files import State, check_fit, read_state
 
+PUBLISHED = Path(__file__).with_name("published.csv")
 UNUSED = "shared_rep_filter.weight"  # in every published file, read by no network
 
 # our name of a module -> its name in the published files
@@ -36,14 +35,24 @@ _NAMES = (
 
 
 def load_gmic_checkpoint(path: Path | str, top_t: float = 0.02) -> GMIC:
-    """GMIC with the weights of a published file (sample_model_1.p ... 5), in evaluation mode.
+    """GMIC with published weights (Shen et al. 2021), in evaluation mode.
 
-    top_t : share of the cells that make y_global; nothing else depends on it.  A warning tells
-    where one of the five files is read with another `top_t` than its own (see `published_top_t`).
+    The file's unused `shared_rep_filter.weight` is dropped, and nothing else.
 
-    The file's unused `shared_rep_filter.weight` is dropped, and nothing else: InputError for a
-    file that is no table of tensors, and for a key that is missing, left over or of another shape,
-    in the file's own names.
+    Parameters
+    ----------
+    path : sample_model_1.p ... sample_model_5.p.
+    top_t : share of the cells that make y_global; nothing else depends on it. A warning is given
+        where it is not the file's own (see `published_top_t`).
+
+    Returns
+    -------
+    The network, of the published size.
+
+    Raises
+    ------
+    InputError : for a file that is no table of tensors, and for a key that is missing, left over
+        or of another shape, in the file's own names.
     """
     path = Path(path)
     model = GMIC(top_t=top_t)
@@ -52,13 +61,24 @@ def load_gmic_checkpoint(path: Path | str, top_t: float = 0.02) -> GMIC:
 
 
 def published_top_t(path: Path | str) -> float | None:
-    """The `top_t` of one of the five published files, known by its sha256; None for any other."""
-    known = _top_t_by_digest()
-    return known.get(hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    """The `top_t` of one of the five published files.
+
+    Parameters
+    ----------
+    path : of the file, known by its sha256 whatever its name.
+
+    Returns
+    -------
+    A share of the cells; None for any other file.
+    """
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    with PUBLISHED.open(encoding="ascii", newline="") as rows:
+        known = {row["sha256"]: float(row["top_t"]) for row in csv.DictReader(rows)}
+    return known.get(digest)
 
 
 def published_name(key: str) -> str:
-    """Our name of a GMIC tensor -> its name in the published files."""
+    """The name that one of GMIC's tensors has in the published files."""
     for pattern, name in _NAMES:
         key = re.sub(pattern, name, key)
     return key
@@ -83,9 +103,3 @@ def load_published(model: GMIC, state: State, path: Path) -> State:
             stacklevel=3,
         )
     return state
-
-
-@cache
-def _top_t_by_digest() -> dict[str, float]:
-    with Path(__file__).with_name("published.csv").open(encoding="ascii", newline="") as rows:
-        return {row["sha256"]: float(row["top_t"]) for row in csv.DictReader(rows)}
