@@ -1,4 +1,4 @@
-"""What a complete data set holds, held against what its reader counted.
+"""What a complete data set holds, against what its reader counted.
 
 ``data_manifest/<data set>/expected_counts.json`` names the counts, with their source under "about".
 The reader counts the same things under the same names, in the set's own lists and before it leaves
@@ -21,12 +21,12 @@ DATA_MANIFEST = Path(__file__).resolve().parent
 
 
 def compare(dataset: str, counted: dict) -> pd.DataFrame:
-    """One row a count: count, expected, found (None: not expected, or not counted), equal.
+    """One row per count: count, expected, found (None: not expected, or not counted), equal.
 
-    counted : name -> number, text or list; a dictionary below a name is told apart by dots.
-    Empty where the set has no list of expected counts, or the library is alone without it.
+    counted : name -> number, text or list; names in a dictionary below a name are joined by dots.
+    Empty where the set has no list of expected counts.
     """
-    expected = dict(_flat(read_json(DATA_MANIFEST / dataset / "expected_counts.json", {})))
+    expected = dict(_flat(read_json(_file(dataset), {})))
     expected.pop("about", None)
     found = dict(_flat(counted))
     names = [*expected, *(name for name in found if name not in expected)] if expected else []
@@ -48,6 +48,17 @@ def check(dataset: str, counted: dict) -> None:
             f"data set {dataset}",
             "Complete the download, and take the set's lists as distributed",
         )
+
+
+def check_present(dataset: str) -> None:
+    """InputError where the counts to expect are missing, as in an install without its data files."""
+    if not _file(dataset).is_file():
+        remedy = "Install the package with its data files, or write what the complete set holds"
+        raise InputError(f"no expected counts of the data set {dataset}", _file(dataset), remedy)
+
+
+def _file(dataset: str) -> Path:
+    return DATA_MANIFEST / dataset / "expected_counts.json"
 
 
 def _flat(counts: dict, above: str = "") -> Iterator[tuple[str, object]]:

@@ -7,7 +7,7 @@ dicom : the archive's DICOM files in any folders: ``Case/StudyUID/SeriesUID/0000
     this set, and wrong in some; SeriesDescription is missing in some.)
 kaggle : ``jpeg/<SeriesUID>/1-172.jpg`` with ``csv/dicom_info.csv``, which holds the headers of the
     DICOM files they were made from; 8 bits, lossy.
-compact : films squeezed to 800 x 800 px with a box a lesion; ``images.csv`` and ``rois.csv``.
+compact : films squeezed to 800 x 800 px with one box per lesion; ``images.csv``, ``rois.csv``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_manifest.published_sets import read_list
 from lesionlib.errors import InputError
 
 CASE = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_\d{5}_(?:LEFT|RIGHT)_(?:CC|MLO)(?:_\d+)?")
@@ -30,8 +31,8 @@ NUMBERS = ["Rows", "Columns", "BitsStored"]  # of a file's header
 class File:
     """A file of the set as its header describes it.
 
-    path : below the data folder.  rows, cols : px of the film or mask.  stored : bits a px as the
-    archive stores it (8: a mask; 16: a mammogram or a crop).  bits : of the file here.
+    path : below the data folder.  rows, cols : px of the film or mask.  stored : bits per px in the
+    archive (8: a mask; 16: a mammogram or a crop).  bits : of the file here.
     resized : the file has other proportions than rows x cols.
     """
 
@@ -128,8 +129,8 @@ FINDERS = {"dicom": _dicom, "kaggle": _kaggle, "compact": _compact}
 def with_boxes(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """The rows of the mass lists with the boxes of the compact layout: columns x0, y0, x1, y1.
 
-    Where several lesions lie on a film and it is not known which box is whose, a box gets an id of
-    its own, and a pathology only if all those lesions share it; otherwise it is unknown.
+    Where a film has several lesions and it is not known which box is whose, a box gets an id of its
+    own, and a pathology only if all those lesions share it; otherwise it is unknown.
     """
     sizes = ["native_x", "native_y", "native_w", "native_h"]
     boxes = _table(folder / "rois.csv", ["image_id", "box_no", "abnormality_id"], sizes)
@@ -145,7 +146,7 @@ def with_boxes(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 
 def _loose(rows: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one film beside as many boxes, with what holds for every pairing of them."""
+    """The rows of one film next to as many boxes, with what holds for every pairing of them."""
     own = boxes[boxes["image_id"] == rows["film"].iloc[0]]
     if len(own) != len(rows):
         where = f"rois.csv, {rows['film'].iloc[0]}"
@@ -161,12 +162,5 @@ def _loose(rows: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:
 
 def _table(file: Path, texts: list[str], numbers: list[str]) -> pd.DataFrame:
     """The named columns of a CSV file; rows without one of the numbers are left out."""
-    try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError, pd.errors.ParserError):
-        raise InputError("no readable table", file, "Take it as distributed") from None
-    lacking = [c for c in (*texts, *numbers) if c not in table]
-    if lacking:
-        raise InputError(f"no column '{lacking[0]}'", file, "Take it as distributed")
-    values = table[numbers].apply(pd.to_numeric, errors="coerce")
-    return table[texts].join(values).dropna()
+    rules = {name: (name, str) for name in texts} | {name: (name, float) for name in numbers}
+    return read_list(file, rules).dropna()

@@ -1,10 +1,10 @@
 """Which file of a case is the mammogram, which the mask, and whether the mask fits.
 
-Neither the lists nor the names can tell a mask from a crop: both lie in the lesion's folder, in no
-fixed order, and the lists' columns are exchanged in places.  What tells them apart is the number of
-stored bits: 8 is a mask (0 and 255), 16 in a folder without a number at its end is a mammogram, and
-16 in a folder with one is a crop.  Crops were stretched in contrast one by one and their size tells
-the lesion's size, so they are never used.
+Neither the lists nor the names separate a mask from a crop: both are in the lesion's folder, in no
+fixed order, and the lists' columns are exchanged in places.  The number of stored bits does: 8 is a
+mask (0 and 255), 16 in a folder without a number at its end is a mammogram, and 16 in a folder with
+one is a crop.  Crops were stretched in contrast one by one and their size gives away the lesion's,
+so they are never used.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ What the reader takes care of:
 * Patient, exam and image are named by salted hashes of their identifiers; nothing else that could
   identify anybody is read.  Paths of files stay as they are: choose folder names that tell nothing.
 * One image is kept of each exam, side and view; see :func:`repeated_views`.
-* `lesions.csv` of the table format may lie in the folder; its `image_id` is the image's id or the
+* `lesions.csv` of the table format may be in the folder; its `image_id` is the image's id or the
   path of its file.  Without it the manifest holds images only.  No breast is called negative.
 """
 
@@ -28,6 +28,7 @@ from lesionlib.errors import InputError
 
 STAGE = "DICOM header"
 LESIONS = "lesions.csv"
+FACTS = ("laterality", "rows", "cols", "spacing_mm", "bits", "source")
 MERITS = ("presented", "acquired", "pixels", "series_number", "instance_number")
 
 
@@ -40,14 +41,19 @@ def read(
 ) -> Manifest:
     """The manifest of a folder of DICOM files, in any folders below it.
 
+    Parameters
+    ----------
     partial : go on without the lesions whose image is not in the folder; they are listed.
     accept : kinds of image that are refused unless named: for_processing, secondary_capture,
         burned_in, orientation, modality, view, spot, magnification, implant, modifier.
-    salt_file : secret of the hashes; the same file gives the same ids.  Default: made once beside
-        the folder, ``<folder>.salt``.
+    salt_file : secret of the hashes; the same file gives the same ids.  Default: made once next
+        to the folder, ``<folder>.salt``.
 
-    Raises InputError for an unknown kind, a salt that cannot be kept, a faulty `lesions.csv`, and
-    where no image is left.
+    Raises
+    ------
+    InputError
+        For an unknown kind, a salt that cannot be kept, a faulty `lesions.csv`, and where no image
+        is left.
     """
     folder, accept = Path(folder), tuple(accept)
     check_accept(accept)
@@ -56,7 +62,7 @@ def read(
     images = pd.DataFrame([_image(folder, file, accept, salt) for file in files], dtype=object)
     if images.empty:
         raise InputError("no DICOM file", folder, "Check the path of the export")
-    usable = images[images["reason"] == ""]  # a copy in order may lie after one that is not
+    usable = images[images["reason"] == ""]  # a copy in order may follow one that is not
     again = usable.loc[usable["image_id"].duplicated()].index
     images.loc[again, "reason"] = "the same image a second time"
     lesions = _lesions(folder, images, partial)
@@ -88,8 +94,8 @@ def dicom_files(folder: Path) -> list[str]:
 def repeated_views(images: pd.DataFrame, marked: pd.Series) -> pd.Series:
     """The reasons for leaving out all images but one of each exam, side and view (CC and MLO).
 
-    Raw, processed, synthetic and reprocessed images of one exposure, and repeated exposures, are not
-    told apart.  Kept is the first by this rule: one with an outline (`marked`: image ids); one for
+    Raw, processed, synthetic and reprocessed images of one exposure are treated like repeated
+    exposures.  Kept is the first by this rule: one with an outline (`marked`: image ids); one for
     presentation; not a synthetic one; the one of most pixels; the one of the highest series and
     then instance number, which was made last; the one of the highest id.
     """
@@ -125,18 +131,12 @@ def _image(folder: Path, file: str, accept: tuple[str, ...], salt: str) -> dict:
     except InputError as error:
         return {"image_id": file, "file": file, "reason": error.what}
     merits = (not header.for_processing, header.source != "synth2d", header.rows * header.cols)
-    row = {
+    row = {name: getattr(header, name) for name in FACTS} | {
         "image_id": header.instance or file,
         "patient_id": header.patient,
         "exam_id": header.exam,
-        "laterality": header.laterality,
         "view": header.view or "other",
         "file": file,
-        "rows": header.rows,
-        "cols": header.cols,
-        "spacing_mm": header.spacing_mm,
-        "bits": header.bits,
-        "source": header.source,
         "reason": header.refusal(accept) or _gap(header),
     }
     row |= dict(zip(MERITS, (*merits, *header.number), strict=True))

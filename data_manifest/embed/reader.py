@@ -1,25 +1,19 @@
 """EMBED, the Emory breast imaging data set: biopsied findings and regions of interest (ROI), in DICOM.
 
-Jeong et al., Radiology: Artificial Intelligence 5 (2023).  The clinical table has a row a finding, the
-metadata table a row a file, and nothing but the breast joins them.  What the reader knows of it:
+Jeong et al., Radiology: Artificial Intelligence 5 (2023).  The clinical table has one row per
+finding, the metadata table one row per file, and only the breast (patient, exam and side) joins
+them; the page ``data_manifest/embed`` has all rules.  Those that shape the code:
 
-* Joined on patient, exam and side; a finding whose side is B or empty belongs to both breasts.
-  Joined on the exam alone, findings would land on the wrong breast.
-* A pathology counts for the breast that `bside` names, and only there.
+* A finding whose side is B or empty belongs to both breasts; its pathology counts only for the
+  breast that `bside` names.  A finding with several rows has its most severe one.
 * `path_severity` 0 (invasive) and 1 (in situ) are malignant; 4 (benign) is benign, and so are 2
   (high risk) and 3 (borderline) unless `borderline` says otherwise; 5 (normal tissue) and 6 (no
-  breast cancer) are no lesion's pathology.  A finding with several rows has its most severe one.
+  breast cancer) are no lesion's pathology.
+* `asses` is a letter: N (BI-RADS 1), B (2), others in BIRADS.  An unknown one is never negative.
 * Which finding an ROI marks is not written down.  An ROI has a pathology only if its image has no
-  more ROIs than its breast has findings, and all these findings are of one class; all other ROIs
-  are listed as excluded.
-* ROIs of `match_level` 2 were carried over from another image and are left out.
-* An image may have fewer ROIs than its breast has findings; the others are listed as one exclusion,
-  since their place on it is not known.
+  more ROIs than its breast has findings, and all these findings are of one class.
 * `ROI_coords` is text, ``[[ymin, xmin, ymax, xmax], ...]``: read number by number, never evaluated.
-* Some ROIs are reported to lie on the wrong side of the film: off the breast, they are listed as
-  excluded when the image is read.  Nothing tells of one that still meets the breast.
-* A breast is negative if all its findings are assessed N or B (BI-RADS 1 or 2) without a biopsy, no
-  image of it has an ROI, and no exam of the patient has a biopsy on that side.
+  A `match_level` of 2 says that the ROI was carried over from another image.
 """
 
 from __future__ import annotations
@@ -27,21 +21,36 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import pandas as pd
 
-from data_manifest.checks import check_manifest
+from data_manifest import published_sets as published
 from data_manifest.manifest import Manifest, exclusion
-from data_manifest.published_sets import missing_images, read_list, with_truth
+from data_manifest.published_sets import BREAST
 from data_manifest.table.reader import without_images
-from lesionlib.errors import InputError
 
-CLINICAL = ("empi_anon", "acc_anon", "numfind", "side", "asses", "bside", "path_severity")
-METADATA = ("empi_anon", "acc_anon", "anon_dicom_path", "FinalImageType", "ImageLateralityFinal",
-            "ViewPosition", "spot_mag", "ROI_coords", "match_level")  # fmt: skip
+SEVERITIES = {f"{k}{end}": float(k) for k in range(7) for end in ("", ".0")} | {"": None}
+CLINICAL = {
+    "empi_anon": ("patient_id", str),
+    "acc_anon": ("exam_id", str),
+    "numfind": ("numfind", str),
+    "side": ("sides", {"L": "L", "R": "R", "B": "LR", "": "LR"}),
+    "asses": ("asses", "[A-Z]?"),
+    "bside": ("bside", {"L": "L", "R": "R", "": ""}),
+    "path_severity": ("path_severity", SEVERITIES),
+}
+METADATA = {
+    "empi_anon": ("patient_id", str),
+    "acc_anon": ("exam_id", str),
+    "anon_dicom_path": ("path", str),
+    "FinalImageType": ("type", str),
+    "ImageLateralityFinal": ("laterality", str),
+    "ViewPosition": ("view", str),
+    "spot_mag": ("spot", {"": False, "0": False, "0.0": False, "1": True, "1.0": True}),
+    "ROI_coords": ("rois", str),
+    "match_level": ("levels", str),
+}
 SOURCES = {"2D": "ffdm", "C-view": "synth2d"}
 BIRADS = {"A": "0", "N": "1", "B": "2", "P": "3", "S": "4", "M": "5", "K": "6"}
-BREAST = ["empi_anon", "acc_anon", "breast"]  # a breast in an exam
 _NUMBER = r"\s*(-?\d{1,6}(?:\.\d*)?)\s*"
 _BOX = re.compile(r"[\[(]" + ",".join([_NUMBER] * 4) + r",?\s*[\])]")
 
@@ -57,59 +66,59 @@ def read(
 ) -> Manifest:
     """The manifest of a folder with the set's two tables and its DICOM files.
 
+    Images with neither a usable ROI nor a negative breast are listed as excluded.
+
+    Parameters
+    ----------
     tables : folder of EMBED_OpenData_clinical.csv and EMBED_OpenData_metadata.csv (or `_reduced`).
     images : folder that holds cohort_1 and cohort_2 (to our knowledge the distributed name).
     c_view : take synthetic images from tomosynthesis, too.
     borderline : what path_severity 2 and 3 are: "benign", or "exclude" (no pathology).
     partial : go on with the files that are there; those missing are listed as excluded.
 
-    Images with neither a usable ROI nor a negative breast are listed as excluded.
-    Raises InputError for a missing table or column, no usable image, and missing files.
+    Raises
+    ------
+    InputError
+        For a missing table or column, an unknown code, no usable image, and missing files.
     """
     folder = Path(folder)
-    if borderline not in ("benign", "exclude"):
-        raise InputError(f"borderline = '{borderline}'", "data.options", "Write benign or exclude")
+    published.check_option("borderline", borderline, ("benign", "exclude"))
     rows = _by_breast(_list(folder / tables, "clinical", CLINICAL))
     files = _files(_list(folder / tables, "metadata", METADATA), images, c_view)
-    marked = set(files.loc[_has_roi(files), BREAST].itertuples(index=False, name=None))
-    files["negative"] = files.set_index(BREAST).index.isin(_negative_breasts(rows) - marked)
-    lesions, lost = _lesions(files, _truths(rows, marked, borderline))
-    used, useless = with_truth(_images(files[files["reason"] == ""]), lesions)
-    unfit = files[files["reason"] != ""]
-    unfit = unfit[["image_id", "reason"]].rename(columns={"image_id": "id"})
-    unfit = unfit.assign(level="image", stage="tables")
-    out = pd.concat([unfit, pd.DataFrame([*useless, *lost])])
-    lesions = pd.DataFrame(lesions)
-    found = check_manifest(Manifest("EMBED", folder, used, lesions, out, _counted(files)))
-    there = [(folder / file).is_file() for file in found.images["file"]]
-    absent = found.images.loc[~np.array(there), "image_id"].tolist()
-    missing_images(absent, len(used), folder, partial)
+    marked = files[files["rois"].str.contains(r"\d")]
+    breasts = set(marked[BREAST].itertuples(index=False, name=None))
+    files["negative"] = files.set_index(BREAST).index.isin(_negative_breasts(rows) - breasts)
+    unfit = files[files["reason"] != ""][["image_id", "reason"]].itertuples(index=False)
+    out = [exclusion("image", name, "tables", reason) for name, reason in unfit]
+    lesions, lost = _lesions(marked, _truths(rows, breasts, borderline))
+    whole = {"patients": files["patient_id"].nunique(), "exams": files["exam_id"].nunique()}
+    # shown next to the published totals, which are not known to be those of the tables
+    counted = {"in_metadata": whole | {"images": len(files)}}
+    used = files[files["reason"] == ""].assign(rows=0, cols=0)
+    found = published.assemble("EMBED", folder, used, lesions, out + lost, counted)
+    there = found.images["file"].map(lambda file: (folder / file).is_file())
+    absent = found.images.loc[~there, "image_id"].tolist()
+    published.missing_images(absent, len(found.images), folder, partial)
     return without_images(found, absent, "files", "image file missing") if absent else found
 
 
-def _counted(files: pd.DataFrame) -> dict:
-    """Shown beside the published totals, which are not known to be those of the tables."""
-    whole = {"patients": files["empi_anon"].nunique(), "exams": files["acc_anon"].nunique()}
-    return {"in_metadata": whole | {"images": len(files)}}
-
-
 # ------------------------------------------------------------------ the two tables
-def _list(folder: Path, name: str, columns: tuple) -> pd.DataFrame:
+def _list(folder: Path, name: str, rules: dict) -> pd.DataFrame:
     whole = folder / f"EMBED_OpenData_{name}.csv"
-    reduced = folder / f"EMBED_OpenData_{name}_reduced.csv"
-    return read_list(reduced if reduced.is_file() and not whole.is_file() else whole, columns)
+    reduced = whole.with_stem(f"{whole.stem}_reduced")
+    use_reduced = reduced.is_file() and not whole.is_file()
+    return published.read_list(reduced if use_reduced else whole, rules)
 
 
 def _by_breast(clinical: pd.DataFrame) -> pd.DataFrame:
-    """One row a clinical row and breast: those of both sides (B or empty) twice.
+    """One row per clinical row and breast: those of both sides twice.
 
     severity : `path_severity` where `bside` is this breast, else NaN.
     """
-    sides = clinical["side"].map({"L": ["L"], "R": ["R"]})
-    sides = sides.where(sides.notna(), pd.Series([["L", "R"]] * len(clinical)))
-    rows = clinical.assign(breast=sides).explode("breast", ignore_index=True)
-    severity = pd.to_numeric(rows["path_severity"], errors="coerce")
-    return rows.assign(severity=severity.where(rows["bside"] == rows["breast"]))
+    rows = clinical.assign(laterality=clinical["sides"].map(list))
+    rows = rows.explode("laterality", ignore_index=True)
+    severity = rows["path_severity"].astype(float)
+    return rows.assign(severity=severity.where(rows["bside"] == rows["laterality"]))
 
 
 def _truths(rows: pd.DataFrame, marked: set[tuple], borderline: str) -> dict[tuple, dict]:
@@ -150,21 +159,20 @@ def _reason(severity: pd.Series, kinds: list[str]) -> str:
 
 
 def _files(metadata: pd.DataFrame, images: str, c_view: bool) -> pd.DataFrame:
-    """The metadata with image_id, file, breast and, if an image is not taken, the reason."""
-    paths = [PurePosixPath(p.replace("..", "").lstrip("/")) for p in metadata["anon_dicom_path"]]
+    """The metadata with image_id, file, source and, if an image is not taken, the reason."""
+    paths = [PurePosixPath(p.replace("..", "").lstrip("/")) for p in metadata["path"]]
     parts = [path.parts[-4:] for path in paths]  # cohort, patient, exam, file
     files = metadata.assign(
         image_id=[PurePosixPath(p[-1]).stem if p else "" for p in parts],
         file=[PurePosixPath(images, *p).as_posix() for p in parts],
-        breast=metadata["ImageLateralityFinal"],
+        source=metadata["type"].map(SOURCES),
         reason="",
     )
-    wanted = SOURCES if c_view else ["2D"]
     tests = {
-        "side is neither L nor R": ~files["breast"].isin(["L", "R"]),
-        "view is neither CC nor MLO": ~files["ViewPosition"].isin(["CC", "MLO"]),
-        "spot or magnification view": pd.to_numeric(files["spot_mag"], errors="coerce") == 1,
-        "image type not taken": ~files["FinalImageType"].isin(list(wanted)),
+        "side is neither L nor R": ~files["laterality"].isin(["L", "R"]),
+        "view is neither CC nor MLO": ~files["view"].isin(["CC", "MLO"]),
+        "spot or magnification view": files["spot"],
+        "image type not taken": ~files["type"].isin(SOURCES if c_view else ["2D"]),
     }
     for reason, failed in tests.items():  # the last one counts
         files.loc[failed, "reason"] = reason
@@ -173,7 +181,7 @@ def _files(metadata: pd.DataFrame, images: str, c_view: bool) -> pd.DataFrame:
 
 def _negative_breasts(rows: pd.DataFrame) -> set[tuple]:
     """Breasts (patient, exam, side) that the findings know to be without a biopsied lesion."""
-    biopsied = rows.loc[rows["path_severity"] != "", ["empi_anon", "bside"]]
+    biopsied = rows.loc[rows["path_severity"].notna(), ["patient_id", "bside"]]
     biopsied = set(biopsied.itertuples(index=False, name=None))
     clear = rows["asses"].isin(["N", "B"]).groupby([rows[c] for c in BREAST]).all()
     # a biopsy of an unknown side may be of either
@@ -181,29 +189,27 @@ def _negative_breasts(rows: pd.DataFrame) -> set[tuple]:
 
 
 # ------------------------------------------------------------------ regions of interest
-def _has_roi(files: pd.DataFrame) -> pd.Series:
-    return files["ROI_coords"].str.contains(r"\d")
-
-
-def _lesions(files: pd.DataFrame, truths: dict) -> tuple[list[dict], list[dict]]:
-    """Rows of the lesions, and of the ROIs that are left out."""
+def _lesions(marked: pd.DataFrame, truths: dict) -> tuple[pd.DataFrame, list[dict]]:
+    """Rows of the lesions, and exclusions of the ROIs and findings that are left out."""
     lesions, out = [], []
-    for row in files[_has_roi(files)].to_dict("records"):
+    for row in marked.to_dict("records"):
         truth = truths.get(tuple(row[c] for c in BREAST))
-        boxes = parse_boxes(row["ROI_coords"])
-        levels = re.findall(r"\d+", row["match_level"])
+        boxes = parse_boxes(row["rois"])
+        levels = re.findall(r"\d+", row["levels"])
         for k, box in enumerate(boxes or [()], start=1):
             name = f"{row['image_id']}_{k}"
             level = levels[k - 1] if 0 < len(boxes) == len(levels) else ""
             reason = _roi_reason(row["reason"], truth, len(boxes), box, level)
             if reason:
                 out.append(exclusion("lesion", name, "tables", reason, row["image_id"]))
-            else:
-                lesions.append(_lesion(name, row["image_id"], truth, box))
+                continue
+            lesion = {"lesion_id": name, "image_id": row["image_id"]} | truth
+            lesion |= {"finding_id": truth["finding"] or name, "truth": "biopsy", "geom": "box"}
+            lesions.append(lesion | dict(zip(("y0", "x0", "y1", "x1"), box, strict=True)))
         if truth and truth["number"] > len(boxes) and not row["reason"]:
             name, reason = f"{row['image_id']}_unmarked", "findings of its breast without an ROI"
             out.append(exclusion("lesion", name, "tables", reason, row["image_id"]))
-    return lesions, out
+    return pd.DataFrame(lesions), out
 
 
 def parse_boxes(text: str) -> list[tuple[float, ...]]:
@@ -224,28 +230,5 @@ def _roi_reason(image: str, truth: dict | None, number: int, box: tuple, level: 
     if truth is None:
         return "no finding in this breast"
     if number > truth["number"] and truth["pathology"]:
-        return "more ROIs than findings: which one was biopsied is not told"
+        return "more ROIs than findings: which one was biopsied is not known"
     return truth["reason"]
-
-
-def _lesion(name: str, image_id: str, truth: dict, box: tuple) -> dict:
-    y0, x0, y1, x1 = box
-    row = {"lesion_id": name, "finding_id": truth["finding"] or name, "image_id": image_id}
-    row |= {"pathology": truth["pathology"], "truth": "biopsy", "birads": truth["birads"]}
-    return row | {"geom": "box", "x0": x0, "y0": y0, "x1": x1, "y1": y1}
-
-
-# ------------------------------------------------------------------ rows of the manifest
-def _images(used: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "image_id": used["image_id"],
-            "patient_id": used["empi_anon"],
-            "exam_id": used["acc_anon"],
-            "laterality": used["breast"],
-            "view": used["ViewPosition"],
-            "file": used["file"],
-            "source": used["FinalImageType"].map(SOURCES),
-            "negative": used["negative"],
-        }
-    )

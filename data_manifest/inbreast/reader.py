@@ -1,16 +1,12 @@
 """INbreast: 410 digital mammograms with hand-drawn outlines (Moreira et al. 2012).
 
-What the reader knows of the set:
-
-* `INbreast.csv` is separated by semicolons.  Its column of patients is blanked; the patient is the
-  second part of the file name, ``22670094_e1f51192f7bf3f5f_MG_R_CC_ANON.dcm``, and may have several
-  exams (follow-ups).  ``ML`` in a file name is the MLO view.
-* The outlines of an image lie in ``AllXML/<File Name>.xml``, a property list, as points "(x, y)".
-  They are read as two numbers and clipped to the image, whose size stands in its DICOM header only.
-* Regions of one or two points are marks without an area.  Names of regions vary in their spelling.
+* `INbreast.csv` has a blank column of patients; the patient is the second part of the file name,
+  ``22670094_e1f51192f7bf3f5f_MG_R_CC_ANON.dcm``, and may have several exams (follow-ups).
+* The outlines of an image are in ``AllXML/<File Name>.xml``, a property list, as points "(x, y)".
+  They are read as two numbers and clipped to the image, whose size only its DICOM header states.
 * To our knowledge every grain of a calcification is outlined by itself, thousands in all; a grain
   is not a finding, so these outlines are left out unless asked for.  Clusters stay.
-* No lesion has a biopsy on record.  BI-RADS, one value an image, can stand in where asked for.
+* No lesion has a biopsy on record.  BI-RADS, one value per image, can replace it where asked for.
 """
 
 from __future__ import annotations
@@ -24,19 +20,22 @@ import numpy as np
 import pandas as pd
 
 from data_manifest import published_sets as published
-from data_manifest.checks import check_manifest
 from data_manifest.images.dicom_header import read_header
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.shapes import polygon_text
 from lesionlib.errors import InputError
 
-LIST = "INbreast.csv"
-COLUMNS = ("Laterality", "View", "Acquisition date", "File Name", "Bi-Rads")
 # BI-RADS 3 is left out: neither called benign nor sent to biopsy
 PROXY = dict.fromkeys(("1", "2"), "benign")
 PROXY |= dict.fromkeys(("4a", "4b", "4c", "5", "6"), "malignant")
-BIRADS = {*PROXY, "3"}
 VIEWS = {"CC": "CC", "ML": "MLO", "MLO": "MLO"}
+RULES = {
+    "Laterality": ("laterality", published.SIDES),
+    "View": ("view", VIEWS | {"FB": "FB"}),
+    "Acquisition date": ("date", str),
+    "File Name": ("image_id", r"\d+"),
+    "Bi-Rads": ("birads", {grade: grade for grade in (*PROXY, "3")}),
+}
 KINDS = {
     "mass": "mass",
     "spiculated region": "mass",
@@ -63,44 +62,38 @@ def read(
 ) -> Manifest:
     """The manifest of a folder with `INbreast.csv`, `AllXML` and the DICOM files in or below it.
 
-    truth : None: every pathology is unknown.  "birads_proxy": BI-RADS 1 and 2 stand for benign, 4
-        to 6 for malignant; lesions of BI-RADS 3 are listed as excluded.
+    Kept are images with a usable outline, and breasts of BI-RADS 1 without a mark as negative.
+
+    Parameters
+    ----------
+    truth : None: every pathology is unknown.  "birads_proxy": BI-RADS 1 and 2 count as benign, 4
+        to 6 as malignant; lesions of BI-RADS 3 are listed as excluded.
     single_calcifications : keep the outlines of single grains (regions named Calcification).
     partial : go on with the image files that are there; those missing are listed as excluded.
 
-    Kept are images with a usable outline, and breasts of BI-RADS 1 without a mark as negative.
-    Raises InputError for a missing or unreadable list, no folder AllXML, missing images, renamed
-    files, and whatever :meth:`Manifest.validate` refuses.
+    Raises
+    ------
+    InputError
+        For a missing or unreadable list, no folder AllXML, missing images, and renamed files.
     """
     folder = Path(folder)
-    proxy = published.proxy_asked(truth)
-    listed = _read_list(folder)
-    files = _image_files(folder)
-    missing = [name for name in listed["File Name"] if name not in files]
-    absent = published.missing_images(missing, len(listed), folder, partial)
-    images, regions, unread = _read_files(folder, listed, files)
-    lesions, left_out = _lesions(regions, images, proxy, single_calcifications)
-    images, untrue = published.with_truth(images, lesions)
-    exclusions = pd.DataFrame(absent + unread + left_out + untrue)
-    lesions = pd.DataFrame(lesions)
-    return check_manifest(
-        Manifest("INbreast", folder, images, lesions, exclusions, _counted(listed))
-    )
-
-
-# ------------------------------------------------------------------ the list and the files
-def _read_list(folder: Path) -> pd.DataFrame:
-    listed = published.read_list(folder / LIST, COLUMNS, separator=";")
-    listed["Bi-Rads"] = listed["Bi-Rads"].str.lower()
-    known = listed["Bi-Rads"].isin(BIRADS) & listed["Laterality"].isin(["L", "R"])
-    known &= listed["File Name"].str.fullmatch(r"\d+") & ~listed["File Name"].duplicated()
-    if not known.all():
-        row = int(np.argmin(known)) + 2  # row 1 is the header
-        what = "a row without a file number of its own, side L or R, and BI-RADS 1 to 6"
-        raise InputError(what, f"{LIST}, row {row}", "Take the list as distributed")
+    published.check_option("truth", truth, published.TRUTHS)
+    listed = published.read_list(folder / "INbreast.csv", RULES, ";", unique=["image_id"])
     if not (folder / "AllXML").is_dir():
-        raise InputError("no folder AllXML", folder, "Unpack the outlines beside the list")
-    return listed
+        raise InputError("no folder AllXML", folder, "Unpack the outlines next to the list")
+    files = _image_files(folder)
+    missing = [name for name in listed["image_id"] if name not in files]
+    out = published.missing_images(missing, len(listed), folder, partial)
+    images, regions, unread = _read_files(folder, listed, files)
+    out, lesions = out + unread, []
+    for region in regions:
+        reason = _no_lesion(region, bool(truth), single_calcifications)
+        if reason:
+            out.append(exclusion("lesion", region["lesion_id"], *reason, region["image_id"]))
+        else:
+            lesions.append(region)
+    lesions = published.with_proxy(pd.DataFrame(lesions), PROXY, truth)
+    return published.assemble("INbreast", folder, images, lesions, out, _counted(listed))
 
 
 def _image_files(folder: Path) -> dict[str, Path]:
@@ -119,20 +112,24 @@ def _image_files(folder: Path) -> dict[str, Path]:
 
 
 def _read_files(folder: Path, listed: pd.DataFrame, files: dict[str, Path]) -> tuple:
-    """The table of images, the regions (row of the list, number, name, points), and exclusions."""
+    """The table of images, a row for each region, and exclusions for what cannot be read."""
     images, regions, out = [], [], []
     for row in listed.to_dict("records"):
-        name = row["File Name"]
+        name, found, size = row["image_id"], [], (np.inf, np.inf)
         try:
             found = read_regions(folder / "AllXML" / f"{name}.xml")
-            regions += [(row, k, *region) for k, region in enumerate(found, start=1)]
-            if name in files and row["View"] not in VIEWS:
-                reason = f"view {row['View']}: neither CC nor MLO"
-                out.append(exclusion("image", name, "views", reason))
+            if name in files and row["view"] == "FB":
+                out.append(exclusion("image", name, "views", "view FB: neither CC nor MLO"))
             elif name in files:
                 images.append(_image(row, folder, files[name]) | {"regions": len(found)})
+                size = images[-1]["cols"], images[-1]["rows"]
         except InputError as error:
             out.append(exclusion("image", name, "files", error.what))
+        for k, (kind, points) in enumerate(found, start=1):
+            region = {"lesion_id": f"{name}_{k}", "image_id": name, "birads": row["birads"]}
+            region |= {"subtype": kind, "kind": KINDS.get(kind.lower(), "other")}
+            text = polygon_text(np.clip(points, 0, size))
+            regions.append(region | {"geom": "polygon", "polygon": text, "points": len(points)})
     if not images:
         raise InputError("no image of the list can be used", folder, "Copy the files again")
     return _with_breasts(pd.DataFrame(images)), regions, out
@@ -163,21 +160,13 @@ def _points(texts: list[str]) -> np.ndarray:
     return np.array([point.groups() for point in found], dtype=np.float64).reshape(-1, 2)
 
 
-# ------------------------------------------------------------------ rows of the manifest
 def _image(row: dict, folder: Path, file: Path) -> dict:
     """A row of the table of images; InputError where the list and the file name differ."""
     _, patient, side, view = _FILE.fullmatch(file.name).groups()
-    if (side.upper(), VIEWS.get(view.upper())) != (row["Laterality"], VIEWS[row["View"]]):
+    if (side.upper(), VIEWS.get(view.upper())) != (row["laterality"], row["view"]):
         raise InputError("side or view differ between the list and the file name")
-    return published.facts_of(read_header(file)) | {
-        "image_id": row["File Name"],
-        "patient_id": patient.lower(),
-        "laterality": row["Laterality"],
-        "view": VIEWS[row["View"]],
-        "file": file.relative_to(folder).as_posix(),
-        "birads": row["Bi-Rads"],
-        "date": row["Acquisition date"],
-    }
+    place = {"patient_id": patient.lower(), "file": file.relative_to(folder).as_posix()}
+    return row | place | published.facts_of(read_header(file))
 
 
 def _with_breasts(images: pd.DataFrame) -> pd.DataFrame:
@@ -189,46 +178,19 @@ def _with_breasts(images: pd.DataFrame) -> pd.DataFrame:
     return images.assign(negative=published.whole_breasts(images, clean))
 
 
-def _lesions(regions: list, images: pd.DataFrame, proxy: bool, grains: bool) -> tuple[list, list]:
-    """The usable regions as lesions, and a row of exclusions for each other one."""
-    sizes = images.set_index("image_id")[["cols", "rows"]].T
-    lesions, out = [], []
-    for row, k, name, points in regions:
-        image_id = row["File Name"]
-        if image_id in sizes:
-            points = np.clip(points, 0, sizes[image_id])
-        lesion = _lesion(row, f"{image_id}_{k}", name, points, proxy)
-        if len(points) < 3:
-            reason = "outlines", "a mark of one or two points: no area"
-        elif name.lower() == "calcification" and not grains:
-            reason = "outlines", "a single calcification: no finding of its own"
-        elif proxy and lesion["pathology"] == "unknown":
-            reason = "truth", "BI-RADS 3: neither benign nor malignant by the proxy"
-        else:
-            lesions.append(lesion)
-            continue
-        out.append(exclusion("lesion", lesion["lesion_id"], *reason, image_id))
-    lesions, unusable = published.usable_lesions(lesions, images)
-    return lesions, out + unusable
-
-
-def _lesion(row: dict, lesion_id: str, name: str, points: np.ndarray, proxy: bool) -> dict:
-    return {
-        "lesion_id": lesion_id,
-        "finding_id": lesion_id,
-        "image_id": row["File Name"],
-        "pathology": PROXY.get(row["Bi-Rads"], "unknown") if proxy else "unknown",
-        "truth": published.PROXY if proxy else "reader",
-        "kind": KINDS.get(name.lower(), "other"),
-        "subtype": name,
-        "geom": "polygon",
-        "polygon": polygon_text(points),
-        "birads": row["Bi-Rads"],
-    }
+def _no_lesion(region: dict, proxy: bool, grains: bool) -> tuple[str, str] | None:
+    """Stage and reason why a region is no lesion; None for a lesion."""
+    if region["points"] < 3:
+        return "outlines", "a mark of one or two points: no area"
+    if region["subtype"].lower() == "calcification" and not grains:
+        return "outlines", "a single calcification: no finding of its own"
+    if proxy and region["birads"] not in PROXY:
+        return "truth", "BI-RADS 3: neither benign nor malignant by the proxy"
+    return None
 
 
 def _counted(listed: pd.DataFrame) -> dict:
     """What the list holds, under the names of the expected counts."""
-    columns = {"by_birads": "Bi-Rads", "by_view": "View", "by_side": "Laterality"}
+    columns = {"by_birads": "birads", "by_view": "view", "by_side": "laterality"}
     counts = {name: listed[column].value_counts().to_dict() for name, column in columns.items()}
     return {"rows": len(listed), **counts}

@@ -1,27 +1,22 @@
 """mini-MIAS: 322 film mammograms of 161 women, lesions as circles (Suckling et al. 1994).
 
-What the reader knows of the set:
-
-* `Info.txt` is prose with the list behind it: ``id tissue class [severity x y radius]``.
+* `Info.txt` is prose, then the list: ``id tissue class [severity x y radius]``.
 * y counts from the bottom of the 1024 px image: row = 1023 - y.  Without that, circles fall off the
   breast.  x and y name a pixel, so the circle's centre is at x + .5 and 1023 - y + .5.
-* A circle encloses the lesion; it is not its outline.
-* Films are numbered in pairs, one woman a pair: woman = (n + 1) // 2.  The files lie mirrored, and
-  burned-in markers read so; the side of the chest wall is therefore taken from the pixels.
-* Four abnormal rows have no circle.  Their images are neither lesion images nor negative and are
-  listed as excluded, with their lesions; an image with a circle, too, would stay.
-* One view a breast (MLO), so a breast without a row of abnormality is negative.
+* Films are numbered in pairs, one woman per pair: woman = (n + 1) // 2.  The files are mirrored, as
+  their burned-in markers show; the side of the chest wall is therefore taken from the pixels.
+* Four abnormal rows have no circle: neither lesions nor normal.
+* One view per breast (MLO), so a breast without a row of abnormality is negative.
 """
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 
 import pandas as pd
 
-from data_manifest.checks import check_manifest
+from data_manifest import published_sets as published
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
 
@@ -35,197 +30,147 @@ KINDS = {
     "ARCH": "distortion",
     "ASYM": "asymmetry",
 }
-PATHOLOGY = {"B": "benign", "M": "malignant"}
-DENSITY = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
-_ROW = re.compile(r"^mdb\d{3}\b")
+PLACE = ["x", "y", "r"]  # of a circle
+RULES = {
+    "id": ("image_id", str),
+    "tissue": ("density", {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}),
+    "class": ("subtype", {name: name for name in (*KINDS, "NORM")}),
+    "severity": ("pathology", {"": "", "B": "benign", "M": "malignant"}),
+} | {name: (name, r"\d{0,4}") for name in PLACE}
 
 
 def read(folder: Path | str, *, partial: bool = False) -> Manifest:
     """The manifest of a folder that holds `Info.txt` and mdb001 .. mdb322 as .pgm or .png.
 
-    The images lie beside `Info.txt` or in any one folder below it.
+    The images are next to `Info.txt` or in any one folder below it.
+
+    Parameters
+    ----------
     partial : go on with the images that are there; those missing are listed as excluded.
 
-    Raises InputError for a missing or unreadable `Info.txt`, and for missing images.
+    Raises
+    ------
+    InputError
+        For a missing or unreadable `Info.txt`, and for missing images.
     """
     folder = Path(folder)
     rows = read_info(folder / "Info.txt")
-    ids = list(dict.fromkeys(row["image_id"] for row in rows))
-    files = find_images(folder, ids)
-    missing = [i for i in ids if i not in files]
-    if missing and (not partial or len(missing) == len(ids)):
-        raise InputError(
-            f"{len(missing)} of {len(ids)} image files are missing: {_some(missing)}",
-            folder,
-            "Complete the download, or set data.options: {partial: true}",
-        )
-    exclusions = _exclusions(rows, missing)
-    out = set(exclusions.loc[exclusions["level"] == "image", "id"])
-    images = pd.DataFrame([_image(i, files[i], rows) for i in ids if i not in out])
-    lost = set(exclusions.loc[exclusions["level"] == "lesion", "id"])
-    lesions = [_lesion(row) for row in rows if row["severity"] and row["lesion_id"] not in lost]
-    lesions = pd.DataFrame(lesions)
-    return check_manifest(
-        Manifest("mini-MIAS", folder, images, lesions, exclusions, _counted(rows))
-    )
+    images = _images(rows)
+    files = find_images(folder, images["image_id"].tolist())
+    images = images.assign(file=images["image_id"].map(files))
+    missing = images.loc[images["file"].isna(), "image_id"].tolist()
+    out = published.missing_images(missing, len(images), folder, partial)
+    lesions = rows[rows["pathology"] != ""]
+    placed = set(lesions.loc[lesions["r"].notna(), "image_id"])
+    for name, image, r in lesions[["lesion_id", "image_id", "r"]].itertuples(index=False):
+        if image in missing:
+            out.append(exclusion("lesion", name, "files", "image file missing"))
+        elif pd.isna(r):
+            out.append(exclusion("lesion", name, "Info.txt", "no place given", image))
+            if image not in placed:
+                reason = "no usable truth: its only lesion has no place"
+                out.append(exclusion("image", image, "Info.txt", reason))
+    lost = {row["id"] for row in out}
+    images = images[~images["image_id"].isin(lost)]
+    circles = _circles(lesions[~lesions["lesion_id"].isin(lost)])
+    return published.assemble("mini-MIAS", folder, images, circles, out, _counted(rows))
 
 
-# ------------------------------------------------------------------ the list
-def read_info(file: Path) -> list[dict]:
-    """Rows of the list: image_id, lesion_id, tissue, abnormality, severity ("" if normal), x, y, r.
+def read_info(file: Path) -> pd.DataFrame:
+    """The rows of the list: image_id, lesion_id, density, subtype, pathology ("" if normal), x, y, r.
 
-    x, y, r are as in the file (origin at the bottom left), None where it gives none.
+    x, y, r are px as in the file (origin at the bottom left), empty where it gives none.
     Raises InputError with the line of the first row that cannot be read.
     """
     try:
-        text = file.read_text(encoding="latin-1")
+        lines = file.read_text(encoding="latin-1").splitlines()
     except FileNotFoundError:
         raise InputError(
             "no Info.txt", file.parent, "Point data.folder at the unpacked set"
         ) from None
-    rows: list[dict] = []
-    seen: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not _ROW.match(line.strip()):
-            continue
-        row = _info_row(line.split(), f"Info.txt, line {number}")
-        seen[row["image_id"]] = seen.get(row["image_id"], 0) + 1
-        rows.append(row | {"lesion_id": f"{row['image_id']}_{seen[row['image_id']]}"})
-    if not rows:
-        raise InputError("no row 'mdbNNN ...' found", file, "Take Info.txt as distributed")
-    return rows
+    words = pd.Series(lines, index=range(1, len(lines) + 1), dtype=str).str.strip()
+    words = words[words.str.match(r"mdb\d{3}\b")].str.split()
+    if words.empty:
+        raise InputError("no row 'mdbNNN ...' found", file, published.AS_DISTRIBUTED)
+    table = [dict(zip(RULES, own, strict=False)) for own in words]
+    table = pd.DataFrame(table, index=words.index, columns=list(RULES)).fillna("")
+    table.loc[table["x"].str.startswith("*"), PLACE] = ""  # *NOTE 3*: spread over the breast
+    rows = published.by_rules(table, RULES, file.name)
+    wrong = (rows["subtype"] != "NORM") & (rows["pathology"] == "")
+    published.refuse(wrong, "severity is not one of B, M", file.name)
+    given = (rows[PLACE] != "").sum(axis=1)
+    published.refuse(given.isin([1, 2]), "a place without x, y and radius", file.name)
+    number = rows.groupby("image_id").cumcount() + 1
+    rows[PLACE] = rows[PLACE].apply(pd.to_numeric)
+    return rows.assign(lesion_id=rows["image_id"] + "_" + number.astype(str))
 
 
-def _info_row(words: list[str], where: str) -> dict:
-    remedy = "Take Info.txt as distributed"
-    row = {"image_id": words[0], "tissue": "", "abnormality": "", "severity": ""}
-    row |= {"x": None, "y": None, "r": None}
-    if len(words) < 3 or words[2] not in {*KINDS, "NORM"}:
-        raise InputError(f"row '{' '.join(words)}' has no known class", where, remedy)
-    row |= {"tissue": words[1], "abnormality": words[2]}
-    if words[2] == "NORM":
-        return row
-    if len(words) < 4 or words[3] not in PATHOLOGY:
-        raise InputError(f"row '{' '.join(words)}' has no severity B or M", where, remedy)
-    row["severity"] = words[3]
-    if len(words) == 4 or words[4].startswith("*"):  # e.g. *NOTE 3*: spread over the breast
-        return row
-    try:
-        row["x"], row["y"], row["r"] = (int(w) for w in words[4:7] if len(w) <= 4)
-    except ValueError:
-        raise InputError(f"row '{' '.join(words)}' has no x, y and radius", where, remedy) from None
-    return row
-
-
-# ------------------------------------------------------------------ the files
 def find_images(folder: Path, ids: list[str]) -> dict[str, str]:
     """image_id -> path relative to `folder`; of several folders the one with most images is taken.
 
     A .pgm, the distributed format, goes before a .png of the same name.
     """
-    places = [folder, *sorted(p for p in folder.iterdir() if p.is_dir())]
     found: dict[str, str] = {}
-    for place in places:
-        here: dict[str, str] = {}
-        for file in sorted(place.iterdir(), reverse=True):  # .png before .pgm: the latter stays
-            if file.suffix.lower() in (".pgm", ".png") and file.stem.lower() in ids:
-                here[file.stem.lower()] = file.relative_to(folder).as_posix()
-        if len(here) > len(found):
-            found = here
-    _warn_if_edited(folder, found)
-    return found
-
-
-def _warn_if_edited(folder: Path, found: dict[str, str]) -> None:
+    for place in [folder, *sorted(p for p in folder.iterdir() if p.is_dir())]:
+        here = {
+            file.stem.lower(): file.relative_to(folder).as_posix()
+            for file in sorted(place.iterdir(), reverse=True)  # .png before .pgm: the latter stays
+            if file.suffix.lower() in (".pgm", ".png") and file.stem.lower() in ids
+        }
+        found = max(found, here, key=len)
     for path in sorted(found.values())[:1]:
         with open(folder / path, "rb") as file:
             if b"CREATOR: GIMP" in file.read(64):
-                warnings.warn(
-                    "these mini-MIAS files were saved again with GIMP: one such copy has the "
-                    "pectoral muscle and the labels erased",
-                    stacklevel=4,
-                )
+                what = "saved again with GIMP: one such copy has no pectoral muscle and labels"
+                warnings.warn(f"these mini-MIAS files were {what}", stacklevel=3)
+    return found
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+def _images(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per image of the list."""
+    normal = (rows["subtype"] == "NORM").groupby(rows["image_id"]).all()
+    images = rows.drop_duplicates("image_id")
+    number = images["image_id"].str[3:].astype(int)
+    woman = "woman" + ((number + 1) // 2).astype(str).str.zfill(3)
+    return images.assign(
+        patient_id=woman,
+        exam_id=woman,
+        laterality=(number % 2).map({1: "R", 0: "L"}),
+        view="MLO",
+        rows=SIZE_PX,
+        cols=SIZE_PX,
+        spacing_mm=SPACING_MM,
+        bits=8,
+        source="film",
+        negative=images["image_id"].map(normal),
+    )
 
 
-# ------------------------------------------------------------------ rows of the manifest
-def _image(image_id: str, file: str, rows: list[dict]) -> dict:
-    number, woman = int(image_id[3:]), _woman(image_id)
-    own = [row for row in rows if row["image_id"] == image_id]
-    return {
-        "image_id": image_id,
-        "patient_id": woman,
-        "exam_id": woman,
-        "laterality": "R" if number % 2 else "L",
-        "view": "MLO",
-        "file": file,
-        "rows": SIZE_PX,
-        "cols": SIZE_PX,
-        "spacing_mm": SPACING_MM,
-        "bits": 8,
-        "source": "film",
-        "chest_wall": "auto",
-        "negative": all(row["abnormality"] == "NORM" for row in own),
-        "density": DENSITY.get(own[0]["tissue"], ""),
-    }
+def _circles(lesions: pd.DataFrame) -> pd.DataFrame:
+    """The lesions with their circles, origin at the top left."""
+    return lesions.drop(columns="density").assign(
+        truth="reader",
+        kind=lesions["subtype"].map(KINDS),
+        geom="circle",
+        cx=lesions["x"] + 0.5,
+        cy=SIZE_PX - 1 - lesions["y"] + 0.5,
+    )
 
 
-def _woman(image_id: str) -> str:
-    return f"woman{(int(image_id[3:]) + 1) // 2:03d}"
-
-
-def _lesion(row: dict) -> dict:
-    return {
-        "lesion_id": row["lesion_id"],
-        "finding_id": row["lesion_id"],
-        "image_id": row["image_id"],
-        "pathology": PATHOLOGY[row["severity"]],
-        "truth": "reader",
-        "kind": KINDS[row["abnormality"]],
-        "subtype": row["abnormality"],
-        "geom": "circle",
-        "cx": row["x"] + 0.5,
-        "cy": SIZE_PX - 1 - row["y"] + 0.5,
-        "r": float(row["r"]),
-    }
-
-
-def _exclusions(rows: list[dict], missing: list[str]) -> pd.DataFrame:
-    """Missing images and their lesions; lesions without a place, and images with no other lesion."""
-    out = [exclusion("image", i, "files", "image file missing") for i in missing]
-    abnormal = [row for row in rows if row["severity"]]
-    placed = {row["image_id"] for row in abnormal if row["x"] is not None}
-    for row in abnormal:
-        if row["image_id"] in missing:
-            out.append(exclusion("lesion", row["lesion_id"], "files", "image file missing"))
-        elif row["x"] is None:
-            image = row["image_id"]
-            out.append(exclusion("lesion", row["lesion_id"], "Info.txt", "no place given", image))
-            if image not in placed:
-                reason = "no usable truth: its only lesion has no place"
-                out.append(exclusion("image", image, "Info.txt", reason))
-    return pd.DataFrame(out, columns=["level", "id", "stage", "reason", "image_id"])
-
-
-def _counted(rows: list[dict]) -> dict:
+def _counted(rows: pd.DataFrame) -> dict:
     """What the list holds, under the names of the expected counts."""
-    ids = {row["image_id"] for row in rows}
-    abnormal = [row for row in rows if row["severity"]]
-    circles = [row for row in abnormal if row["x"] is not None]
-    with_circle = {row["image_id"] for row in circles}
-    images_abnormal = {row["image_id"] for row in abnormal}
+    ids, abnormal = set(rows["image_id"]), rows[rows["pathology"] != ""]
+    circles = abnormal[abnormal["r"].notna()]
+    marked, placed = set(abnormal["image_id"]), set(circles["image_id"])
     return {
         "images": len(ids),
-        "images_normal": len(ids - images_abnormal),
-        "images_abnormal": len(images_abnormal),
-        "images_with_circle": len(with_circle),
-        "women": len({_woman(image_id) for image_id in ids}),
+        "images_normal": len(ids - marked),
+        "images_abnormal": len(marked),
+        "images_with_circle": len(placed),
+        "women": _images(rows)["patient_id"].nunique(),
         "rows_abnormal": len(abnormal),
         "circles": len(circles),
-        "circles_benign": sum(row["severity"] == "B" for row in circles),
-        "circles_malignant": sum(row["severity"] == "M" for row in circles),
-        "without_circle": sorted(images_abnormal - with_circle),
+        "circles_benign": int((circles["pathology"] == "benign").sum()),
+        "circles_malignant": int((circles["pathology"] == "malignant").sum()),
+        "without_circle": sorted(marked - placed),
     }

@@ -1,11 +1,8 @@
-"""The table format: any set of images with `images.csv` and `lesions.csv` beside it.
+"""The table format: any set of images with `images.csv` and `lesions.csv` next to it.
 
-Required columns: images.csv image_id, patient_id, laterality, view, file; lesions.csv image_id,
-lesion_id, pathology, geom and the columns of that geometry.  The others of
-:data:`data_manifest.manifest.IMAGE_COLUMNS` and ``LESION_COLUMNS`` may be left out.
-
-A `lesion_id` that stands on two views is one finding seen twice: it becomes the `finding_id`, and
-each of its rows gets a `lesion_id` of its own, ``<id>@<image_id>``.
+The columns are those of :data:`data_manifest.manifest.IMAGE_COLUMNS` and ``LESION_COLUMNS``; those
+of REQUIRED and of a lesion's geometry must be there.  A `lesion_id` that occurs on two views is one
+finding seen twice: it becomes the `finding_id`, and each row gets a `lesion_id` ``<id>@<image_id>``.
 """
 
 from __future__ import annotations
@@ -20,7 +17,8 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from data_manifest.checks import check_manifest
-from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, RARE_COLUMNS, Manifest
+from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, RARE_COLUMNS, Manifest, conformed
+from data_manifest.published_sets import FIRST_ROW, by_rules
 from lesionlib.errors import InputError
 
 REQUIRED = {
@@ -29,18 +27,30 @@ REQUIRED = {
 }
 SPLIT_NAMES = {"train": "training", "val": "validation", "valid": "validation"}
 YES, NO = ("true", "1", "yes"), ("false", "0", "no")
+# type of a column -> what its values may be, see `published_sets`
+RULES = {
+    str: str,
+    "float64": float,
+    "int64": "Int64",
+    "Int64": "Int64",
+    "boolean": dict.fromkeys(YES, True) | dict.fromkeys(NO, False) | {"": None},
+}
 
 
 def read(folder: Path | str, *, name: str = "table", partial: bool = False) -> Manifest:
     """The manifest of a folder in the table format, validated.
 
+    Parameters
+    ----------
     name : of the data set, for titles.
     partial : go on with the image files that are there; the others are listed as excluded, with
         their lesions.
 
-    Raises InputError for a missing or unreadable table, a missing or misspelt column, a value of the
-    wrong type, a path that leaves the folder, a missing file, and whatever
-    :meth:`Manifest.validate` refuses.
+    Raises
+    ------
+    InputError
+        For a missing or unreadable table, a missing or misspelt column, a value of the wrong type, a
+        path that leaves the folder, a missing file, and whatever the checks of a manifest refuse.
     """
     folder = Path(folder)
     images = read_table(folder / "images.csv", IMAGE_COLUMNS)
@@ -69,56 +79,39 @@ def without_images(manifest: Manifest, image_ids: list[str], stage: str, reason:
 def read_table(file: Path, columns: dict) -> pd.DataFrame:
     """A CSV file with the known columns, each of its type; absent optional ones get their default.
 
-    Comma or semicolon, with or without a byte order mark.  Raises InputError with the line of the
+    Comma or semicolon, with or without a byte order mark.  Raises InputError with the row of the
     first value that does not fit.
     """
-    text = _read_text(file)
-    separator = _separator(text)
     try:
+        text = file.read_text(encoding="utf-8-sig")
+        header = text.split("\n", 1)[0]
+        separator = ";" if ";" in header and "," not in header else ","
         frame = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False, sep=separator)
+    except FileNotFoundError:
+        remedy = "Write the table, or check the path"
+        raise InputError(f"no {file.name}", file.parent, remedy) from None
+    except UnicodeDecodeError:
+        raise InputError("not UTF-8 text", file, "Save it as CSV (UTF-8)") from None
     except (ValueError, pd.errors.ParserError) as error:
         raise InputError(f"not a readable table: {error}", file, "Save it as CSV (UTF-8)") from None
     frame.columns = [str(c).strip() for c in frame.columns]
-    _check_header(file, frame)
     columns = columns | {name: rule for name, rule in RARE_COLUMNS.items() if name in frame}
-    _check_columns(file, list(frame.columns), columns)
-    out = {}
-    for column, (kind, default) in columns.items():
-        if column in frame:
-            values = frame[column].fillna("").str.strip()
-            out[column] = _cast(file, column, values, kind, default)
-        else:
-            out[column] = pd.Series([default] * len(frame), dtype=object if kind is str else kind)
-    return pd.DataFrame(out)
+    _check_columns(file, frame, columns)
+    frame.index += FIRST_ROW
+    given = {name: (name, RULES[kind]) for name, (kind, _) in columns.items() if name in frame}
+    texts = frame[list(given)].fillna("").apply(lambda values: values.str.strip())
+    values = by_rules(texts, given, file.name, own=True)
+    return conformed(values.astype(object).mask(texts == ""), columns)
 
 
-def _check_header(file: Path, frame: pd.DataFrame) -> None:
+def _check_columns(file: Path, frame: pd.DataFrame, known: dict) -> None:
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first for names of rows
-        raise InputError(
-            "rows with more fields than the header", file.name, "Quote values that hold a separator"
-        )
-    if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()][0]
-        raise InputError(f"column '{twice}' occurs twice", file.name, "Leave one of them out")
-
-
-def _read_text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(
-            f"no {file.name}", file.parent, "Write the table, or check the path"
-        ) from None
-    except UnicodeDecodeError:
-        raise InputError("not UTF-8 text", file, "Save it as CSV (UTF-8)") from None
-
-
-def _separator(text: str) -> str:
-    header = text.split("\n", 1)[0]
-    return ";" if ";" in header and "," not in header else ","
-
-
-def _check_columns(file: Path, found: list[str], known: dict) -> None:
+        remedy = "Quote values that hold a separator"
+        raise InputError("rows with more fields than the header", file.name, remedy)
+    found = list(frame.columns)
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise InputError(f"column '{twice[0]}' occurs twice", file.name, "Leave one of them out")
     lacking = [c for c in REQUIRED[file.name] if c not in found]
     if lacking:
         near = get_close_matches(lacking[0], found, n=1, cutoff=0.6)
@@ -130,33 +123,9 @@ def _check_columns(file: Path, found: list[str], known: dict) -> None:
             raise InputError(f"unknown column '{column}'", file.name, f"Did you mean '{near[0]}'?")
 
 
-def _cast(file: Path, column: str, values: pd.Series, kind, default) -> pd.Series:
-    """Text -> values of the column's type; InputError names the line of the first misfit."""
-    if kind is str:
-        return values.where(values != "", default).astype(object)
-    if kind == "boolean":
-        lower = values.str.lower()
-        numbers = lower.map({**dict.fromkeys(YES, True), **dict.fromkeys(NO, False)})
-        expected = "true, false or empty"
-    else:
-        numbers = pd.to_numeric(values, errors="coerce")
-        whole = kind.lower() == "int64"
-        numbers = numbers.where(numbers % 1 == 0) if whole else numbers
-        expected = "a whole number" if whole else "a number"
-    wrong = (values != "") & numbers.isna()
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        where = f"{file.name}, row {row + 2}"  # row 1 of the file is the header
-        raise InputError(
-            f"{column} = '{values[row]}' is not {expected}", where, "Correct the value"
-        )
-    filled = numbers if pd.isna(default) else numbers.fillna(default)
-    return filled.astype(kind)
-
-
 # ------------------------------------------------------------------ what joins rows or files
 def with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
-    """Fill `finding_id`, and make `lesion_id` unique where one finding stands on several views."""
+    """Fill `finding_id`, and make `lesion_id` unique where one finding is on several views."""
     if (lesions["finding_id"] != "").any():
         empty = lesions["finding_id"] == ""
         return lesions.assign(finding_id=lesions["finding_id"].mask(empty, lesions["lesion_id"]))

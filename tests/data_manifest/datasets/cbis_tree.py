@@ -58,19 +58,7 @@ class Roi:
 # one of everything: two views, a film with a mass and a calcification, and a second mass on it
 ROIS = [
     Roi("mass", "train", "P_00001", "LEFT", "CC", 1, "MALIGNANT"),
-    Roi(
-        "mass",
-        "train",
-        "P_00001",
-        "LEFT",
-        "MLO",
-        1,
-        "MALIGNANT",
-        40,
-        90,
-        two_series=True,
-        exchanged=True,
-    ),
+    Roi("mass", "train", "P_00001", "LEFT", "MLO", 1, "MALIGNANT", 40, 90, True, True),
     Roi("mass", "train", "P_00002", "RIGHT", "CC", 1, "BENIGN", exchanged=True),
     Roi("mass", "train", "P_00003", "LEFT", "CC", 1, "BENIGN_WITHOUT_CALLBACK"),
     Roi("mass", "train", "P_00004", "LEFT", "CC", 1, "BENIGN", y=60),

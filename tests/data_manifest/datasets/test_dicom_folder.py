@@ -20,7 +20,7 @@ SALT = "0123456789abcdef"
 
 @pytest.fixture
 def export(tmp_path):
-    """Four views of one woman without suffixes, and what archives put beside them."""
+    """Four views of one woman without suffixes, and what archives add to them."""
     folder = tmp_path / "export"
     number = 0
     for side, edge in (("L", "left"), ("R", "right")):
@@ -84,10 +84,10 @@ def test_a_synthetic_image_is_marked(export):
 def test_no_line_of_the_manifest_tells_of_the_patient(export, tmp_path):
     image(export / "IM8", 8, PresentationIntentType="FOR PROCESSING", ViewPosition="SECRET")
     dicom_folder.read(export).write(tmp_path / "out")
-    told = "".join(p.read_text() for p in (tmp_path / "out").iterdir())
-    assert "FOR PROCESSING" in told
+    text = "".join(p.read_text() for p in (tmp_path / "out").iterdir())
+    assert "FOR PROCESSING" in text
     for trace in TRACES:
-        assert trace not in told
+        assert trace not in text
 
 
 # ------------------------------------------------------------------ the salt

@@ -247,11 +247,33 @@ def test_a_breast_with_an_roi_or_one_suspicious_finding_is_not_negative(tmp_path
     assert {"roi", "other_view", "doubted"} <= set(reasons(manifest))
 
 
-def test_a_path_in_the_table_does_not_leave_the_folder():
+def test_a_path_in_the_table_does_not_leave_the_folder(tmp_path):
     """Trap: the path is another's, and could lead anywhere."""
-    rows = pd.DataFrame([FILE | {"anon_dicom_path": "/x/../../../a.dcm"}])
-    file = embed._files(rows, "images", False)["file"].item()
-    assert ".." not in file and file.startswith("images")
+    (tmp_path / "images/x").mkdir(parents=True)
+    (tmp_path / "images/x/a.dcm").touch()
+    write(tmp_path, [finding()], [file("a")])
+    metadata = tmp_path / "tables/EMBED_OpenData_metadata.csv"
+    pd.DataFrame([FILE | {"anon_dicom_path": "/x/../../../a.dcm"}]).to_csv(metadata, index=False)
+    assert embed.read(tmp_path).images["file"].tolist() == ["images/x/a.dcm"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("bside", "B"), ("bside", "left"), ("side", "X"), ("asses", "4"), ("path_severity", "7"),
+     ("path_severity", "benign"), ("spot_mag", "yes")],
+)  # fmt: skip
+def test_an_unknown_code_is_refused_with_its_row(tmp_path, column, value):
+    """Trap: a biopsy of the side "B" was of no breast, and both breasts could be called negative."""
+    change = {column: value}
+    rows = [finding(), finding(**change if column in FINDING else {})]
+    files = [file("a"), file("b", **change if column in FILE else {})]
+    with pytest.raises(InputError, match=rf"{column} is not .*row 3\)\. Take the list as distr"):
+        read(tmp_path, rows, files)
+
+
+def test_a_file_that_is_listed_twice_is_refused(tmp_path):
+    with pytest.raises(InputError, match="image_id 'a' occurs more than once"):
+        read(tmp_path, [finding()], [file("a"), file("a")])
 
 
 def test_absent_columns_tables_and_files(tmp_path):
@@ -279,7 +301,7 @@ def test_the_reduced_tables_do(tmp_path):
 
 
 def test_an_roi_on_the_wrong_side_is_reported_when_the_image_is_read(tmp_path):
-    """Trap: some ROIs lie on the mirrored place, off the breast (issue 9 of the set)."""
+    """Trap: some ROIs are at the mirrored place, off the breast (issue 9 of the set)."""
     files = [file("a"), file("b", ViewPosition="MLO", ROI_coords="[[40, 115, 80, 127]]")]
     manifest = read(tmp_path, [finding()], files)
     pixels = np.zeros((160, 128), np.uint8)

@@ -38,19 +38,12 @@ def small(tmp_path):
 
 
 def test_rows_of_the_list(small):
-    rows = mini_mias.read_info(small / "Info.txt")
-    assert [row["lesion_id"] for row in rows] == [
-        "mdb001_1",
-        "mdb002_1",
-        "mdb003_1",
-        "mdb004_1",
-        "mdb005_1",
-        "mdb005_2",
-        "mdb006_1",
-        "mdb006_2",
-    ]
-    assert (rows[0]["x"], rows[0]["y"], rows[0]["r"]) == (535, 425, 197)
-    assert rows[2]["severity"] == "M" and rows[2]["x"] is None
+    rows = mini_mias.read_info(small / "Info.txt").set_index("lesion_id")
+    numbers = zip("12345566", "11111212", strict=True)
+    assert rows.index.tolist() == [f"mdb00{image}_{number}" for image, number in numbers]
+    assert rows.loc["mdb001_1", ["x", "y", "r"]].tolist() == [535, 425, 197]
+    assert rows.loc["mdb003_1", "pathology"] == "malignant"
+    assert rows.loc["mdb003_1", ["x", "y", "r"]].isna().all()
 
 
 def test_circles_count_from_the_bottom(small):
@@ -70,7 +63,7 @@ def test_lesions_without_a_place_are_listed_and_their_image_if_it_has_no_other(s
 
 
 def test_an_image_that_keeps_a_circle_and_has_a_lesion_without_one_is_marked(small):
-    """Trap: a window off the circle of mdb006 could lie on its second lesion, wherever that is."""
+    """Trap: a window off the circle of mdb006 could be on its second lesion, wherever that is."""
     manifest = mini_mias.read(small)
     left_out = with_findings_left_out(manifest.exclusions)
     assert left_out & set(manifest.images["image_id"]) == {"mdb006"}
@@ -119,19 +112,21 @@ def test_nothing_there_at_all(tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("mdb002 D", "no known class"),
-        ("mdb002 D TUMOR B 1 2 3", "no known class"),
-        ("mdb002 D CIRC X 1 2 3", "no severity B or M"),
-        ("mdb002 D CIRC B 1 2", "no x, y and radius"),
-        ("mdb002 D CIRC B 1 2 wide", "no x, y and radius"),
-        ("mdb002 D CIRC B 1 2 " + "9" * 400, "no x, y and radius"),
+        ("mdb002 D", "class is not one of CALC"),
+        ("mdb002 D TUMOR B 1 2 3", "class is not one of CALC"),
+        ("mdb002 X NORM", "tissue is not one of F, G, D"),
+        ("mdb002 D CIRC X 1 2 3", "severity is not one of .*B, M"),
+        ("mdb002 D CIRC", "severity is not one of B, M"),
+        ("mdb002 D CIRC B 1 2", "without x, y and radius"),
+        ("mdb002 D CIRC B 1 2 wide", "r is not of the form"),
+        ("mdb002 D CIRC B 1 2 " + "9" * 400, "r is not of the form"),
     ],
 )
-def test_rows_that_cannot_be_read_are_named_by_their_line(small, line, words):
+def test_rows_that_cannot_be_read_are_named_by_their_row(small, line, words):
     write(small, LIST.replace("mdb002 D NORM", line))
     with pytest.raises(InputError, match=words) as caught:
         mini_mias.read(small)
-    assert "Info.txt, line 5" in str(caught.value)
+    assert "Info.txt, row 5" in str(caught.value)
 
 
 def test_a_list_that_is_not_the_distributed_one_is_refused(small):

@@ -153,7 +153,7 @@ def test_a_breast_with_a_mask_against_its_label_is_not_negative(tmp_path):
 
 
 def test_findings_left_out_on_an_image_that_stays(tmp_path):
-    """Trap: a window off the mask could lie on a lesion that has none, or none of known class."""
+    """Trap: a window off the mask could be on a lesion that has none, or none of known class."""
     label = exam()["cancer_label"]
     for change in ({"left_malignant": 1}, {"unknown": 1}):
         folder = tmp_path / next(iter(change))
@@ -204,6 +204,7 @@ def test_missing_images(tmp_path):
         ({"L-CC": ["/etc/passwd"]}, "names no file inside"),
         ({"L-CC_benign_seg": ["a/../../b"]}, "names no file inside"),
         ({"cancer_label": 1}, "cancer_label is no dictionary"),
+        ({"cancer_label": {"left_benign": "no"}}, "other values than 0 and 1"),
     ],
 )
 def test_an_exam_of_another_form_is_refused(tmp_path, changed, words):
@@ -274,7 +275,7 @@ def test_the_list_has_to_be_found_and_named(tmp_path):
 
 # ------------------------------------------------------------------ masks in the window
 def test_masks_of_the_window_are_brought_back_to_the_film(tmp_path):
-    """Trap: published masks are cut, mirrored and padded; read as film pixels they lie elsewhere.
+    """Trap: published masks are cut, mirrored and padded; read as film pixels they are elsewhere.
 
     By hand: the breast fills rows 150..550 and columns 200..500 of a right film of 700 x 500.  With
     50 px around it, but for the chest wall, the crop starts at row 100, ends at column 500, and is

@@ -124,7 +124,12 @@ CASES = [
     ("images.csv", "file", "png/P01_CC.PNG", "1 of 24 files are missing"),
     ("images.csv", "rows", "abc", "rows = 'abc' is not a whole number (images.csv, row 2)"),
     ("images.csv", "rows", "16.5", "rows = '16.5' is not a whole number"),
-    ("images.csv", "negative", "maybe", "negative = 'maybe' is not true, false or empty"),
+    (
+        "images.csv",
+        "negative",
+        "maybe",
+        "negative = 'maybe' is not one of true, 1, yes, false, 0, no, (empty)",
+    ),
     ("images.csv", "split", "dev", "split = 'dev' is not one of"),
     ("images.csv", "split", "test", "patient P01 is in 2 splits, test and training"),
     ("images.csv", "laterality", "left", "laterality = 'left' is not one of L, R"),
@@ -294,7 +299,8 @@ def test_readers_of_other_packages_are_found_but_take_over_no_name(monkeypatch, 
         def load(self):
             return lambda folder: f"read {folder.name}"
 
-    monkeypatch.setattr(registry, "entry_points", lambda group: [Entry("ours"), Entry("table")])
+    groups = {"data_manifest.readers": [Entry("ours"), Entry("table")]}
+    monkeypatch.setattr(registry, "entry_points", lambda group: groups[group])
     assert "ours" in registry.names()
     assert registry.read("ours", tiny_table) == "read tiny"
     assert len(registry.read("table", tiny_table).images) == 24

@@ -1,4 +1,4 @@
-"""VinDr-Mammo: boxes, categories, the official split and BI-RADS as a stand-in, made up."""
+"""VinDr-Mammo: boxes, categories, the official split and BI-RADS as a proxy, made up."""
 
 import pytest
 from made_up import TINY_CANVAS
@@ -95,11 +95,15 @@ def test_kinds(small, category, kind):
     assert vindr_mammo.read(small).lesions["kind"][0] == kind
 
 
-@pytest.mark.parametrize("text", ["Mass", "[", "['Mass', 3]", "[]", "'Mass'", "__import__('os')"])
+@pytest.mark.parametrize(
+    "text", ["Mass", "[", "['Mass', 3]", "['mass']", "[]", "'Mass'", "__import__('os')"]
+)
 def test_categories_are_read_as_literals_only(small, text):
-    """Trap: text that looks like Python is not executed; what is no list of texts is refused."""
+    """Trap: text that looks like Python is not executed; what is no list of known ones is refused."""
     changed(small, "['Focal Asymmetry']", text)
-    with pytest.raises(InputError, match=r"no list of texts \(finding_annotations.csv, row 7\)"):
+    with pytest.raises(
+        InputError, match=r"no list of known ones \(finding_annotations.csv, row 7\)"
+    ):
         vindr_mammo.read(small)
 
 
@@ -125,10 +129,8 @@ def test_boxes_that_cannot_be_used_are_listed(small):
 def test_the_study_is_the_patient(small):
     images = vindr_mammo.read(small).images
     assert images["patient_id"].tolist() == images["exam_id"].tolist()
-    assert images.groupby("patient_id")["image_id"].apply(list).to_dict() == {
-        "s1": ["a1", "a3", "a4"],
-        "s2": ["b1", "b2"],
-    }
+    own = images.groupby("patient_id")["image_id"].apply(list).to_dict()
+    assert own == {"s1": ["a1", "a3", "a4"], "s2": ["b1", "b2"]}
     assert set(images["rows"]) == {40} and set(images["cols"]) == {30}
     assert set(images["spacing_mm"]) == {0.07}
 
@@ -206,12 +208,15 @@ def test_nothing_there_at_all(small, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        (",40,30,", ",tall,30,", "height is no number"),
-        ("10.5,10.25", "left,10.25", "xmin is no number"),
+        (",40,30,", ",tall,30,", "height is not a whole number"),
+        ("10.5,10.25", "left,10.25", "xmin is not a number"),
         ("training", "validation", "split is not one of"),
         (",L,CC", ",B,CC", "laterality is not one of"),
-        ("s1,x", "../s1,x", "study_id is no id"),
-        ("a1,L", "..,L", "image_id is no id"),
+        ("s1,x", "../s1,x", "study_id is not of the form"),
+        ("a1,L", "..,L", "image_id is not of the form"),
+        ("L,CC", "L,XCC", "view_position is not one of CC, MLO"),
+        ("30,BI-RADS 4", "30,BI-RADS 0", "breast_birads is not one of"),
+        ("BI-RADS 4,10.5", "BIRADS 4,10.5", "finding_birads is not one of .empty., BI-RADS 3"),
     ],
 )
 def test_values_that_cannot_be_read_are_named_by_their_row(small, old, new, words):
@@ -223,12 +228,8 @@ def test_values_that_cannot_be_read_are_named_by_their_row(small, old, new, word
 def test_the_counts_are_held_against_those_of_the_complete_set(small):
     counted = vindr_mammo.read(small).counted
     assert (counted["rows"], counted["images"], counted["box_rows"]) == (8, 7, 4)
-    assert counted["finding_birads_of_boxes"] == {
-        "BI-RADS 4": 1,
-        "BI-RADS 3": 1,
-        "BI-RADS 5": 1,
-        "missing": 1,
-    }
+    once_each = dict.fromkeys(["BI-RADS 4", "BI-RADS 3", "BI-RADS 5", "missing"], 1)
+    assert counted["finding_birads_of_boxes"] == once_each
     assert counted["breasts_by_birads"] == {f"BI-RADS {k}": 1 for k in (4, 1, 5, 2)}
     assert expected.compare("vindr_mammo", counted)["expected"].notna().all()
     with pytest.raises(InputError, match="rows = 8, expected 20486"):
