@@ -35,6 +35,7 @@ class Lab:
         self.settings, self.number, self.echo = settings, number, echo
         self.runs = runs_folder(settings.name)
         self.figures = figures_folder(settings.name)
+        self.kept: dict = {}  # what the steps gave, see study.stages.once
         self._records: dict[str, dict] = {}
 
     @property

@@ -14,9 +14,8 @@ from lesionlib.maps import COMBINATIONS
 from study import lab as lab_module
 from study import steps
 from study.settings import Experiment, FLoc, load_experiment
-from study.steps import outcome
-from study.steps.aggregation_network import _training_pool
-from study.steps.networks import weights_file_state
+from study.steps import lesion_scores
+from study.steps.windows import training_windows
 
 SMALL = {
     "phantom": {
@@ -98,13 +97,13 @@ def test_features_close(lab):
 def test_fagg_learns_from_patients_of_its_own_where_there_are_any(lab, tmp_path):
     few = lab.settings.phantom.model_dump() | {"aggregation": 0, "aggregation_negative": 0}
     for one, split in ((lab, "aggregation"), (bench(tmp_path, phantom=few), "training")):
-        images, pool = steps.store(one).images, _training_pool(one)
+        images, pool = steps.store(one).images, training_windows(one)
         assert set(images["split"][pool["image"]]) == {split} and set(pool["label"]) == {0, 1, 2, 3}
 
 
 def test_a_pool_without_outside_and_negative_windows_is_of_lesions_alone(lab):
     other = bench(lab.runs.parent, fagg=SMALL["fagg"] | {"epoch": (20, 20, 0, 0)})
-    assert set(_training_pool(other)["label"]) == {0, 1}
+    assert set(training_windows(other)["label"]) == {0, 1}
 
 
 def test_the_followed_lesion_is_a_malignant_test_lesion_alone_on_its_image(lab):
@@ -200,7 +199,7 @@ def test_scores_near_0_keep_their_order(lab, tmp_path, monkeypatch):
     rows = steps.predictions(lab).head(3).assign(y_score=[1.2e-7, 3.4567891e-7, 0.5])
     rows.to_csv(tmp_path / "predictions.csv", index=False)
     monkeypatch.setattr(lab, "figures", tmp_path / "figures")
-    found = outcome._gathered(lab, [tmp_path], "predictions.csv")
+    found = lesion_scores._gathered(lab, [tmp_path], "predictions.csv")
     stored = pd.read_csv(lab.figures / "predictions.csv")
     assert found["y_score"].tolist() == rows["y_score"].tolist()
     assert stored["y_score"].tolist() == [1.2e-7, 3.4567891e-7, 0.5]
