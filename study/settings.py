@@ -35,7 +35,9 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    dataset: str = Field("table", description="name of the reader, see data_manifest.registry.names()")
+    dataset: str = Field(
+        "table", description="name of the reader, see data_manifest.registry.names()"
+    )
     folder: str | None = Field(None, description="the data; LESIONLIB_DATA or DATA= go before it")
     options: dict = Field(default_factory=dict, description="passed to the reader as they are")
     validation_share: Share = Field(0.15, description="of the patients, where the set has no split")
@@ -89,7 +91,9 @@ class Windows(Section):
     angle_evaluation: float = Field(0.0, ge=0, le=180, description="the same at evaluation")
     patch: Natural = Field(256, description="px of a patch's side")
     min_overlap: Natural = Field(1, description="px of the outline that a lesion's window holds")
-    purity: bool = Field(True, description="training: refuse windows that touch both kinds of lesion")
+    purity: bool = Field(
+        True, description="training: refuse windows that touch both kinds of lesion"
+    )
     breast_share: Share = Field(0.5, description="least share of breast, outside and negative")
 
 
