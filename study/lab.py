@@ -19,7 +19,7 @@ from matplotlib.text import Text
 
 from lesionlib import files
 from lesionlib.seeds import digest
-from study import parameters, provenance
+from study import provenance
 from study.settings import Experiment, figures_folder, load_experiment, project_root, runs_folder
 
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
@@ -179,6 +179,8 @@ def _refuse_unknown_parameters(number: str) -> None:
     notebooks = sorted((project_root() / "notebooks").glob(f"{number}_*.ipynb"))
     if not injected or not notebooks:
         return
+    from study import parameters  # nbformat is slow to import
+
     names = [t.id for node in ast.parse(injected[-1]).body for t in getattr(node, "targets", [])]
     parameters.check_parameters(notebooks[0], dict.fromkeys(names))
 

@@ -67,9 +67,9 @@ def manifest(lab: Lab):
             write_checksums(found, place / "files.sha256", s.compute.workers)
         return _digest_of_files(place)
 
-    # the reader is found by its name; one of another package is not watched
-    reader = [OWN[s.data.dataset].replace(":", ".")] if s.data.dataset in OWN else []
-    return Manifest.read(stage(lab, "manifest", inputs, compute, read, *reader))
+    # a reader is found by its name; one of another package is not watched
+    readers = [f"data_manifest.{name}.reader.read" for name in OWN if name == s.data.dataset]
+    return Manifest.read(stage(lab, "manifest", inputs, compute, read, *readers))
 
 
 def _draw_phantom(lab: Lab, folder: Path):

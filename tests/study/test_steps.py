@@ -23,7 +23,8 @@ from study import freshness, stages, steps
 from study import lab as lab_module
 from study.settings import Experiment, load_experiment
 from study.steps import lesion_scores
-from study.steps.runs import file_state
+from study.steps.aggregation_network import fagg_trial
+from study.steps.runs import file_state, learning_rate
 from study.steps.windows import training_windows
 
 SMALL = {
@@ -160,7 +161,7 @@ def test_a_searched_learning_rate_is_the_best_trials(lab, tmp_path):
     found = steps.search(lab, "fagg")
     other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"learning_rate": "search"})
     best = found.loc[found["validation_auc"].idxmax(), "learning_rate"]
-    assert steps.learning_rate(other, "fagg") == best
+    assert learning_rate(other, "fagg", fagg_trial) == best
 
 
 def test_a_network_without_a_search_is_told_those_that_have_one(lab):
