@@ -25,7 +25,7 @@ def features(lab: Lab, cells: str | None = None, *, h: bool = True) -> dict[str,
     Keys of a split: ``windows`` (data frame), ``location`` (n, h, w), ``h`` (n, 32), ``logits``
     (n, 4).  Training windows are a pool drawn once; validation and test are the evaluation windows.
 
-    cells : where the cells of the location maps lie, `fagg.cells` if None.
+    cells : where the cells of the location maps are, `fagg.cells` if None.
     h : False leaves out h and logits, and f_loc is not needed.
     """
     maps = location_maps(lab, cells or lab.settings.fagg.cells)
@@ -37,8 +37,7 @@ def features(lab: Lab, cells: str | None = None, *, h: bool = True) -> dict[str,
 def fagg(lab: Lab, combination: str, run: int = 0, cells: str | None = None) -> Path:
     """The folder of one trained f_agg: weights, history and lesion scores.
 
-    cells : where the cells of I and E lie, `fagg.cells` if None; nothing else differs, the seed
-    neither.
+    cells : where the cells of I and E are, `fagg.cells` if None; the seed is the same for both.
     """
     s = lab.settings
     settings = s.fagg.model_copy(update={"learning_rate": learning_rate(lab, "fagg", fagg_trial)})

@@ -61,7 +61,7 @@ def bench(folder, **changed):
     return lab
 
 
-def beside(lab, folder, **changed):
+def on_a_copy(lab, folder, **changed):
     """A lab with other settings on a copy of what another one has done."""
     shutil.copytree(lab.runs, folder / "runs")
     return bench(folder, **changed)
@@ -113,7 +113,7 @@ def test_features_close(lab):
     assert (steps.store(lab).images["split"].to_numpy()[windows["image"]] == "aggregation").all()
     for part in found.values():
         assert len(part["windows"]) == len(part["h"]) == len(part["location"])
-    # at evaluation nothing is drawn but the stored windows, and they lie upright
+    # at evaluation nothing is drawn but the stored windows, and they are upright
     assert (found["test"]["windows"]["angle"] == 0).all()
 
 
@@ -125,7 +125,7 @@ def test_fagg_learns_from_patients_of_its_own_where_there_are_any(lab, tmp_path)
 
 
 def test_a_pool_without_outside_and_negative_windows_is_of_lesions_alone(lab, tmp_path):
-    other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"epoch": (20, 20, 0, 0)})
+    other = on_a_copy(lab, tmp_path, fagg=SMALL["fagg"] | {"epoch": (20, 20, 0, 0)})
     assert set(training_windows(other)["label"]) == {0, 1}
 
 
@@ -138,7 +138,7 @@ def test_the_followed_lesion_is_a_malignant_test_lesion_alone_on_its_image(lab):
 
 def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(lab, tmp_path):
     old = pd.read_csv(steps.fagg(lab, "E") / "predictions.csv")
-    other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"learning_rate": 2e-3})
+    other = on_a_copy(lab, tmp_path, fagg=SMALL["fagg"] | {"learning_rate": 2e-3})
     weights = other.runs / "floc" / "run0" / "best.safetensors"
     before = weights.stat().st_mtime_ns
     new = pd.read_csv(steps.fagg(other, "E") / "predictions.csv")
@@ -159,7 +159,7 @@ def test_an_arm_waits_for_what_it_reads_alone(lab, tmp_path):
 
 def test_a_searched_learning_rate_is_the_best_trials(lab, tmp_path):
     found = steps.search(lab, "fagg")
-    other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"learning_rate": "search"})
+    other = on_a_copy(lab, tmp_path, fagg=SMALL["fagg"] | {"learning_rate": "search"})
     best = found.loc[found["validation_auc"].idxmax(), "learning_rate"]
     assert learning_rate(other, "fagg", fagg_trial) == best
 
@@ -173,7 +173,7 @@ def test_the_arms_of_figure_6_take_the_searched_learning_rate(lab, tmp_path):
     """Trap: the word `search` is no learning rate, and the paper's settings hold it."""
     arms = {"runs": 1, "arms": [{"backbone": "resnetv2_mini"}]}
     changed = {"floc": SMALL["floc"] | {"learning_rate": "search"}, "architectures": arms}
-    other = beside(lab, tmp_path, **changed)
+    other = on_a_copy(lab, tmp_path, **changed)
     found = steps.architectures(other)
     history = other.runs / "architectures" / "resnetv2_mini-he" / "run0" / "history.csv"
     assert len(found) == 1 and found["test_auc"].between(0, 1).all()
@@ -201,7 +201,7 @@ def test_the_other_cells_leave_the_papers_scores_alone(lab):
 
 
 def test_without_the_setting_there_are_no_other_cells(lab, tmp_path):
-    other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"both_cells": False})
+    other = on_a_copy(lab, tmp_path, fagg=SMALL["fagg"] | {"both_cells": False})
     moved = steps.predictions_other_cells(other)
     assert len(moved) == 0 and list(moved) == list(steps.predictions(other))
 
@@ -332,7 +332,7 @@ def test_a_download_completed_below_the_top_of_the_folder_is_noticed(tmp_path, m
 
 
 def test_a_mended_file_is_read_anew(tiny_table, tmp_path, monkeypatch):
-    """Trap: the tables are the same, so that nothing else tells of the mended film."""
+    """Trap: the tables are the same, so that nothing else shows that the film was repaired."""
     monkeypatch.setenv("LESIONLIB_DATA", str(tiny_table))
     canvas = {"rows": 192, "cols": 128, "background": "zero", "buffer": 8}
     windows = {"side_min": 24, "side_max": 64}
@@ -429,7 +429,7 @@ def insert(source: str, name: str) -> str:
 def redone(lab, tree, tmp_path, monkeypatch):
     """Gives the stages that the code in the tree would do again; nothing is computed."""
     steps.predictions(lab), steps.predictions_other_cells(lab)
-    other, found = beside(lab, tmp_path), set()
+    other, found = on_a_copy(lab, tmp_path), set()
 
     def carry_out(folder, compute, mark, goes_on):
         name = folder.relative_to(other.runs).as_posix()
