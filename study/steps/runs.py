@@ -21,8 +21,8 @@ Train = Callable[[Lab, str, object, int], Path]
 def random_search(
     lab: Lab, network: str, train: Train, trials: Iterable[int] | None = None
 ) -> pd.DataFrame:
-    """Random search over a network's learning rate, see `lesionlib.search`; all trials if None."""
-    from lesionlib.search import run_search
+    """Random search over a network's learning rate, see `lesionlib.learning_rates`; all trials if None."""
+    from lesionlib.learning_rates import run_search
     from lesionlib.training import read_result
 
     s = lab.settings
@@ -46,7 +46,7 @@ def learning_rate(lab: Lab, network: str, train: Train) -> float:
     rate = getattr(lab.settings, network).learning_rate
     if rate != "search":
         return rate
-    from lesionlib.search import best_trial
+    from lesionlib.learning_rates import best_trial
 
     return float(best_trial(random_search(lab, network, train))["learning_rate"])
 

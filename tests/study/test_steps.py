@@ -86,14 +86,14 @@ def test_predictions_hold_every_model_split_and_lesion(lab):
 def test_a_second_start_reuses_everything_and_opens_the_data_once(lab, monkeypatch):
     first, calls = [steps.predictions(lab), steps.predictions_other_cells(lab)], Counter()
     stamps = {p: p.stat().st_mtime_ns for p in lab.runs.rglob("*") if p.is_file()}
-    for opened, name in ((Manifest, "read"), (ImageStore, "open")):
+    for opened, name in ((Manifest, "read"), (ImageStore, "__init__")):
         real = getattr(opened, name)
-        counted = lambda folder, real=real: calls.update([real.__name__]) or real(folder)  # noqa: E731
+        counted = lambda *given, real=real: calls.update([real.__name__]) or real(*given)  # noqa: E731
         monkeypatch.setattr(opened, name, counted)
     again = bench(lab.runs.parent)
     for made, step in zip(first, (steps.predictions, steps.predictions_other_cells), strict=True):
         pd.testing.assert_frame_equal(step(again), made)
-    assert calls == {"read": 1, "open": 1}
+    assert calls == {"read": 1, "__init__": 1}
     assert {p: p.stat().st_mtime_ns for p in lab.runs.rglob("*") if p.is_file()} == stamps
 
 

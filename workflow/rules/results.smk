@@ -56,7 +56,7 @@ rule results:
     log:
         executed("13"),
     params:
-        depends("metrics", "results", "claims", "paper", notebook="13"),
+        depends("metrics", "ideal_observers", "claims", "paper", notebook="13"),
     threads: THREADS
     shell:
         "python -m study notebook 13 --experiment {EXPERIMENT}"
