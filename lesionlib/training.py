@@ -115,7 +115,7 @@ def fit(
         the score) and those that the task reads.
     seed : of this run; give the task the same one.
     compute : with the attributes device ("cpu", "cuda", "cuda:1", "mps"), precision, threads and
-        channels_last.
+        channels_last (bool, not on the CPU).
     progress : called with a line of text per epoch.
 
     Returns
@@ -178,7 +178,7 @@ class _Loop:
         self.say, self.fabric, self.state = say, fabric, state
         if state.history:
             task.model.load_state_dict(state.model)
-        if compute.channels_last:  # convolutions follow their weights, whatever a batch has
+        if compute.channels_last:  # a batch follows the convolutions' weights
             task.model.to(memory_format=torch.channels_last)
         adam = torch.optim.Adam(task.model.parameters(), lr=settings.learning_rate)
         # the task calls its own module, which setup has moved in place; the wrapper is not needed
