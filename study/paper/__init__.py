@@ -20,11 +20,9 @@ LABEL = "paper (private NYU set)"
 
 
 @cache
-def _read(name: str) -> pd.DataFrame:
-    # claims are kept as text, as the paper prints them
-    kept = {"dtype": str, "keep_default_na": False} if name == "claims" else {}
+def _read(name: str, **how) -> pd.DataFrame:
     with (files("study.paper") / f"{name}.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file, **kept)
+        return pd.read_csv(file, **how)
 
 
 def table_1() -> pd.DataFrame:
@@ -54,7 +52,8 @@ def text() -> pd.DataFrame:
 
 def claims() -> pd.DataFrame:
     """Every number and statement of the paper, one row each, all columns text; see `study.claims`."""
-    return _read("claims").copy()
+    # kept as text, as the paper prints them
+    return _read("claims", dtype=str, keep_default_na=False).copy()
 
 
 def arithmetic() -> pd.DataFrame:

@@ -1,35 +1,31 @@
-"""Files -> manifest -> store -> windows: what every network and every notebook reads.
+"""Files -> manifest -> store: what every network and every notebook reads.
 
-Patients are split here, images placed on their canvases, and the windows drawn by which every
-validation and test lesion is judged.
+Patients are split here, and images placed on their canvases.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
 
 from lesionlib import files
 from lesionlib.errors import InputError
-from lesionlib.seeds import derive_seed, digest
+from lesionlib.seeds import digest
 from study.lab import Lab
 from study.settings import project_root
-from study.stages import key_of, stage
+from study.stages import once, stage
 
-MANIFEST_CODE = ("datasets", "manifest", "manifest_checks", "splits", "outlines", "checksums")
-MANIFEST_CODE += ("images/dicom_header", "images/gmic_preparation", "images/read")
-STORE_CODE = ("images", "outlines", "manifest")
-SCORED = ("validation", "test")
 MOST_ENTRIES = 50_000  # files and folders that a fingerprint looks at; CBIS-DDSM has 30,000
 
 
 def data_folder(lab: Lab) -> Path:
     """The user's data: LESIONLIB_DATA (DATA= of make), else the last so given, else `data.folder`.
 
-    A `data.folder` that is not absolute lies in the project.  The phantom is drawn into ``runs/``.
+    A relative `data.folder` is in the project.  The phantom is drawn into ``runs/``.
     Raises InputError where a real set has no folder.
     """
     if lab.is_phantom:
@@ -48,14 +44,17 @@ def data_folder(lab: Lab) -> Path:
     return Path(folder)
 
 
+@once
 def manifest(lab: Lab):
     """The validated :class:`~data_manifest.manifest.Manifest` with patient-disjoint splits."""
     from data_manifest.checks import check_manifest
     from data_manifest.checksums import write_checksums
     from data_manifest.manifest import Manifest
+    from data_manifest.registry import OWN
     from data_manifest.splits import split_by_settings
 
     folder, s = data_folder(lab), lab.settings
+    read = _draw_phantom if lab.is_phantom else _read_set
     inputs = {"data": s.data.model_dump(exclude={"folder", "damaged"}), "seed": s.seed}
     if lab.is_phantom:
         inputs["phantom"] = s.phantom.model_dump()
@@ -63,35 +62,39 @@ def manifest(lab: Lab):
         inputs |= {"files": fingerprint(folder), "folder": str(folder.resolve())}
 
     def compute(place: Path) -> str:
-        found = _read_data(lab, folder)
-        found = check_manifest(split_by_settings(found, s.data, s.seed))
+        found = check_manifest(split_by_settings(read(lab, folder), s.data, s.seed))
         found.write(place)
         if s.data.sha256:
             write_checksums(found, place / "files.sha256", s.compute.workers)
         return _digest_of_files(place)
 
-    place = stage(lab, "manifest", inputs, MANIFEST_CODE, compute)
-    return Manifest.read(place)
+    # a reader is found by its name; one of another package is not watched
+    readers = [f"data_manifest.{name}.reader.read" for name in OWN if name == s.data.dataset]
+    return Manifest.read(stage(lab, "manifest", inputs, compute, read, *readers))
 
 
-def _read_data(lab: Lab, folder: Path):
-    from data_manifest import registry
+def _draw_phantom(lab: Lab, folder: Path):
+    """The phantom, drawn anew: the stage knows when what was drawn is still good."""
+    from data_manifest.phantom import reader
 
     s = lab.settings
-    if lab.is_phantom:
-        from data_manifest.phantom import reader as phantom
+    shutil.rmtree(folder, ignore_errors=True)
+    return reader.read(
+        folder, s.phantom, seed=s.seed, workers=s.compute.workers, progress=lab.progress
+    )
 
-        return phantom.read(
-            folder, s.phantom, seed=s.seed, workers=s.compute.workers, progress=lab.progress
-        )
-    return registry.read(s.data.dataset, folder, **s.data.options)
+
+def _read_set(lab: Lab, folder: Path):
+    from data_manifest import registry
+
+    return registry.read(lab.settings.data.dataset, folder, **lab.settings.data.options)
 
 
 def fingerprint(folder: Path) -> str:
     """Digest of names, sizes and times of the files in a data folder and in the folders below it.
 
     Level by level, and of the first `MOST_ENTRIES` entries: a tree of any size costs no more.
-    Hidden files, which systems write as they like, are passed over, and so is what cannot be read.
+    Hidden files, which systems write as they like, and unreadable ones do not count.
     """
     places, rows, left = [str(folder)], [], MOST_ENTRIES
     for place in places:  # it grows on the way
@@ -114,27 +117,25 @@ def _digest_of_files(place: Path) -> str:
     return total.hexdigest()[:16]
 
 
+@once
 def store(lab: Lab):
-    """The memory-mapped :class:`~data_manifest.images.store.ImageStore` of all canvases.
-
-    Two stages, so that a corrected label reads no image again: `canvases` depends on what decides
-    pixels and outlines alone, `store` on the labels, too.
-    """
-    from data_manifest.images.build import digest_of, file_states, settings_of
+    """The memory-mapped :class:`~data_manifest.images.store.ImageStore` of all canvases."""
+    from data_manifest.images.build import file_states
     from data_manifest.images.store import STAGE, ImageStore, build_store
 
     found, s = manifest(lab), lab.settings
-    inputs = {"pixels": digest_of(found, settings_of(found, s.canvas))}
-    if not lab.is_phantom:  # a file that was mended or exchanged is read anew
+    inputs = {"canvas": s.canvas.model_dump()}
+    if not lab.is_phantom:  # a file that was repaired or exchanged is read anew
         inputs["files"] = digest(list(map(file_states(found), found.images["image_id"])))
 
     def compute(place: Path) -> None:
-        build_store(found, place, s.canvas, workers=s.compute.workers, progress=lab.progress)
+        build_store(
+            found, place / "canvases", s.canvas, workers=s.compute.workers, progress=lab.progress
+        )
 
-    place = stage(lab, "canvases", inputs, STORE_CODE, compute, resumes=True)
-    labels = {"canvases": key_of(place), "manifest": key_of(lab.runs / "manifest")}
-    stage(lab, "store", labels, STORE_CODE, lambda _: compute(place))
-    images = ImageStore(place)
+    # ImageStore: what the networks read goes through its code, and its key goes into theirs
+    place = stage(lab, "store", inputs, compute, ImageStore, reads=["manifest"], keeps=True)
+    images = ImageStore(place / "canvases")
     if s.data.damaged == "error":
         _refuse_damaged(lab, images.exclusions[images.exclusions["stage"] == STAGE])
     return images
@@ -149,29 +150,9 @@ def _refuse_damaged(lab: Lab, found: pd.DataFrame) -> None:
     raise InputError(
         f"{(~lesions).sum()} images and {lesions.sum()} lesions cannot be used, "
         f"{first['level']} {first['id']} first: {first['reason'].rstrip('.')}",
-        f"all in runs/{lab.name}/canvases/exclusions.csv",
+        f"all in runs/{lab.name}/store/canvases/exclusions.csv",
         "Or go on without them: data.damaged: exclude",
     )
-
-
-def evaluation_windows(lab: Lab) -> pd.DataFrame:
-    """The windows by which each validation and test lesion is judged, drawn once for all models."""
-    from lesionlib.sampling import sample_lesion_windows
-    from lesionlib.scoring import known_lesions
-
-    images, s = store(lab), lab.settings
-    inputs = {"windows": s.windows.model_dump(), "each": s.evaluation.windows_per_lesion}
-    inputs |= {"seed": s.seed, "store": key_of(lab.runs / "store")}
-
-    def compute(place: Path) -> None:
-        drawn = sample_lesion_windows(
-            images, known_lesions(images, *SCORED), s.evaluation.windows_per_lesion, s.windows,
-            seed=derive_seed(s.seed, "evaluation windows"), training=False,
-        )  # fmt: skip
-        drawn.to_parquet(place / "windows.parquet")
-
-    place = stage(lab, "windows", inputs, ("windows", "sampling"), compute)
-    return pd.read_parquet(place / "windows.parquet")
 
 
 def followed_lesion(lab: Lab, pathology: str = "malignant") -> int:

@@ -34,7 +34,7 @@ from study.lab import Lab
 from study.settings import experiment_names, figures_folder
 from study.steps.context_network import saliency
 from study.steps.data import data_folder, store
-from study.steps.outcome import predictions
+from study.steps.lesion_scores import predictions
 
 RESULTS = "results.json"
 

@@ -11,8 +11,9 @@ import re
 import warnings
 from pathlib import Path
 
-from lesionlib.models._state_files import State, check_fit, read_state
-from lesionlib.models.gmic.network import GMIC
+from torch import nn
+
+from lesionlib.models._state_files import State, check_fit
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 UNUSED = "shared_rep_filter.weight"  # in every published file, read by no network
@@ -32,32 +33,6 @@ _NAMES = (
     (r"^local_head\.", "classifier_linear."),
     (r"^fusion_head\.", "fusion_dnn."),
 )
-
-
-def load_gmic_checkpoint(path: Path | str, top_t: float = 0.02) -> GMIC:
-    """GMIC with published weights (Shen et al. 2021), in evaluation mode.
-
-    The file's unused `shared_rep_filter.weight` is dropped, and nothing else.
-
-    Parameters
-    ----------
-    path : sample_model_1.p ... sample_model_5.p.
-    top_t : share of the cells that make y_global; nothing else depends on it. A warning is given
-        where it is not the file's own (see `published_top_t`).
-
-    Returns
-    -------
-    The network, of the published size.
-
-    Raises
-    ------
-    InputError : for a file that is no table of tensors, and for a key that is missing, left over
-        or of another shape, in the file's own names.
-    """
-    path = Path(path)
-    model = GMIC(top_t=top_t)
-    load_published(model, read_state(path), path)
-    return model.eval()
 
 
 def published_top_t(path: Path | str) -> float | None:
@@ -89,7 +64,7 @@ def is_published(state: State) -> bool:
     return any(key.startswith("ds_net.") for key in state)
 
 
-def load_published(model: GMIC, state: State, path: Path) -> State:
+def load_published(model: nn.Module, state: State, path: Path) -> State:
     """Load weights with published names, strictly; what was loaded, under those names."""
     state = {key: value for key, value in state.items() if key != UNUSED}
     own = model.state_dict()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from lesionlib.errors import InputError
+from lesionlib.models._state_files import State, load_strict, read_state, without_classes
 from lesionlib.models.gmic import _crops as retrieval
+from lesionlib.models.gmic._checkpoint import is_published, load_published
 from lesionlib.models.gmic._parts import SMALLEST_IMAGE, GlobalNetwork, LocalNetwork
 
 
@@ -130,6 +133,36 @@ class GMIC(nn.Module):
         """
         return _cells(rows), _cells(cols)
 
+    @property
+    def imagenet_part(self) -> tuple[str, nn.Module, str, str]:
+        """torchvision's name of the weights, the module that takes them, its name, the setting."""
+        width = self.local_network.conv1.out_channels
+        weights = "ResNet18_Weights" if width == 64 else ""
+        return weights, self.local_network, f"a local network {width} wide", "gmic.weights_file"
+
+    def load_part(self, state: State, path: Path, head: str) -> State | None:
+        """Take a published file (Shen et al. 2021) or the local network alone.
+
+        Parameters
+        ----------
+        state : the tensors of a file by name.
+        path : of the file.
+        head : not used, since GMIC has no other last layer to choose.
+
+        Returns
+        -------
+        The tensors that were taken; None, and nothing loaded, for any other file.
+
+        Raises
+        ------
+        InputError : where a tensor does not fit.
+        """
+        if is_published(state):
+            return load_published(self, state, path)
+        if "layer1.0.conv1.weight" in state:
+            return load_strict(self.local_network, without_classes(state), path)
+        return None
+
     def _global(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if images.ndim != 4 or images.shape[1] != 1 or min(images.shape[2:]) < SMALLEST_IMAGE:
             raise InputError(
@@ -162,6 +195,32 @@ def gmic_from_settings(settings) -> GMIC:
     """
     names = ("width", "local_width", "crops", "crop", "top_t", "attention", "saliency_bias")
     return GMIC(**{name: getattr(settings, name) for name in names})
+
+
+def load_gmic_checkpoint(path: Path | str, top_t: float = 0.02) -> GMIC:
+    """GMIC with published weights (Shen et al. 2021), in evaluation mode.
+
+    The file's unused `shared_rep_filter.weight` is dropped, and nothing else.
+
+    Parameters
+    ----------
+    path : sample_model_1.p ... sample_model_5.p.
+    top_t : share of the cells that make y_global; nothing else depends on it. A warning is given
+        where it is not the file's own (see `published_top_t`).
+
+    Returns
+    -------
+    The network, of the published size.
+
+    Raises
+    ------
+    InputError : for a file that is no table of tensors, and for a key that is missing, left over
+        or of another shape, in the file's own names.
+    """
+    path = Path(path)
+    model = GMIC(top_t=top_t)
+    load_published(model, read_state(path), path)
+    return model.eval()
 
 
 def _cells(pixels: int) -> int:

@@ -1,0 +1,108 @@
+"""What the runs of all three networks share: training, weights, threads, the random search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from lesionlib import files
+from lesionlib.seeds import derive_seed
+from study.lab import Lab
+from study.settings import project_root
+from study.stages import once
+
+DIVERGED = "diverged.json"
+# lab, stage, settings and number of a trial -> its folder
+Train = Callable[[Lab, str, object, int], Path]
+
+
+def random_search(
+    lab: Lab, network: str, train: Train, trials: Iterable[int] | None = None
+) -> pd.DataFrame:
+    """Random search over a network's learning rate, see `lesionlib.learning_rates`; all trials if None."""
+    from lesionlib.learning_rates import run_search
+    from lesionlib.training import read_result
+
+    s = lab.settings
+
+    def result(k: int, rate: float):
+        changed = {"learning_rate": rate, "epochs": s.search.epochs}
+        settings = getattr(s, network).model_copy(update=changed)
+        return read_result(train(lab, f"search/{network}/trial{k}", settings, k))
+
+    low, high = getattr(s.search, network)
+    seed, trials = derive_seed(s.seed, "search", network), trials or range(s.search.trials)
+    return run_search(result, trials, low=low, high=high, seed=seed, progress=lab.progress)
+
+
+@once
+def learning_rate(lab: Lab, network: str, train: Train) -> float:
+    """The learning rate of `floc` or `fagg` as set; with "search", that of the best trial.
+
+    Raises InputError where none of the trials has a score.
+    """
+    rate = getattr(lab.settings, network).learning_rate
+    if rate != "search":
+        return rate
+    from lesionlib.learning_rates import best_trial
+
+    return float(best_trial(random_search(lab, network, train))["learning_rate"])
+
+
+def fitted(lab: Lab, name: str, task, place: Path, settings, seed: int) -> bool:
+    """Train a network in the folder of its stage.
+
+    False for a trial of a search whose loss was no number: it would be so again, so it is kept.
+    """
+    from lesionlib.training import Diverged, fit
+
+    say = lambda message: lab.progress(f"{name}: {message}")  # noqa: E731
+    try:
+        fit(task, place, settings, seed=seed, compute=lab.settings.compute, progress=say)
+    except Diverged as fault:
+        if not name.startswith("search/"):
+            raise
+        files.write_json(place / DIVERGED, fault.args)
+        return False
+    return True
+
+
+def trained(folder: Path) -> Path:
+    """The folder of a run that has ended; raises Diverged where that is how it ended."""
+    if fault := files.read_json(folder / DIVERGED):
+        from lesionlib.training import Diverged
+
+        raise Diverged(*fault)
+    return folder
+
+
+def with_weights_file(settings):
+    """The settings of a network with the file of its first weights found in the project."""
+    file = settings.weights_file and str(project_root() / settings.weights_file)
+    return settings.model_copy(update={"weights_file": file})
+
+
+def file_state(name: str | None) -> list[int] | None:
+    """Bytes and time (ns) of a file of the project, since the same name may hold others tomorrow.
+
+    None where no file is named, or none is there.
+    """
+    file = project_root() / (name or "")
+    return [file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else None
+
+
+def loaded(lab: Lab, run_folder: Path, net):
+    """A network with the weights of a finished run, on the set device, in evaluation mode."""
+    from lesionlib.models.weights import load_checkpoint
+
+    load_checkpoint(run_folder / "best.safetensors", net)
+    return net.to(lab.settings.compute.device).eval()
+
+
+def torch_ready(lab: Lab) -> None:
+    """One number of threads for every sum, so that a run repeats to the bit on one machine."""
+    import torch
+
+    torch.set_num_threads(lab.settings.compute.threads)
