@@ -66,7 +66,7 @@ def test_a_process_that_is_stopped_twice_says_one_line(project):
     """Trap: the second signal, which ends a workflow's jobs, reached them while they left."""
     lines = [
         "import atexit, os, signal, sys",
-        "from lesionlib import __main__ as command_line",
+        "from study import __main__ as command_line",
         # a process that was started in the background ignores the first signal
         "signal.signal(signal.SIGINT, signal.default_int_handler)",
         "strike = lambda number: os.kill(os.getpid(), number)",
@@ -152,7 +152,7 @@ def test_a_failed_cell_gives_one_line_and_keeps_the_notebook(project, cell, erro
 
 def test_papermill_by_hand_refuses_a_misspelt_parameter_too(project):
     path = write_notebook(
-        project, "04", 'from study.lab import open_lab\nlab = open_lab(settings, "04")'
+        project, "04", 'from study.lab import open_lab\nlab = open_lab(experiment, "04")'
     )
     words = ["papermill", str(path), "out.ipynb", "--no-progress-bar", "-k", "python3"]
     done = call(project, *words, "-p", "experimnt", "toy")
@@ -233,7 +233,7 @@ def test_jobs_wait_for_what_they_read_and_for_nothing_else(stubs):
 
 def test_the_line_of_a_failed_notebook_comes_last_and_the_rest_is_not_lost(stubs):
     write_notebook(stubs, "01", INPUT_ERROR)
-    done = call(stubs, "lesionlib", "run", "toy", "--cores", "2")
+    done = call(stubs, "study", "run", "toy", "--cores", "2")
     assert done.returncode == 2
     said = (done.stdout + done.stderr).strip().splitlines()
     assert said[-1].startswith("error: lesion 17 has no pixel (lesions.csv, row 18)")
