@@ -14,7 +14,6 @@ import os
 import sys
 from pathlib import Path
 
-import matplotlib
 import pandas as pd
 from matplotlib.text import Text
 
@@ -35,6 +34,7 @@ class Lab:
         self.settings, self.number, self.echo = settings, number, echo
         self.runs = runs_folder(settings.name)
         self.figures = figures_folder(settings.name)
+        self.kept: dict = {}  # what the steps gave, see study.stages.once
         self._records: dict[str, dict] = {}
 
     @property
@@ -130,7 +130,7 @@ class Lab:
             "data_set": s.data.dataset,
             "data_digest": self.data_digest(),
             "settings_digest": digest(s),
-            "code_digest": provenance.code_digest(),
+            "code_digest": provenance.code_digest(self.number),
             "commit": provenance.commit(),
             "seed": s.seed,
             "device": s.compute.device,
@@ -157,8 +157,7 @@ def open_lab(experiment: str, number: str) -> Lab:
     """
     _refuse_unknown_parameters(number)
     settings = load_experiment(experiment)
-    # figures are shown by Lab.show alone; torch's threads are fixed, since sums depend on them
-    matplotlib.use("agg")
+    # sums depend on torch's threads, so they are fixed; matplotlib's backend is the reader's own
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.compute.threads))
     from study.plots import style
 

@@ -1,49 +1,63 @@
-"""Where a result comes from: digests of settings, code and data, versions, device and seed.
+"""Where a result comes from: digest of its code, commit, and versions of the packages.
 
 No time, host or user is written, so that the same work leaves the same record.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 import platform
 import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from study import freshness
+
 PACKAGES = ("lesionlib", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "pydicom")
 PROJECT = Path(__file__).resolve().parents[1]
 ROOMS = ("lesionlib", "data_manifest", "study", "notebooks", "workflow", "experiments")
 
 
-@cache
-def code_digest(*modules: str) -> str:
-    """Digest of the project's sources."""
-    files = {p for room in ROOMS[:3] for p in (PROJECT / room).rglob("*.py")}
-    total = hashlib.sha256()
-    for file in sorted(files):
-        total.update(file.relative_to(PROJECT).as_posix().encode())
-        total.update(file.read_bytes())
-    return total.hexdigest()[:16]
+def code_digest(number: str = "") -> str:
+    """Digest of the code that a notebook uses; of all steps where there is no such notebook."""
+    notebooks = sorted((PROJECT / "notebooks").glob(f"{number}_*.ipynb"))
+    return freshness.code_digest(*(notebooks or ["study.steps"]))
 
 
 @cache
-def commit() -> str:
-    """The commit of the working tree, with `+changes` where it differs; empty outside git."""
+def commit(folder: Path = PROJECT) -> str:
+    """The commit of a working tree, with `+changes` where code or settings differ from it.
 
-    def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(PROJECT), *words], capture_output=True, text=True, check=False
-        )
-        return done.stdout.strip() if done.returncode == 0 else ""
-
+    Outputs of notebooks do not count.  Empty outside git.
+    """
     try:
-        head = git("rev-parse", "--short=12", "HEAD")
-        changed = head and git("status", "--porcelain", "--", *ROOMS)
-    except OSError:  # no git on this machine
+        head = _git(folder, "rev-parse", "--short=12", "HEAD")
+        edited = _git(folder, "diff", "--name-only", "--relative", "HEAD", "--", *ROOMS)
+        added = _git(folder, "ls-files", "--others", "--exclude-standard", "--", *ROOMS)
+    except (OSError, subprocess.CalledProcessError):  # no git on this machine, or no commit
         return ""
+    changed = added or any(_code_differs(folder, file) for file in edited.splitlines())
     return head + ("+changes" if changed else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def _code_differs(folder: Path, file: str) -> bool:
+    if not file.endswith(".ipynb") or not (folder / file).is_file():
+        return True
+    committed = _git(folder, "show", f"HEAD:./{file}")
+    return _code_cells(committed) != _code_cells((folder / file).read_text(encoding="utf-8"))
+
+
+def _code_cells(notebook: str) -> list[str]:
+    cells = json.loads(notebook)["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 def versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -362,7 +362,8 @@ def _merge(base: dict, extra: dict) -> dict:
 
 def _explained(error: ValidationError, file: Path) -> InputError:
     """The first fault of a settings file as one line with its remedy."""
-    first = error.errors()[0]
+    # of a misspelt key the wrong name comes before what is then missing
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         fields = _fields_at(first["loc"][:-1])
@@ -378,5 +379,5 @@ def _fields_at(path: tuple) -> list[str]:
     model = Experiment
     for part in path:
         field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field is not None else model
+        model = field.annotation if field else next(iter(get_args(model)), model)
     return list(getattr(model, "model_fields", {}))

@@ -1,35 +1,53 @@
 """Stages: work that is done once, kept on disk, and done again only when its inputs change.
 
-A stage has a folder under ``runs/<experiment>/`` and a key, the digest of everything it depends on:
-its settings, the keys of the stages before it, and the library's sources that compute it.  A folder
-that was completed under the same key is reused; otherwise the stage runs, under a lock, so that two
-notebooks at once never do the same work twice.
+A stage has a folder under ``runs/<experiment>/`` and a key: the digest of its settings, of the keys
+of the stages that it reads, and of the code that does its work.  A folder completed under the same
+key is reused; otherwise the stage runs, under a lock, so that two notebooks never do the same work
+twice.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 from filelock import FileLock
 
 from lesionlib import files
 from lesionlib.seeds import digest
-from study import provenance
+from study.freshness import code_digest
 from study.lab import Lab
 
 MARK = "stage.json"
+
+
+def once(step: Callable) -> Callable:
+    """A step that looks at its stages once per lab and arguments in this process.
+
+    What it gave is kept on the lab and given again; copy it before changing it.  A lab's settings
+    and folders therefore stay as they are: other settings, other data need another lab.
+    """
+
+    @wraps(step)
+    def kept(lab: Lab, *args, **named):
+        call = (step.__name__, args, *sorted(named.items()))
+        if call not in lab.kept:
+            lab.kept[call] = step(lab, *args, **named)
+        return lab.kept[call]
+
+    return kept
 
 
 def stage(
     lab: Lab,
     name: str,
     inputs: dict,
-    modules: tuple[str, ...],
     compute: Callable[[Path], object],
-    *,
+    *roots,
     resumes: bool = False,
+    keeps: bool = False,
 ) -> Path:
     """The folder of a completed stage, computed now if need be.
 
@@ -37,28 +55,37 @@ def stage(
     ----------
     name : folder below ``runs/<experiment>/``.
     inputs : JSON-like values on which the result depends, keys of earlier stages among them.
-    modules : modules or packages of lesionlib whose change must redo the stage.
     compute : does the work in the folder it is given; what it returns is kept as the stage's
-        ``content`` (a digest of what it made, where that says more than the key).
+        ``content`` (a digest of what it made, where that says more than the key).  What it reads of
+        earlier stages it takes from around it; if it called their functions, their code would be its
+        own.
+    roots : code that `compute` uses without naming it, see :func:`study.freshness.closure`.
     resumes : the work goes on from what an interrupted start with the same key left behind;
         otherwise it begins with an empty folder.
+    keeps : the folder is emptied only where the code changed: the work itself knows what it can
+        still use of a result of other inputs.
     """
-    key = digest({"inputs": inputs, "code": provenance.code_digest(*modules)})
+    code = code_digest(compute, *roots)
+    key = digest({"inputs": inputs, "code": code})
     folder = lab.runs / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     if _completed(folder, key):
         return folder
     with FileLock(folder.parent / f".{folder.name}.lock"):
-        if _completed(folder, key):
-            return folder
-        started = files.read_json(folder / MARK, {})
-        if not (resumes and started.get("key") == key):
-            shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write_json(folder / MARK, {"key": key, "complete": False})
-        content = compute(folder) or key
-        files.write_json(folder / MARK, {"key": key, "complete": True, "content": content})
+        if not _completed(folder, key):
+            found = files.read_json(folder / MARK, {})
+            goes_on = (resumes and found.get("key") == key) or (keeps and found.get("code") == code)
+            _carry_out(folder, compute, {"key": key, "code": code}, goes_on)
     return folder
+
+
+def _carry_out(folder: Path, compute: Callable, mark: dict, goes_on: bool) -> None:
+    if not goes_on:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_json(folder / MARK, mark | {"complete": False})
+    content = compute(folder) or mark["key"]
+    files.write_json(folder / MARK, mark | {"complete": True, "content": content})
 
 
 def key_of(folder: Path) -> str:

@@ -6,24 +6,29 @@ files -> manifest -> store -> windows -> f_loc -> features \\
 Every function takes a :class:`~study.lab.Lab`, makes what it needs first, and gives back plain
 things: a manifest, a store, a data frame, an array.  So any notebook can be run alone, in any
 order, and a second run reuses what is there.  A network is named by the folder of its run.
+
+What a step gave is kept on the lab (see :func:`study.stages.once`): manifest and store are opened
+once per process, and a completed stage is looked at once.
 """
 
 from study.steps.aggregation_network import fagg, features, load_fagg
-from study.steps.comparisons import architectures, search
 from study.steps.context_network import gmic, load_gmic, saliency
-from study.steps.data import (
-    data_folder,
-    evaluation_windows,
-    fingerprint,
-    followed_lesion,
-    manifest,
-    store,
-)
-from study.steps.networks import learning_rate, torch_ready
-from study.steps.outcome import predictions, predictions_other_cells, results
-from study.steps.patch_network import best_floc, floc, load_floc, outputs
+from study.steps.data import data_folder, fingerprint, followed_lesion, manifest, store
+from study.steps.lesion_scores import predictions, predictions_other_cells, results
+from study.steps.patch_network import architectures, best_floc, floc, load_floc, outputs
+from study.steps.runs import torch_ready
+from study.steps.searches import learning_rate, search
+from study.steps.windows import evaluation_windows
+
+# what can be asked for by name, in the order of the work
+STEPS = {
+    step.__name__: step
+    for step in (manifest, store, evaluation_windows, floc, gmic, saliency, features, fagg,
+                 architectures, search, predictions, predictions_other_cells, results)
+}  # fmt: skip
 
 __all__ = [
+    "STEPS",
     "architectures",
     "best_floc",
     "data_folder",

@@ -1,115 +1,39 @@
-"""f_agg, the aggregation network: the stored windows and maps it reads, and its runs."""
+"""f_agg, the aggregation network: what it reads, its runs and its search."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from data_manifest.manifest import AGGREGATION
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
-from study.stages import key_of, stage
+from study.stages import key_of, once, stage
 from study.steps.context_network import saliency
-from study.steps.data import SCORED, evaluation_windows, store
-from study.steps.networks import learning_rate, loaded, named, torch_ready
-from study.steps.patch_network import best_floc, outputs
+from study.steps.data import store
+from study.steps.patch_network import stored_outputs
+from study.steps.runs import chosen_rate, loaded, named, random_search, torch_ready
+from study.steps.windows import LOCATION, SCORED, location_maps, stored_windows
 
-CODE = ("models/fagg", "models/weights", "models/state_files", "maps", "training", "tasks")
-CODE += ("scoring", "metrics/roc")
-STORED = ("training", *SCORED)  # splits whose windows f_agg reads
-_POOL_ONLY = {"pool_windows", "pool_epochs"}
-_POOL = {"epoch"} | _POOL_ONLY
-# told by the keys of the stages before, or by the name of the run
-_NOT_OF_A_RUN = {"runs", "cells", "both_cells", "saliency_file"} | _POOL_ONLY
+# in the keys of the stages that f_agg reads, or in the name of its run
+_NOT_OF_A_RUN = {"runs", "cells", "both_cells", "saliency_file", "pool_windows", "pool_epochs"}
 
 
-def features(lab: Lab, cells: str | None = None) -> dict[str, dict]:
+def features(lab: Lab, cells: str | None = None, *, h: bool = True) -> dict[str, dict]:
     """What f_agg reads: for each split the stored windows with h, logits and location maps.
 
-    Keys of a split: ``windows`` (data frame), ``h`` (n, 32), ``logits`` (n, 4), ``location``
-    (n, h, w).  Training windows are a pool drawn once; validation and test are the evaluation
-    windows.  cells : where the cells of the location maps lie, `fagg.cells` if None.
+    Keys of a split: ``windows`` (data frame), ``location`` (n, h, w), ``h`` (n, 32), ``logits``
+    (n, 4).  Training windows are a pool drawn once; validation and test are the evaluation windows.
+
+    cells : where the cells of the location maps lie, `fagg.cells` if None.
+    h : False leaves out h and logits, and f_loc is not needed.
     """
-    stored, location = _stored_windows(lab), _location(lab, cells or lab.settings.fagg.cells)
-    return {name: _read_features(stored / name, location / f"{name}.npy") for name in STORED}
+    maps = location_maps(lab, cells or lab.settings.fagg.cells)
+    found = {n: {"windows": w, "location": maps[n]} for n, w in stored_windows(lab).items()}
+    return {n: part | stored_outputs(lab)[n] for n, part in found.items()} if h else found
 
 
-def _stored_windows(lab: Lab) -> Path:
-    _, folder = best_floc(lab)
-    windows, s = evaluation_windows(lab), lab.settings
-    inputs = {"floc": key_of(folder), "fagg": s.fagg.model_dump(include=_POOL), "seed": s.seed}
-
-    def compute(place: Path) -> None:
-        torch_ready(lab)
-        known = np.load(folder / "evaluation.npz")
-        split = store(lab).lesions["split"].to_numpy()[windows["lesion"]]
-        for name in SCORED:
-            rows = np.flatnonzero(split == name)
-            _write_features(place / name, windows.iloc[rows].reset_index(drop=True),
-                            known["h"][rows], known["logits"][rows])  # fmt: skip
-        pool = _training_pool(lab)
-        h, logits = outputs(lab, folder, s.floc, pool)
-        _write_features(place / "training", pool, h, logits)
-
-    modules = ("windows", "sampling", "patches", "models/floc", "models/backbones")
-    return stage(lab, "features", inputs, modules, compute)
-
-
-def _location(lab: Lab, cells: str) -> Path:
-    """The folder of the stored windows' location maps, a file a split."""
-    from lesionlib.windows import CELL_SHIFTS, location_maps
-
-    stored, canvas = _stored_windows(lab), lab.settings.canvas
-    inputs = {"features": key_of(stored), "cells": cells, "canvas": canvas.map_shape}
-
-    def compute(place: Path) -> None:
-        for name in STORED:
-            windows = pd.read_parquet(stored / name / "windows.parquet")
-            shift = CELL_SHIFTS[cells]
-            found = location_maps(windows, canvas.map_shape, canvas.cell, shift=shift)
-            np.save(place / f"{name}.npy", found)
-
-    return stage(lab, f"location/{cells}", inputs, ("windows",), compute)
-
-
-def _training_pool(lab: Lab) -> pd.DataFrame:
-    """Windows stored for f_agg's training: of every training lesion, and outside and negative.
-
-    Where the set has patients for f_agg alone, theirs: then it meets maps as on new images, since
-    GMIC and f_loc have not seen them.  Wu et al. 2020 train the three networks on the same ones.
-    """
-    from lesionlib.sampling import sample_epoch, sample_lesion_windows
-    from lesionlib.scoring import known_lesions
-
-    images, s = store(lab), lab.settings
-    split = AGGREGATION if len(images.image_rows(split=AGGREGATION)) else "training"
-    lesions = known_lesions(images, split)
-    seed = derive_seed(s.seed, "training pool")
-    near = sample_lesion_windows(
-        images, lesions, s.fagg.pool_windows, s.windows, seed=seed, training=True
-    )
-    counts = (0, 0, *(s.fagg.pool_epochs * count for count in s.fagg.epoch[2:]))
-    if not any(counts):
-        return near
-    far = sample_epoch(images, counts, s.windows, split=split, seed=seed)
-    return pd.concat([near, far], ignore_index=True)
-
-
-def _write_features(place: Path, windows: pd.DataFrame, h, logits) -> None:
-    place.mkdir(exist_ok=True)
-    windows.to_parquet(place / "windows.parquet")
-    np.save(place / "h.npy", h)
-    np.save(place / "logits.npy", logits)
-
-
-def _read_features(place: Path, location: Path) -> dict:
-    files = {"h": place / "h.npy", "logits": place / "logits.npy", "location": location}
-    arrays = {name: np.load(file, mmap_mode="r") for name, file in files.items()}
-    return {"windows": pd.read_parquet(place / "windows.parquet"), **arrays}
-
-
+@once
 def fagg(lab: Lab, combination: str, run: int = 0, cells: str | None = None) -> Path:
     """The folder of one trained f_agg: weights, history and lesion scores.
 
@@ -117,7 +41,7 @@ def fagg(lab: Lab, combination: str, run: int = 0, cells: str | None = None) -> 
     neither.
     """
     s = lab.settings
-    settings = s.fagg.model_copy(update={"learning_rate": learning_rate(lab, "fagg")})
+    settings = s.fagg.model_copy(update={"learning_rate": fagg_rate(lab)})
     other = cells not in (None, s.fagg.cells)
     name = f"fagg_{cells}" if other else "fagg"
     return trained_fagg(lab, f"{name}/{combination}/run{run}", settings, combination, run, cells)
@@ -135,13 +59,18 @@ def load_fagg(lab: Lab, combination: str, run: int = 0):
 def trained_fagg(
     lab: Lab, name: str, settings, combination: str, run: int, cells: str | None = None
 ) -> Path:
-    """The folder of an f_agg trained by these settings (`experiment.FAgg`) as stage `name`."""
-    read, maps, s = features(lab, cells), saliency(lab), lab.settings
+    """The folder of an f_agg trained by these settings (`settings.FAgg`) as stage `name`.
+
+    It waits for what the combination reads alone: GMIC for S, f_loc for E.
+    """
+    s, images, used = lab.settings, store(lab), combination.split("+")
     seed = derive_seed(s.seed, "fagg", combination, run)
+    read = features(lab, cells, h="E" in used)
+    maps = saliency(lab) if "S" in used else None
+    stages = [f"{LOCATION}/{cells or s.fagg.cells}"]
+    stages += ["windows/outputs"] * ("E" in used) + ["saliency"] * ("S" in used)
     inputs = {"fagg": settings.model_dump(exclude=_NOT_OF_A_RUN), "combination": combination}
-    inputs |= {"seed": seed, "saliency": key_of(lab.runs / "saliency")}
-    inputs |= {"features": key_of(lab.runs / "features")}
-    inputs |= {"location": key_of(lab.runs / "location" / (cells or s.fagg.cells))}
+    inputs |= {"seed": seed, "read": {name: key_of(lab.runs / name) for name in stages}}
 
     def compute(place: Path) -> None:
         from lesionlib.scoring import lesion_predictions, window_scores
@@ -153,11 +82,29 @@ def trained_fagg(
         fit(task, place, settings, seed=seed, compute=s.compute, progress=named(lab, name))
         scored = [
             lesion_predictions(
-                store(lab), read[split]["windows"], window_scores(task.logits(split)),
+                images, read[split]["windows"], window_scores(task.logits(split)),
                 model=combination, run=run,
             )
             for split in SCORED
         ]  # fmt: skip
         pd.concat(scored).to_csv(place / "predictions.csv", index=False)
 
-    return stage(lab, name, inputs, CODE, compute, resumes=True)
+    return stage(lab, name, inputs, compute, resumes=True)
+
+
+@once
+def fagg_rate(lab: Lab) -> float:
+    """f_agg's learning rate as set; with "search", that of the best trial."""
+    return chosen_rate(lab, "fagg", search_fagg)
+
+
+def search_fagg(lab: Lab, trial: int | None = None) -> pd.DataFrame:
+    """Random search over f_agg's learning rate; see :func:`study.steps.search`.
+
+    Its trials read E+S; the rate that they find serves every combination of maps.
+    """
+
+    def train(name: str, settings, k: int) -> Path:
+        return trained_fagg(lab, name, settings, "E+S", k)
+
+    return random_search(lab, "fagg", train, trial)

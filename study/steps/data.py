@@ -1,28 +1,24 @@
-"""Files -> manifest -> store -> windows: what every network and every notebook reads.
+"""Files -> manifest -> store: what every network and every notebook reads.
 
-Patients are split here, images placed on their canvases, and the windows drawn by which every
-validation and test lesion is judged.
+Patients are split here, and images placed on their canvases.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
 
 from lesionlib import files
 from lesionlib.errors import InputError
-from lesionlib.seeds import derive_seed, digest
+from lesionlib.seeds import digest
 from study.lab import Lab
 from study.settings import project_root
-from study.stages import key_of, stage
+from study.stages import key_of, once, stage
 
-MANIFEST_CODE = ("datasets", "manifest", "manifest_checks", "splits", "outlines", "checksums")
-MANIFEST_CODE += ("images/dicom_header", "images/gmic_preparation", "images/read")
-STORE_CODE = ("images", "outlines", "manifest")
-SCORED = ("validation", "test")
 MOST_ENTRIES = 50_000  # files and folders that a fingerprint looks at; CBIS-DDSM has 30,000
 
 
@@ -48,13 +44,16 @@ def data_folder(lab: Lab) -> Path:
     return Path(folder)
 
 
+@once
 def manifest(lab: Lab):
     """The validated :class:`~data_manifest.manifest.Manifest` with patient-disjoint splits."""
     from data_manifest.checksums import write_checksums
     from data_manifest.manifest import Manifest
+    from data_manifest.registry import OWN
     from data_manifest.splits import split_by_settings
 
     folder, s = data_folder(lab), lab.settings
+    read = _draw_phantom if lab.is_phantom else _read_set
     inputs = {"data": s.data.model_dump(exclude={"folder", "damaged"}), "seed": s.seed}
     if lab.is_phantom:
         inputs["phantom"] = s.phantom.model_dump()
@@ -62,28 +61,32 @@ def manifest(lab: Lab):
         inputs |= {"files": fingerprint(folder), "folder": str(folder.resolve())}
 
     def compute(place: Path) -> str:
-        found = _read_data(lab, folder)
-        found = split_by_settings(found, s.data, s.seed).validate()
+        found = split_by_settings(read(lab, folder), s.data, s.seed).validate()
         found.write(place)
         if s.data.sha256:
             write_checksums(found, place / "files.sha256", s.compute.workers)
         return _digest_of_files(place)
 
-    place = stage(lab, "manifest", inputs, MANIFEST_CODE, compute)
-    return Manifest.read(place)
+    # the reader is found by its name; one of another package is not watched
+    reader = [OWN[s.data.dataset].replace(":", ".")] if s.data.dataset in OWN else []
+    return Manifest.read(stage(lab, "manifest", inputs, compute, read, *reader))
 
 
-def _read_data(lab: Lab, folder: Path):
-    from data_manifest import registry
+def _draw_phantom(lab: Lab, folder: Path):
+    """The phantom, drawn anew: the stage knows when what was drawn is still good."""
+    from data_manifest.phantom import reader
 
     s = lab.settings
-    if lab.is_phantom:
-        from data_manifest.phantom import reader as phantom
+    shutil.rmtree(folder, ignore_errors=True)
+    return reader.read(
+        folder, s.phantom, seed=s.seed, workers=s.compute.workers, progress=lab.progress
+    )
 
-        return phantom.read(
-            folder, s.phantom, seed=s.seed, workers=s.compute.workers, progress=lab.progress
-        )
-    return registry.read(s.data.dataset, folder, **s.data.options)
+
+def _read_set(lab: Lab, folder: Path):
+    from data_manifest import registry
+
+    return registry.read(lab.settings.data.dataset, folder, **lab.settings.data.options)
 
 
 def fingerprint(folder: Path) -> str:
@@ -113,6 +116,7 @@ def _digest_of_files(place: Path) -> str:
     return total.hexdigest()[:16]
 
 
+@once
 def store(lab: Lab):
     """The memory-mapped :class:`~data_manifest.images.store.ImageStore` of all canvases."""
     from data_manifest.images.build import file_states
@@ -128,7 +132,8 @@ def store(lab: Lab):
             found, place / "canvases", s.canvas, workers=s.compute.workers, progress=lab.progress
         )
 
-    place = stage(lab, "store", inputs, STORE_CODE, compute, resumes=True)
+    # ImageStore: what the networks read goes through its code, and its key goes into theirs
+    place = stage(lab, "store", inputs, compute, ImageStore, keeps=True)
     images = ImageStore.open(place / "canvases")
     if s.data.damaged == "error":
         _refuse_damaged(lab, images.exclusions[images.exclusions["stage"] == STAGE])
@@ -147,26 +152,6 @@ def _refuse_damaged(lab: Lab, found: pd.DataFrame) -> None:
         f"all in runs/{lab.name}/store/canvases/exclusions.csv",
         "Or go on without them: data.damaged: exclude",
     )
-
-
-def evaluation_windows(lab: Lab) -> pd.DataFrame:
-    """The windows by which each validation and test lesion is judged, drawn once for all models."""
-    from lesionlib.sampling import sample_lesion_windows
-    from lesionlib.scoring import known_lesions
-
-    images, s = store(lab), lab.settings
-    inputs = {"windows": s.windows.model_dump(), "each": s.evaluation.windows_per_lesion}
-    inputs |= {"seed": s.seed, "store": key_of(lab.runs / "store")}
-
-    def compute(place: Path) -> None:
-        drawn = sample_lesion_windows(
-            images, known_lesions(images, *SCORED), s.evaluation.windows_per_lesion, s.windows,
-            seed=derive_seed(s.seed, "evaluation windows"), training=False,
-        )  # fmt: skip
-        drawn.to_parquet(place / "windows.parquet")
-
-    place = stage(lab, "windows", inputs, ("windows", "sampling"), compute)
-    return pd.read_parquet(place / "windows.parquet")
 
 
 def followed_lesion(lab: Lab, pathology: str = "malignant") -> int:

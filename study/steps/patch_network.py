@@ -1,4 +1,4 @@
-"""f_loc, the patch network: its runs, its outputs h and logits, and the run that feeds f_agg."""
+"""f_loc, the patch network: its runs, outputs, search and backbones, and the run that feeds f_agg."""
 
 from __future__ import annotations
 
@@ -9,77 +9,67 @@ import pandas as pd
 
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
-from study.stages import key_of, stage
-from study.steps.data import evaluation_windows, store
-from study.steps.networks import (
-    learning_rate,
+from study.stages import key_of, once, stage
+from study.steps.data import store
+from study.steps.runs import (
+    chosen_rate,
+    file_state,
     loaded,
     named,
+    random_search,
     torch_ready,
-    weights_file_state,
     with_weights_file,
 )
+from study.steps.windows import (
+    EVALUATION,
+    SCORED,
+    TRAINING,
+    evaluation_windows,
+    of_split,
+    training_windows,
+)
 
-CODE = ("models/backbones", "models/floc", "models/weights", "models/state_files", "training")
-CODE += ("tasks", "scoring", "patches", "sampling", "windows", "metrics/roc")
+AT_ONCE = 250  # windows whose patches are in memory together
 
 
+@once
 def floc(lab: Lab, run: int = 0) -> Path:
     """The folder of one trained f_loc: weights, history, scores of its evaluation windows."""
     s = lab.settings
-    settings = s.floc.model_copy(update={"learning_rate": learning_rate(lab, "floc")})
+    settings = s.floc.model_copy(update={"learning_rate": floc_rate(lab)})
     return trained_floc(lab, f"floc/run{run}", settings, derive_seed(s.seed, "floc", run), run)
 
 
 def trained_floc(
     lab: Lab, name: str, settings, seed: int, run: int, *, scored: bool = True
 ) -> Path:
-    """The folder of an f_loc trained by these settings (`experiment.FLoc`) as stage `name`.
+    """The folder of an f_loc trained by these settings (`settings.FLoc`) as stage `name`.
 
     scored : score the evaluation windows too; a trial of a search needs no look at the test.
     """
-    windows, s = evaluation_windows(lab), lab.settings
+    images, windows, s = store(lab), evaluation_windows(lab), lab.settings
     inputs = {"floc": settings.model_dump(exclude={"runs"}), "windows": s.windows.model_dump()}
-    inputs |= {"seed": seed, "store": key_of(lab.runs / "store")}
-    inputs |= {"drawn": key_of(lab.runs / "windows")} | weights_file_state(settings)
+    inputs |= {"seed": seed, "weights_file": file_state(settings.weights_file)}
+    inputs |= {"drawn": key_of(lab.runs / EVALUATION), "store": key_of(lab.runs / "store")}
 
     def compute(place: Path) -> None:
         from lesionlib.scoring import lesion_predictions, window_scores
         from lesionlib.tasks import FLocTask
         from lesionlib.training import fit
 
-        images = store(lab)
         torch_ready(lab)
         judged = {"validation_seed": s.seed, "workers": s.compute.workers}
         task = FLocTask(images, with_weights_file(settings), s.windows, seed=seed, **judged)
         fit(task, place, settings, seed=seed, compute=s.compute, progress=named(lab, name))
         if not scored:
             return
-        h, logits = outputs(lab, place, settings, windows)
+        net = _floc_network(lab, place, settings)
+        h, logits = _outputs(net, images, windows, s)
         np.savez(place / "evaluation.npz", h=h, logits=logits)
         table = lesion_predictions(images, windows, window_scores(logits), model="f_loc", run=run)
         table.to_csv(place / "predictions.csv", index=False)
 
-    return stage(lab, name, inputs, CODE, compute, resumes=True)
-
-
-def outputs(
-    lab: Lab, run_folder: Path, settings, windows: pd.DataFrame
-) -> tuple[np.ndarray, np.ndarray]:
-    """h (n, 32) and logits (n, 4) of a trained f_loc for a table of windows, float32."""
-    import torch
-
-    from lesionlib.patches import extract_patches
-
-    images, s, net = store(lab), lab.settings, _floc_network(lab, run_folder, settings)
-    h, logits = np.empty((len(windows), 32), np.float32), np.empty((len(windows), 4), np.float32)
-    with torch.no_grad():
-        for start in range(0, len(windows), 250):
-            part = slice(start, start + 250)
-            patches = extract_patches(images, windows.iloc[part], s.windows.patch)
-            out = net(torch.from_numpy(patches).to(s.compute.device))
-            logits[part], h[part] = (t.float().cpu().numpy() for t in out)
-    return h, logits
+    return stage(lab, name, inputs, compute, resumes=True)
 
 
 def load_floc(lab: Lab, run: int = 0):
@@ -94,6 +84,30 @@ def _floc_network(lab: Lab, run_folder: Path, settings):
     return loaded(lab, run_folder, net)
 
 
+# ------------------------------------------------------------------ outputs
+def outputs(
+    lab: Lab, run_folder: Path, settings, windows: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """h (n, 32) and logits (n, 4) of a trained f_loc for a table of windows, float32."""
+    return _outputs(_floc_network(lab, run_folder, settings), store(lab), windows, lab.settings)
+
+
+def _outputs(net, images, windows: pd.DataFrame, settings) -> tuple[np.ndarray, np.ndarray]:
+    import torch
+
+    from lesionlib.patches import extract_patches
+
+    h, logits = np.empty((len(windows), 32), np.float32), np.empty((len(windows), 4), np.float32)
+    with torch.no_grad():
+        for start in range(0, len(windows), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            patches = extract_patches(images, windows.iloc[part], settings.windows.patch)
+            out = net(torch.from_numpy(patches).to(settings.compute.device))
+            logits[part], h[part] = (t.float().cpu().numpy() for t in out)
+    return h, logits
+
+
+@once
 def best_floc(lab: Lab) -> tuple[int, Path]:
     """The run of f_loc whose validation AUC is highest; its h feeds every f_agg."""
     from lesionlib.training import read_result
@@ -101,3 +115,69 @@ def best_floc(lab: Lab) -> tuple[int, Path]:
     runs = [floc(lab, run) for run in range(lab.settings.floc.runs)]
     best = int(np.argmax([read_result(folder).best_score for folder in runs]))
     return best, runs[best]
+
+
+@once
+def stored_outputs(lab: Lab) -> dict[str, dict[str, np.ndarray]]:
+    """h (n, 32) and logits (n, 4) of the stored windows by the best f_loc, by split."""
+    images, windows, s = store(lab), training_windows(lab), lab.settings
+    _, folder = best_floc(lab)
+    inputs = {"floc": key_of(folder), "windows": key_of(lab.runs / TRAINING)}
+
+    def compute(place: Path) -> None:
+        torch_ready(lab)
+        h, logits = _outputs(_floc_network(lab, folder, s.floc), images, windows, s)
+        np.savez(place / "training.npz", h=h, logits=logits)
+
+    place = stage(lab, "windows/outputs", inputs, compute)
+    files = {"training": (place / "training.npz", slice(None))}
+    files |= {name: (folder / "evaluation.npz", of_split(lab, name)) for name in SCORED}
+    return {
+        name: {key: values[rows] for key, values in np.load(file).items()}
+        for name, (file, rows) in files.items()
+    }
+
+
+# ------------------------------------------------------------------ comparisons
+@once
+def floc_rate(lab: Lab) -> float:
+    """f_loc's learning rate as set; with "search", that of the best trial."""
+    return chosen_rate(lab, "floc", search_floc)
+
+
+def search_floc(lab: Lab, trial: int | None = None) -> pd.DataFrame:
+    """Random search over f_loc's learning rate; see :func:`study.steps.search`."""
+
+    def train(name: str, settings, k: int) -> Path:
+        seed = derive_seed(lab.settings.seed, name)
+        return trained_floc(lab, name, settings, seed, k, scored=False)
+
+    return random_search(lab, "floc", train, trial)
+
+
+def architectures(lab: Lab, arm: str | None = None) -> pd.DataFrame:
+    """Every arm of figure 6, trained with one budget: one row per run, validation and test AUC.
+
+    All arms have f_loc's learning rate; where that is searched, it is the best trial's.
+    arm : name of the only arm to run, for work done side by side.
+    """
+    from lesionlib.metrics.roc import auc
+    from lesionlib.training import read_result
+
+    s, rows = lab.settings, []
+    shared = {"epochs": s.architectures.epochs, "weights_head": "drop"}
+    shared |= {"learning_rate": floc_rate(lab)}
+    for which in s.architectures.arms:
+        for run in range(s.architectures.runs if arm in (None, which.name) else 0):
+            settings = s.floc.model_copy(update=shared | which.model_dump())
+            name = f"architectures/{which.name}/run{run}"
+            seed = derive_seed(s.seed, "architectures", which.name, run)
+            folder = trained_floc(lab, name, settings, seed, run)
+            scored = pd.read_csv(folder / "predictions.csv", float_precision="round_trip")
+            test = scored.query("split == 'test'")
+            rows.append(
+                {"backbone": which.backbone, "initialisation": which.initialisation, "run": run,
+                 "validation_auc": read_result(folder).best_score,
+                 "test_auc": auc(test["y_true"].to_numpy(), test["y_score"].to_numpy())}
+            )  # fmt: skip
+    return pd.DataFrame(rows)

@@ -69,6 +69,10 @@ def test_an_experiment_extends_another_key_by_key(write):
             "floc: {patiense: 3}",
             "unknown setting 'floc.patiense' (e.yaml). did you mean 'patience'?",
         ),
+        (
+            "architectures: {arms: [{bakbone: densenet_mini}]}",
+            "unknown setting 'architectures.arms.0.bakbone' (e.yaml). did you mean 'backbone'?",
+        ),
         ("window: {}", "did you mean 'windows'?"),
         ("floc: {epochs: 0}", "setting 'floc.epochs'"),
         ("gmic: {learning_rate: search}", "setting 'gmic.learning_rate'"),

@@ -6,15 +6,24 @@ from types import SimpleNamespace
 
 import pytest
 
-from study.stages import key_of, stage
+from study import stages
+from study.stages import key_of, once, stage
 
 
 @pytest.fixture
-def lab(tmp_path):
-    return SimpleNamespace(runs=tmp_path / "runs")
+def code(monkeypatch):
+    """The digest of the code; entry 0 may be changed."""
+    digests = ["as it was"]
+    monkeypatch.setattr(stages, "code_digest", lambda *roots: digests[0])
+    return digests
 
 
-def run(lab, inputs, calls, *, resumes=False, fail=False, content=None):
+@pytest.fixture
+def lab(tmp_path, code):
+    return SimpleNamespace(runs=tmp_path / "runs", kept={})
+
+
+def run(lab, inputs, calls, *, fail=False, content=None, **how):
     def compute(folder):
         calls.append(sorted(p.name for p in folder.iterdir() if p.name != "stage.json"))
         (folder / "part").write_text("done")
@@ -22,7 +31,7 @@ def run(lab, inputs, calls, *, resumes=False, fail=False, content=None):
             raise KeyboardInterrupt
         return content
 
-    return stage(lab, "work", inputs, ("errors",), compute, resumes=resumes)
+    return stage(lab, "work", inputs, compute, **how)
 
 
 def test_a_complete_stage_is_reused_until_an_input_changes(lab):
@@ -48,6 +57,36 @@ def test_an_interrupted_stage_of_other_inputs_is_not_resumed(lab):
         run(lab, {"a": 1}, calls, resumes=True, fail=True)
     run(lab, {"a": 2}, calls, resumes=True)
     assert calls == [[], []]
+
+
+def test_changed_code_redoes_a_stage_from_nothing(lab, code):
+    calls = []
+    for code[0] in ("as it was", "edited"):
+        for how in ({"resumes": True}, {"keeps": True}):
+            with pytest.raises(KeyboardInterrupt):
+                run(lab, {}, calls, fail=True, **how)
+        run(lab, {}, calls, resumes=True)
+    assert calls == 2 * [[], ["part"], ["part"]]
+
+
+def test_work_that_keeps_its_folder_meets_it_again_with_other_inputs(lab):
+    calls = []
+    for a in (1, 2):
+        run(lab, {"a": a}, calls, keeps=True)
+    assert calls == [[], ["part"]]
+
+
+def test_a_step_is_done_once_per_lab_and_arguments(lab):
+    calls = []
+
+    @once
+    def step(lab, *args, **named):
+        calls.append((args, named))
+        return len(calls)
+
+    other = SimpleNamespace(kept={})
+    assert [step(lab, 1), step(lab, 2), step(lab, 1), step(lab, run=1)] == [1, 2, 1, 3]
+    assert [step(other, 1), step(lab, run=1)] == [4, 3]
 
 
 def test_what_a_stage_made_is_its_key_for_others(lab):

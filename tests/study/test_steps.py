@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+from collections import Counter
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from data_manifest.images.store import ImageStore
+from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError
 from lesionlib.maps import COMBINATIONS
 from study import lab as lab_module
-from study import steps
-from study.settings import Experiment, FLoc, load_experiment
-from study.steps import outcome
-from study.steps.aggregation_network import _training_pool
-from study.steps.networks import weights_file_state
+from study import freshness, stages, steps
+from study.settings import Experiment, load_experiment
+from study.steps import lesion_scores
+from study.steps.runs import file_state
+from study.steps.windows import training_windows
 
 SMALL = {
     "phantom": {
@@ -52,6 +59,12 @@ def bench(folder, **changed):
     return lab
 
 
+def beside(lab, folder, **changed):
+    """A lab with other settings on a copy of what another one has done."""
+    shutil.copytree(lab.runs, folder / "runs")
+    return bench(folder, **changed)
+
+
 def test_predictions_hold_every_model_split_and_lesion(lab):
     table = steps.predictions(lab)
     assert list(table) == ["lesion_id", "patient_id", "split", "y_true", "model", "run", "y_score"]
@@ -67,10 +80,17 @@ def test_predictions_hold_every_model_split_and_lesion(lab):
     assert (truth == table["y_true"].to_numpy(bool)).all()
 
 
-def test_a_second_start_reuses_everything(lab):
-    first = steps.predictions(lab)
+def test_a_second_start_reuses_everything_and_opens_the_data_once(lab, monkeypatch):
+    first, calls = [steps.predictions(lab), steps.predictions_other_cells(lab)], Counter()
     stamps = {p: p.stat().st_mtime_ns for p in lab.runs.rglob("*") if p.is_file()}
-    pd.testing.assert_frame_equal(steps.predictions(lab), first)
+    for opened, name in ((Manifest, "read"), (ImageStore, "open")):
+        real = getattr(opened, name)
+        counted = lambda folder, real=real: calls.update([real.__name__]) or real(folder)  # noqa: E731
+        monkeypatch.setattr(opened, name, counted)
+    again = bench(lab.runs.parent)
+    for made, step in zip(first, (steps.predictions, steps.predictions_other_cells), strict=True):
+        pd.testing.assert_frame_equal(step(again), made)
+    assert calls == {"read": 1, "open": 1}
     assert {p: p.stat().st_mtime_ns for p in lab.runs.rglob("*") if p.is_file()} == stamps
 
 
@@ -98,13 +118,13 @@ def test_features_close(lab):
 def test_fagg_learns_from_patients_of_its_own_where_there_are_any(lab, tmp_path):
     few = lab.settings.phantom.model_dump() | {"aggregation": 0, "aggregation_negative": 0}
     for one, split in ((lab, "aggregation"), (bench(tmp_path, phantom=few), "training")):
-        images, pool = steps.store(one).images, _training_pool(one)
+        images, pool = steps.store(one).images, training_windows(one)
         assert set(images["split"][pool["image"]]) == {split} and set(pool["label"]) == {0, 1, 2, 3}
 
 
-def test_a_pool_without_outside_and_negative_windows_is_of_lesions_alone(lab):
-    other = bench(lab.runs.parent, fagg=SMALL["fagg"] | {"epoch": (20, 20, 0, 0)})
-    assert set(_training_pool(other)["label"]) == {0, 1}
+def test_a_pool_without_outside_and_negative_windows_is_of_lesions_alone(lab, tmp_path):
+    other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"epoch": (20, 20, 0, 0)})
+    assert set(training_windows(other)["label"]) == {0, 1}
 
 
 def test_the_followed_lesion_is_a_malignant_test_lesion_alone_on_its_image(lab):
@@ -115,29 +135,48 @@ def test_the_followed_lesion_is_a_malignant_test_lesion_alone_on_its_image(lab):
 
 
 def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(lab, tmp_path):
-    other = bench(lab.runs.parent, fagg=SMALL["fagg"] | {"learning_rate": 2e-3})
-    before = (lab.runs / "floc" / "run0" / "best.safetensors").stat().st_mtime_ns
     old = pd.read_csv(steps.fagg(lab, "E") / "predictions.csv")
+    other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"learning_rate": 2e-3})
+    weights = other.runs / "floc" / "run0" / "best.safetensors"
+    before = weights.stat().st_mtime_ns
     new = pd.read_csv(steps.fagg(other, "E") / "predictions.csv")
-    assert (lab.runs / "floc" / "run0" / "best.safetensors").stat().st_mtime_ns == before
+    assert weights.stat().st_mtime_ns == before
     assert not np.allclose(old["y_score"], new["y_score"])
 
 
-def test_a_searched_learning_rate_is_the_best_trials(lab):
+def test_an_arm_waits_for_what_it_reads_alone(lab, tmp_path):
+    other = bench(tmp_path)
+    steps.fagg(other, "I")
+    assert not (other.runs / "gmic").exists() and not (other.runs / "floc").exists()
+    steps.fagg(other, "S")
+    assert (other.runs / "gmic").exists() and not (other.runs / "floc").exists()
+    for arm in ("I", "S"):
+        same = [pd.read_csv(steps.fagg(one, arm) / "predictions.csv") for one in (lab, other)]
+        pd.testing.assert_frame_equal(*same)
+
+
+def test_a_searched_learning_rate_is_the_best_trials(lab, tmp_path):
     found = steps.search(lab, "fagg")
-    other = bench(lab.runs.parent, fagg=SMALL["fagg"] | {"learning_rate": "search"})
+    other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"learning_rate": "search"})
     best = found.loc[found["validation_auc"].idxmax(), "learning_rate"]
     assert steps.learning_rate(other, "fagg") == best
 
 
-def test_the_arms_of_figure_6_take_the_searched_learning_rate(lab):
+def test_a_network_without_a_search_is_told_those_that_have_one(lab):
+    with pytest.raises(InputError, match="no search for 'gmic'.*floc, fagg"):
+        steps.search(lab, "gmic")
+
+
+def test_the_arms_of_figure_6_take_the_searched_learning_rate(lab, tmp_path):
     """Trap: the word `search` is no learning rate, and the paper's settings hold it."""
     arms = {"runs": 1, "arms": [{"backbone": "resnetv2_mini"}]}
     changed = {"floc": SMALL["floc"] | {"learning_rate": "search"}, "architectures": arms}
-    found = steps.architectures(bench(lab.runs.parent, **changed))
-    history = pd.read_csv(lab.runs / "architectures" / "resnetv2_mini-he" / "run0" / "history.csv")
+    other = beside(lab, tmp_path, **changed)
+    found = steps.architectures(other)
+    history = other.runs / "architectures" / "resnetv2_mini-he" / "run0" / "history.csv"
     assert len(found) == 1 and found["test_auc"].between(0, 1).all()
-    assert history["learning_rate"].max() <= steps.search(lab, "floc")["learning_rate"].max()
+    most = steps.search(other, "floc")["learning_rate"].max()
+    assert pd.read_csv(history)["learning_rate"].max() <= most
 
 
 def test_a_trial_alone_is_a_trial_of_the_search(lab):
@@ -159,8 +198,8 @@ def test_the_other_cells_leave_the_papers_scores_alone(lab):
     assert not np.array_equal(nominal["location"], true["location"])
 
 
-def test_without_the_setting_there_are_no_other_cells(lab):
-    other = bench(lab.runs.parent, fagg=SMALL["fagg"] | {"both_cells": False})
+def test_without_the_setting_there_are_no_other_cells(lab, tmp_path):
+    other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"both_cells": False})
     moved = steps.predictions_other_cells(other)
     assert len(moved) == 0 and list(moved) == list(steps.predictions(other))
 
@@ -200,7 +239,7 @@ def test_scores_near_0_keep_their_order(lab, tmp_path, monkeypatch):
     rows = steps.predictions(lab).head(3).assign(y_score=[1.2e-7, 3.4567891e-7, 0.5])
     rows.to_csv(tmp_path / "predictions.csv", index=False)
     monkeypatch.setattr(lab, "figures", tmp_path / "figures")
-    found = outcome._gathered(lab, [tmp_path], "predictions.csv")
+    found = lesion_scores._gathered(lab, [tmp_path], "predictions.csv")
     stored = pd.read_csv(lab.figures / "predictions.csv")
     assert found["y_score"].tolist() == rows["y_score"].tolist()
     assert stored["y_score"].tolist() == [1.2e-7, 3.4567891e-7, 0.5]
@@ -219,10 +258,10 @@ def test_a_real_set_without_a_folder_is_told_how_to_give_one(tmp_path, monkeypat
 
 def test_a_set_that_was_moved_is_read_from_its_new_place(tiny_table, tmp_path, monkeypatch):
     """Trap: names, sizes and times of the files are the same after a move."""
-    lab = lab_module.Lab(Experiment(name="made", data={"dataset": "table"}), "stage")
-    lab.runs = tmp_path / "runs"
     moved = tmp_path / "moved"
     for folder in (tiny_table, moved):
+        lab = lab_module.Lab(Experiment(name="made", data={"dataset": "table"}), "stage")
+        lab.runs = tmp_path / "runs"
         monkeypatch.setenv("LESIONLIB_DATA", str(folder))
         assert steps.manifest(lab).root == folder
         if folder != moved:
@@ -244,15 +283,14 @@ def test_an_edited_data_folder_is_followed_unless_one_was_given(tmp_path, monkey
     assert steps.data_folder(labs[0]) == folders[2], "the last one given is remembered"
 
 
-def test_another_file_of_first_weights_is_another_stage(tmp_path):
-    """Trap: the same name may hold other weights tomorrow."""
+def test_another_file_of_the_same_name_is_another_stage(tmp_path):
+    """Trap: the same name may hold other first weights or other maps tomorrow."""
     file = tmp_path / "first.safetensors"
-    settings = FLoc(initialisation="file", weights_file=str(file))
-    seen = [weights_file_state(settings)]
+    seen = [file_state(str(file))]
     for content in ("a", "more"):
         file.write_text(content)
-        seen.append(weights_file_state(settings))
-    assert seen[0] != seen[1] != seen[2] and weights_file_state(FLoc()) == {}
+        seen.append(file_state(str(file)))
+    assert seen[0] != seen[1] != seen[2] and file_state(None) is None
 
 
 def test_data_can_be_folded_and_its_files_checksummed(tiny_table, tmp_path, monkeypatch):

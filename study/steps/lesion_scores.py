@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from lesionlib import files
+from lesionlib.maps import COMBINATIONS, OF_THE_WINDOW
+from lesionlib.windows import CELL_SHIFTS
 from study.lab import Lab
 from study.steps.aggregation_network import fagg
 from study.steps.patch_network import floc
@@ -15,8 +17,6 @@ from study.steps.patch_network import floc
 
 def predictions(lab: Lab) -> pd.DataFrame:
     """Lesion scores of every model and run, validation and test; ``figures/../predictions.csv``."""
-    from lesionlib.maps import COMBINATIONS
-
     s = lab.settings
     folders = [floc(lab, run) for run in range(s.floc.runs)]
     folders += [fagg(lab, c, run) for c in COMBINATIONS for run in range(s.fagg.runs)]
@@ -29,9 +29,6 @@ def predictions_other_cells(lab: Lab) -> pd.DataFrame:
     h, S, windows and seeds are those of :func:`predictions`; no row where `fagg.both_cells` is off.
     ``figures/../predictions_<cells>.csv``.
     """
-    from lesionlib.maps import OF_THE_WINDOW
-    from lesionlib.windows import CELL_SHIFTS
-
     s = lab.settings
     if not s.fagg.both_cells:
         return predictions(lab).iloc[:0]
