@@ -98,13 +98,12 @@ def _named(words: list[str]) -> dict[str, str]:
 
 
 def _check(args) -> None:
-    from study.workflow import check, unfinished
+    from study.workflow import check, is_complete
 
     check(args.experiment, args.data)
-    jobs = unfinished(args.experiment) if args.complete else 0
-    if jobs:
-        what, remedy = f"{jobs} jobs are still to be run", f"make run EXPERIMENT={args.experiment}"
-        raise InputError(what, f"experiment {args.experiment}", f"Run {remedy}")
+    if args.complete and not is_complete(args.experiment):
+        remedy = f"Run make run EXPERIMENT={args.experiment}"
+        raise InputError("jobs are still to be run", f"experiment {args.experiment}", remedy)
     state = "complete" if args.complete else "settings and data folder are fine"
     print(f"experiment {args.experiment}: {state}")
 

@@ -13,8 +13,9 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import get_type_hints
 
@@ -27,7 +28,7 @@ from study.parameters import known_parameters, read_values
 from study.settings import load_experiment, project_root, runs_folder
 
 DEFAULT_EXPERIMENT = "demo"
-LOOK_EVERY = 0.5  # s between two looks at a progress file
+LOOK_EVERY = 0.5  # s between two looks at a file that is followed
 
 
 # ------------------------------------------------------------------ a notebook
@@ -72,10 +73,13 @@ def run_notebook(
     default = known["experiment"].default if "experiment" in known else DEFAULT_EXPERIMENT
     settings = load_experiment(values.get("experiment", default))
     number = path.stem.partition("_")[0]
-    target = output or runs_folder(settings.name) / "notebooks" / path.name
+    runs = runs_folder(settings.name)
+    target, progress = output or runs / "notebooks" / path.name, runs / "progress" / f"{number}.log"
     target.parent.mkdir(parents=True, exist_ok=True)
+    progress.unlink(missing_ok=True)
     # a run with other parameters, or kept elsewhere, is not the experiment's own
-    with _job(settings, number, mark=not given and not output), _following(settings.name, number):
+    is_own = not given and not output
+    with _job(settings, number, is_own), following(progress, partial(say, number)):
         _execute(path, target, values, settings.compute.threads)
     return target
 
@@ -132,7 +136,7 @@ def run_stage(name: str, experiment: str, words: dict[str, str]) -> None:
     parts = [{"run": run} for run in range(runs)] if runs > 1 and "run" not in words else [{}]
     title = ".".join([name, *words.values()])  # as fagg.E+S, floc.0, search.floc.3
     bench = open_bench(experiment, title)
-    bench.progress = lambda message: say(title, message)
+    bench.progress = partial(say, title)
     with _job(settings, title), _faults_kept(experiment, title):
         for part in parts:
             STEPS[name](bench, **arguments, **part)
@@ -187,12 +191,10 @@ def say(title: str, message: str) -> None:
 
 
 @contextmanager
-def _following(experiment: str, number: str) -> Iterator[None]:
-    """Echo what a notebook writes to its progress file while the block lasts."""
-    file = runs_folder(experiment) / "progress" / f"{number}.log"
-    file.unlink(missing_ok=True)
+def following(file: Path, show: Callable[[str], None]) -> Iterator[None]:
+    """Show each line that is written to a file while the block lasts."""
     over = threading.Event()
-    thread = threading.Thread(target=_echo_lines, args=(file, number, over), daemon=True)
+    thread = threading.Thread(target=_show_lines, args=(file, show, over), daemon=True)
     thread.start()
     try:
         yield
@@ -201,14 +203,14 @@ def _following(experiment: str, number: str) -> Iterator[None]:
         thread.join(timeout=5)
 
 
-def _echo_lines(file: Path, title: str, over: threading.Event) -> None:
+def _show_lines(file: Path, show: Callable[[str], None], over: threading.Event) -> None:
     position, last = 0, False
     while not last:
         last = over.wait(LOOK_EVERY)
         text = file.read_bytes() if file.is_file() else b""
         whole = text[: text.rfind(b"\n") + 1]
         for line in whole[position:].decode(errors="replace").splitlines():
-            say(title, line)
+            show(line)
         position = len(whole)
 
 

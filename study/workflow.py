@@ -17,10 +17,11 @@ from pathlib import Path
 from lesionlib.errors import InputError
 from lesionlib.seeds import digest
 from study import jobs
+from study.runner import following, say
 from study.settings import Experiment, load_experiment, project_root, runs_folder
 
 DATA_VARIABLE = "LESIONLIB_DATA"
-STEPS = re.compile(r"(\d+) of (\d+) steps")
+SHARE = re.compile(r"(\d+) of (\d+) steps")
 
 
 # ------------------------------------------------------------------ checks
@@ -58,20 +59,16 @@ def data_state(settings: Experiment) -> str:
     return digest([states, str(folder.resolve()), steps.fingerprint(folder)])
 
 
-def unfinished(experiment: str) -> int:
-    """Number of jobs that a run of an experiment would start now: 0 where all is up to date.
-
-    Raises JobError where Snakemake cannot tell.
-    """
+def is_complete(experiment: str) -> bool:
+    """Whether a run of an experiment would have nothing to do; JobError where Snakemake fails."""
     words = [*_command(experiment, 1), "--dry-run", "--quiet", "rules"]
     done = subprocess.run(
         words, cwd=project_root(), env=_environment(), capture_output=True, text=True, check=False
     )
     said = done.stdout + done.stderr
-    total = re.search(r"^total\s+(\d+)", said, re.MULTILINE)
-    if not total and "Nothing to be done" not in said:
+    if done.returncode:
         raise jobs.JobError(f"Snakemake ended with code {done.returncode}: {_last_line(said)}")
-    return int(total.group(1)) - 1 if total else 0  # the rule `all` is no job
+    return "Nothing to be done" in said
 
 
 # ------------------------------------------------------------------ the run
@@ -101,12 +98,22 @@ def run_experiment(experiment: str, data: str | None = None, cores: int | None =
 
 def _snakemake(experiment: str, cores: int) -> tuple[int, int]:
     """Exit code of Snakemake and the number of jobs that it ran."""
-    with jobs.started(
-        _command(experiment, cores), _environment(), cwd=project_root(), stderr=subprocess.PIPE,
-        text=True,
-    ) as process:  # fmt: skip
-        finished = _follow(process.stderr, runs_folder(experiment) / "workflow.log")
-    return process.returncode, finished
+    log = runs_folder(experiment) / "workflow.log"
+    with (
+        open(log, "w", encoding="utf-8") as file,
+        following(log, _show_share),
+        jobs.started(
+            _command(experiment, cores), _environment(), cwd=project_root(), stderr=file
+        ) as process,
+    ):
+        process.wait()
+    shares = SHARE.findall(log.read_text(encoding="utf-8"))
+    return process.returncode, int(shares[-1][0]) if shares else 0
+
+
+def _show_share(line: str) -> None:
+    if share := SHARE.search(line):
+        say("", "{} of {} jobs done".format(*share.groups()))
 
 
 def _command(experiment: str, cores: int) -> list[str]:
@@ -119,19 +126,6 @@ def _environment() -> dict[str, str]:
     """This process's variables, with this Python's commands first in the path."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
-
-
-def _follow(lines, log: Path) -> int:
-    """Keep Snakemake's log and show the share done; the number of jobs it finished."""
-    finished = 0
-    with open(log, "w", encoding="utf-8", buffering=1) as file:
-        for line in lines:
-            file.write(line)
-            share = STEPS.search(line)
-            if share:
-                finished, total = map(int, share.groups())
-                print(f"{'':>16} | {finished} of {total} jobs done", flush=True)
-    return finished
 
 
 def _failure(experiment: str, code: int) -> Exception:

@@ -30,7 +30,8 @@ def write_copy(project, path, value="toy", output="2"):
     injected = new_code_cell(f'# Parameters\nexperiment = "{value}"\n', execution_count=2)
     injected.metadata.tags = ["injected-parameters"]
     copy.cells.insert(2, injected)
-    copy.metadata.papermill = {"input_path": "/home/me/x.ipynb"}
+    given = {"experiment": value}
+    copy.metadata.papermill = {"input_path": "/home/me/x.ipynb", "parameters": given}
     for number, cell in enumerate(copy.cells[1:], start=1):
         cell.execution_count = number
         cell.metadata.papermill = {"start_time": "2026"}
