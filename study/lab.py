@@ -1,8 +1,8 @@
-"""The bench on which a notebook works: settings, folders, figures, tables and records.
+"""What a notebook works with: settings, folders, figures, tables and records.
 
 ``open_lab(experiment, "NN")`` anchors every path at the project (papermill starts in the caller's
 folder, Jupyter in the notebook's), sets the plot style and refuses unknown settings and parameters.
-A notebook writes results only through its lab, so each has its numbers and provenance beside it.
+A notebook writes results only through its lab, so each comes with its numbers and provenance.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from matplotlib.text import Text
 
 from lesionlib import files
 from lesionlib.seeds import digest
-from study import parameters, provenance
+from study import provenance
 from study.settings import Experiment, figures_folder, load_experiment, project_root, runs_folder
 
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
@@ -28,7 +28,7 @@ SAVED_DPI = 300
 
 
 class Lab:
-    """One notebook's bench; see :func:`open_lab`."""
+    """Settings, folders and results of one notebook; see :func:`open_lab`."""
 
     def __init__(self, settings: Experiment, number: str, *, echo: bool = False):
         self.settings, self.number, self.echo = settings, number, echo
@@ -111,24 +111,24 @@ class Lab:
     def record(self, key: str, value, low=None, high=None, **counts) -> None:
         """Keep a number for ``results.json``: its value, 95 % interval and counts."""
         entry = {"value": value, "low": low, "high": high, **counts}
-        self._records[key] = {k: _plain(v) for k, v in entry.items() if v is not None}
+        plain = {k: v.item() if hasattr(v, "item") else v for k, v in entry.items()}
+        self._records[key] = {k: v for k, v in plain.items() if v is not None}
         files.write_json(self.folder("records") / f"{self.number}.json", self._records)
 
     def records(self) -> dict[str, dict]:
         """All that the notebooks of this experiment recorded, by key."""
-        found = sorted(self.folder("records").glob("*.json"))
-        merged = [files.read_json(file) for file in found]
-        return {key: entry for part in merged for key, entry in part.items()}
+        found = map(files.read_json, sorted(self.folder("records").glob("*.json")))
+        return {key: entry for part in found for key, entry in part.items()}
 
     # -------------------------------------------------------------- provenance
     def origin(self) -> dict:
         """What made a result: notebook, settings, data, code, versions, device, seed."""
-        s = self.settings
+        s, manifest = self.settings, files.read_json(self.runs / "manifest" / "stage.json", {})
         return {
             "experiment": self.name,
             "notebook": self.number,
             "data_set": s.data.dataset,
-            "data_digest": self.data_digest(),
+            "data_digest": manifest.get("content", "not read yet"),
             "settings_digest": digest(s),
             "code_digest": provenance.code_digest(self.number),
             "commit": provenance.commit(),
@@ -136,11 +136,6 @@ class Lab:
             "device": s.compute.device,
             "versions": provenance.versions(),
         }
-
-    def data_digest(self) -> str:
-        """Digest of the manifest that this experiment reads, or `not read yet`."""
-        stage = files.read_json(self.runs / "manifest" / "stage.json", {})
-        return stage.get("content", "not read yet")
 
     def provenance(self) -> pd.DataFrame:
         """The provenance as a frame for a notebook's last cell; commits are left to the files."""
@@ -153,7 +148,7 @@ def open_lab(experiment: str, number: str) -> Lab:
     """The lab of notebook `number` for an experiment of ``experiments/``.
 
     Raises InputError for an unknown experiment, an unknown or ill-typed setting, and a parameter
-    that the notebook does not have (papermill itself passes a misspelt one over in silence).
+    that the notebook does not have (papermill itself only warns of a misspelt one).
     """
     _refuse_unknown_parameters(number)
     settings = load_experiment(experiment)
@@ -179,6 +174,8 @@ def _refuse_unknown_parameters(number: str) -> None:
     notebooks = sorted((project_root() / "notebooks").glob(f"{number}_*.ipynb"))
     if not injected or not notebooks:
         return
+    from study import parameters  # nbformat is slow to import
+
     names = [t.id for node in ast.parse(injected[-1]).body for t in getattr(node, "targets", [])]
     parameters.check_parameters(notebooks[0], dict.fromkeys(names))
 
@@ -215,7 +212,3 @@ def _save_png(figure, path: Path) -> None:
 def _write_csv(frame: pd.DataFrame, path: Path) -> None:
     indexed = frame.index.name is not None or isinstance(frame.index, pd.MultiIndex)
     files.write_text(path, frame.to_csv(index=indexed, float_format="%.6g"))
-
-
-def _plain(value):
-    return value.item() if hasattr(value, "item") else value

@@ -2,7 +2,7 @@
 
 An experiment is one YAML file under ``experiments/``.  It holds only what differs from the defaults
 written here, which are the values of Wu et al. 2020 where the paper gives one.  Unknown keys are
-refused with the nearest known one, so a misspelt setting can never be passed over in silence.
+refused with the nearest known one, so a misspelt setting never goes unnoticed.
 
 Promises: two experiments differ by their YAML alone; the seed of every run is derived from the
 experiment's one seed and the run's own name, so that adding a run changes no other.
@@ -35,9 +35,11 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    dataset: str = Field("table", description="name of the reader, see data_manifest.registry.names()")
+    dataset: str = Field(
+        "table", description="name of the reader, see data_manifest.registry.names()"
+    )
     folder: str | None = Field(None, description="the data; LESIONLIB_DATA or DATA= go before it")
-    options: dict = Field(default_factory=dict, description="passed to the reader as they are")
+    options: dict = Field(default_factory=dict, description="passed to the reader unchanged")
     validation_share: Share = Field(0.15, description="of the patients, where the set has no split")
     test_share: Share = Field(0.25, description="of the patients, where the set has no split")
     folds: int | None = Field(None, ge=2, description="fold the patients instead of splitting them")
@@ -68,13 +70,9 @@ class Canvas(Section):
         return self.rows // self.cell, self.cols // self.cell
 
     @model_validator(mode="after")
-    def _whole_cells(self):
+    def _fits(self):
         if self.rows % self.cell or self.cols % self.cell:
             raise ValueError(f"{self.rows} x {self.cols} px are not whole cells of {self.cell} px")
-        return self
-
-    @model_validator(mode="after")
-    def _published_at_its_scale(self):
         if self.placement == "gmic" and self.scale != 1:
             raise ValueError(f"placement gmic needs scale 1, found {self.scale:g}; scale the files")
         return self
@@ -89,7 +87,9 @@ class Windows(Section):
     angle_evaluation: float = Field(0.0, ge=0, le=180, description="the same at evaluation")
     patch: Natural = Field(256, description="px of a patch's side")
     min_overlap: Natural = Field(1, description="px of the outline that a lesion's window holds")
-    purity: bool = Field(True, description="training: refuse windows that touch both kinds of lesion")
+    purity: bool = Field(
+        True, description="training: refuse windows that touch both kinds of lesion"
+    )
     breast_share: Share = Field(0.5, description="least share of breast, outside and negative")
 
 
@@ -158,7 +158,7 @@ class FAgg(Optimisation):
     filters: Natural = 32
     loss_divisor: Divisor = "weights"
     cells: Literal["nominal", "true_centre"] = Field(
-        "nominal", description="where the cells of I and E lie, see lesionlib.windows.CELL_SHIFTS"
+        "nominal", description="where the cells of I and E are, see lesionlib.windows.CELL_SHIFTS"
     )
     both_cells: bool = Field(False, description="table 3 with the other choice of cells, too")
     saliency_file: str | None = Field(
@@ -217,7 +217,7 @@ class Compute(Section):
 
 
 class Experiment(Section):
-    """Everything that tells two experiments apart."""
+    """Everything in which two experiments may differ."""
 
     name: str = ""
     title: str = ""
@@ -248,12 +248,7 @@ class Experiment(Section):
                 f"windows.side_max {w.side_max:g} px is larger than the canvas of "
                 f"{c.rows} x {c.cols} px; lower windows.side_max or enlarge the canvas"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _phantom_hides_its_context(self):
-        """A window larger than the phantom was drawn for would see context beside the lesion."""
-        w, c, p = self.windows, self.canvas, self.phantom
+        p = self.phantom  # a window larger than it was drawn for would see context around a lesion
         if self.is_phantom and w.side_max > p.side_max:
             raise ValueError(
                 f"windows.side_max {w.side_max:g} px exceeds phantom.side_max {p.side_max:g} px, "
@@ -266,7 +261,7 @@ class Experiment(Section):
         return self
 
 
-# ------------------------------------------------------------------ where things lie
+# ------------------------------------------------------------------ folders
 @cache
 def project_root() -> Path:
     """The folder that holds ``experiments/`` and ``notebooks/``.
@@ -280,11 +275,8 @@ def project_root() -> Path:
     for place in places:
         if (place / "experiments").is_dir():
             return place
-    raise InputError(
-        "no folder experiments/ found",
-        Path.cwd(),
-        "Start inside the compendium or set LESIONLIB_ROOT",
-    )
+    remedy = "Start inside the compendium or set LESIONLIB_ROOT"
+    raise InputError("no folder experiments/ found", Path.cwd(), remedy)
 
 
 def runs_folder(experiment: str) -> Path:
@@ -336,7 +328,7 @@ def load_experiment(name: str) -> Experiment:
 
 
 def settings_for(dataset: str, experiment: str | None = None) -> Experiment:
-    """The settings that say how a set is read: of `experiment`, of the set's own, or the usual."""
+    """The settings that say how a set is read: of `experiment`, of the set's own, or the defaults."""
     name = experiment or (dataset if dataset in experiment_names() else None)
     return load_experiment(name) if name else Experiment()
 
@@ -369,10 +361,9 @@ def _explained(error: ValidationError, file: Path) -> InputError:
         fields = _fields_at(first["loc"][:-1])
         return InputError(f"unknown setting '{path}'", file.name, nearest(first["loc"][-1], fields))
     message = first["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(first["input"], dict | Section) else f", found {first['input']!r}"
-    return InputError(
-        f"setting '{path or 'experiment'}': {message}{value}", file.name, "Correct it"
-    )
+    if not isinstance(first["input"], dict | Section):
+        message += f", found {first['input']!r}"
+    return InputError(f"setting '{path or 'experiment'}': {message}", file.name, "Correct it")
 
 
 def _fields_at(path: tuple) -> list[str]:

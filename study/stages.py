@@ -32,7 +32,7 @@ def once(step: Callable) -> Callable:
 
     @wraps(step)
     def kept(lab: Lab, *args, **named):
-        call = (step.__name__, args, *sorted(named.items()))
+        call = (step, args, *sorted(named.items()))
         if call not in lab.kept:
             lab.kept[call] = step(lab, *args, **named)
         return lab.kept[call]

@@ -23,7 +23,7 @@ from data_manifest.phantom.render import Case, render
 from data_manifest.phantom.settings import PhantomSettings
 from lesionlib import files
 from lesionlib.errors import InputError
-from lesionlib.seeds import derive_seed, digest
+from lesionlib.seeds import derive_seed
 
 STAMP_FILE = "settings.json"
 PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)  # the noise does not compress, so more effort is wasted
@@ -47,10 +47,12 @@ def cases(truth: pd.DataFrame, seed: int) -> Iterator[Case]:
 
 
 def stamp(settings: PhantomSettings, seed: int) -> dict:
-    """What a phantom's folder was made with; another stamp means another phantom."""
+    """What a phantom's folder was made with; another stamp means another phantom.
+
+    Code is left to who calls: a study's step draws the phantom anew when the code has changed.
+    """
     return {
         "dataset": "phantom",
-        "code": digest([file.read_text() for file in sorted(Path(__file__).parent.glob("*.py"))]),
         "seed": seed,
         "settings": settings.model_dump(mode="json"),
     }
@@ -62,7 +64,7 @@ def write_phantom(
     """Write the phantom to `folder`, in place of another phantom there.
 
     It is drawn beside the folder and renamed when whole; a folder that was made with the same
-    settings, seed and code is left as it is.  The number of workers does not change a byte.
+    settings and seed is left as it is.  The number of workers does not change a byte.
     Raises InputError if the folder holds anything but a phantom.
     """
     folder = Path(folder)

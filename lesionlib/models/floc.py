@@ -7,11 +7,14 @@ in the order of `lesionlib.windows.CLASSES`.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
 from lesionlib.errors import InputError
 from lesionlib.models.backbones import backbone as registered
+from lesionlib.models.state_files import State, load_strict, without_classes, without_wrapper
 
 HIDDEN = 32
 CLASS_COUNT = 4
@@ -62,6 +65,40 @@ class FLoc(nn.Module):
         self.classifier.bias.zero_()
         one = torch.eye(CLASS_COUNT)
         self.classifier.weight[:, :used] = torch.cat([sign * one for sign in signs], dim=1)
+
+    @property
+    def imagenet_part(self) -> tuple[str, nn.Module, str, str]:
+        """torchvision's name of the weights, the module that takes them, its name, the setting."""
+        name = f"backbone {self.backbone}"
+        return registered(self.backbone).imagenet, self.trunk, name, "floc.weights_file"
+
+    def load_part(self, state: State, path: Path, head: str) -> State | None:
+        """Take a backbone, and its last layer where that is asked for; None for a whole f_loc.
+
+        So the patch classifier of Wu et al. 2019 comes in, a torchvision DenseNet-121 with the
+        outputs malignant, benign, outside, negative, which are ours. It was trained with
+        TensorFlow's padding (first convolution 2 px before and 3 after, first pool 0 and 1;
+        torchvision: 3 and 3, 1 and 1), so that its features look 3 px further up and left here, and
+        its outputs are not quite its own.
+        """
+        if any(key.startswith("trunk.") for key in state):
+            if head == "map":
+                raise InputError("the file is a whole f_loc", path, "Set floc.weights_head: drop")
+            return None
+        state = without_wrapper(state)
+        last = [state.get(f"classifier.{name}") for name in ("weight", "bias")]
+        wanted = [(CLASS_COUNT, self.hidden.in_features), (CLASS_COUNT,)]
+        if head == "map" and [None if x is None else tuple(x.shape) for x in last] != wanted:
+            raise InputError(
+                f"there is no last layer classifier of {CLASS_COUNT} classes to map",
+                path,
+                "Set floc.weights_head: drop",
+            )
+        trunk = load_strict(self.trunk, without_classes(state), path)
+        if head == "drop":
+            return trunk
+        self.become_linear(*last)
+        return trunk | {"classifier.weight": last[0], "classifier.bias": last[1]}
 
 
 def initialise_linear(layer: nn.Linear, nonlinearity: str) -> None:

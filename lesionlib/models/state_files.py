@@ -8,6 +8,7 @@ and `lesionlib.models.gmic.checkpoint`.
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -92,3 +93,24 @@ def check_fit(wanted: State, given: State, path: Path) -> None:
 
 def _few(names: list[str], count: int = 3) -> str:
     return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def without_classes(state: State) -> State:
+    """torchvision's names as of today, without the layer for the thousand classes.
+
+    Its published DenseNets still hold the names of 2017 (`norm.1` for `norm1`).
+    """
+    return {
+        re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", key): value
+        for key, value in state.items()
+        if not key.startswith(("classifier.", "fc."))
+    }
+
+
+def without_wrapper(state: State) -> State:
+    """Names without what a wrapping module put before `features.`, if every name has it."""
+    first = next((key for key in state if ".features." in key), "")
+    wrapper = first.split("features.")[0]
+    if not wrapper or not all(key.startswith(wrapper) for key in state):
+        return state
+    return {key.removeprefix(wrapper): value for key, value in state.items()}

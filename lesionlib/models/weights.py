@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,11 +19,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lesionlib.errors import InputError
-from lesionlib.models.backbones import BACKBONES
-from lesionlib.models.floc import CLASS_COUNT, FLoc
-from lesionlib.models.gmic import GMIC
-from lesionlib.models.gmic.checkpoint import is_published, load_published
-from lesionlib.models.state_files import State, is_safetensors, load_strict, read_state
+from lesionlib.models.state_files import (
+    State,
+    is_safetensors,
+    load_strict,
+    read_state,
+    without_classes,
+)
 
 TIMEOUT = 5  # s until a download counts as impossible
 
@@ -42,10 +43,13 @@ def initialise(
     for GMIC also a published file, or its local network alone.
     head: what becomes of the last layer in a backbone's file: "drop", or, where it tells our four
     classes apart, "map" (see `FLoc.become_linear`).
+
+    What a network takes beside its own checkpoints it says itself, by `load_part` and
+    `imagenet_part`, so that no network's code is that of another.
     Returns a record for the run's folder: initialisation, source, sha256 of the file, number
     of tensors taken. Raises InputError where the weights cannot be had or do not fit.
     """
-    if head == "map" and not (how == "file" and isinstance(model, FLoc)):
+    if head == "map" and not (how == "file" and hasattr(model, "become_linear")):
         raise InputError(
             f"there is no head to map with initialisation {how}",
             "floc.weights_head",
@@ -63,7 +67,9 @@ def initialise(
                 "initialisation is file but no file is named", "weights_file", "Name one"
             )
         path = Path(file)
-        state = _load_any(model, read_state(path), path, head)
+        state = read_state(path)
+        part = model.load_part(state, path, head) if hasattr(model, "load_part") else None
+        state = part or load_strict(model, state, path)
         source = str(path)
     else:
         raise InputError(f"unknown initialisation {how!r}", "", "Use imagenet, he or file")
@@ -75,62 +81,10 @@ def initialise(
     }
 
 
-def _load_any(model: nn.Module, state: State, path: Path, head: str) -> State:
-    """Load a whole checkpoint, a part of the network or a published file, told apart by names."""
-    if isinstance(model, GMIC) and is_published(state):
-        return load_published(model, state, path)
-    if isinstance(model, GMIC) and "layer1.0.conv1.weight" in state:
-        return load_strict(model.local_network, _without_head(state), path)
-    if isinstance(model, FLoc) and not any(key.startswith("trunk.") for key in state):
-        return _load_trunk(model, _unwrapped(state), path, head)
-    if head == "map":
-        raise InputError("the file is a whole f_loc", path, "Set floc.weights_head: drop")
-    return load_strict(model, state, path)
-
-
-def _load_trunk(model: FLoc, state: State, path: Path, head: str) -> State:
-    """A backbone, and its last layer where that is asked for.
-
-    So the patch classifier of Wu et al. 2019 comes in, a torchvision DenseNet-121 with the outputs
-    malignant, benign, outside, negative, which are ours. It was trained with TensorFlow's padding
-    (first convolution 2 px before and 3 after, first pool 0 and 1; torchvision: 3 and 3, 1 and 1),
-    so that its features look 3 px further up and left here, and its outputs are not quite its own.
-    """
-    last = [state.get(f"classifier.{name}") for name in ("weight", "bias")]
-    wanted = [(CLASS_COUNT, model.hidden.in_features), (CLASS_COUNT,)]
-    if head == "map" and [None if x is None else tuple(x.shape) for x in last] != wanted:
-        raise InputError(
-            f"there is no last layer classifier of {CLASS_COUNT} classes to map",
-            path,
-            "Set floc.weights_head: drop",
-        )
-    trunk = load_strict(model.trunk, _without_head(state), path)
-    if head == "drop":
-        return trunk
-    model.become_linear(*last)
-    return trunk | {"classifier.weight": last[0], "classifier.bias": last[1]}
-
-
-def _unwrapped(state: State) -> State:
-    """Names without what a wrapping module put before `features.`, if every name has it."""
-    first = next((key for key in state if ".features." in key), "")
-    wrapper = first.split("features.")[0]
-    if not wrapper or not all(key.startswith(wrapper) for key in state):
-        return state
-    return {key.removeprefix(wrapper): value for key, value in state.items()}
-
-
 def _imagenet(model: nn.Module) -> tuple[Path, nn.Module, State]:
     """File of torchvision's weights, the part of the model that takes them, and the weights."""
-    if isinstance(model, FLoc):
-        weights, target = BACKBONES[model.backbone].imagenet, model.trunk
-        name, option = f"backbone {model.backbone}", "floc.weights_file"
-    elif isinstance(model, GMIC):
-        target = model.local_network
-        weights = "ResNet18_Weights" if target.conv1.out_channels == 64 else ""
-        name, option = f"a local network {target.conv1.out_channels} wide", "gmic.weights_file"
-    else:
-        weights, target, name, option = "", model, type(model).__name__, "weights_file"
+    usual = ("", model, type(model).__name__, "weights_file")
+    weights, target, name, option = getattr(model, "imagenet_part", usual)
     if not weights:
         raise InputError(
             f"there are no published ImageNet weights for {name}",
@@ -138,7 +92,7 @@ def _imagenet(model: nn.Module) -> tuple[Path, nn.Module, State]:
             f"Use he, or file with {option}",
         )
     path = _fetch(_imagenet_url(weights), option)
-    return path, target, _without_head(read_state(path))
+    return path, target, without_classes(read_state(path))
 
 
 def _imagenet_url(weights: str) -> str:
@@ -180,18 +134,6 @@ def _reachable(url: str) -> bool:
             return True
     except OSError:  # URLError and timeouts among them
         return False
-
-
-def _without_head(state: State) -> State:
-    """torchvision's names as of today, without the layer for the thousand classes.
-
-    Its published DenseNets still hold the names of 2017 (`norm.1` for `norm1`).
-    """
-    return {
-        re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", key): value
-        for key, value in state.items()
-        if not key.startswith(("classifier.", "fc."))
-    }
 
 
 # ------------------------------------------------------------------ checkpoints

@@ -17,7 +17,7 @@ from study.steps.data import data_folder, fingerprint, followed_lesion, manifest
 from study.steps.lesion_scores import predictions, predictions_other_cells, results
 from study.steps.patch_network import architectures, best_floc, floc, load_floc, outputs
 from study.steps.runs import torch_ready
-from study.steps.searches import learning_rate, search
+from study.steps.searches import search
 from study.steps.windows import evaluation_windows
 
 # what can be asked for by name, in the order of the work
@@ -39,7 +39,6 @@ __all__ = [
     "floc",
     "followed_lesion",
     "gmic",
-    "learning_rate",
     "load_fagg",
     "load_floc",
     "load_gmic",

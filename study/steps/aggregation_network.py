@@ -12,7 +12,7 @@ from study.stages import key_of, once, stage
 from study.steps.context_network import saliency
 from study.steps.data import store
 from study.steps.patch_network import stored_outputs
-from study.steps.runs import chosen_rate, loaded, named, random_search, torch_ready
+from study.steps.runs import learning_rate, loaded, named, torch_ready
 from study.steps.windows import LOCATION, SCORED, location_maps, stored_windows
 
 # in the keys of the stages that f_agg reads, or in the name of its run
@@ -25,7 +25,7 @@ def features(lab: Lab, cells: str | None = None, *, h: bool = True) -> dict[str,
     Keys of a split: ``windows`` (data frame), ``location`` (n, h, w), ``h`` (n, 32), ``logits``
     (n, 4).  Training windows are a pool drawn once; validation and test are the evaluation windows.
 
-    cells : where the cells of the location maps lie, `fagg.cells` if None.
+    cells : where the cells of the location maps are, `fagg.cells` if None.
     h : False leaves out h and logits, and f_loc is not needed.
     """
     maps = location_maps(lab, cells or lab.settings.fagg.cells)
@@ -37,11 +37,10 @@ def features(lab: Lab, cells: str | None = None, *, h: bool = True) -> dict[str,
 def fagg(lab: Lab, combination: str, run: int = 0, cells: str | None = None) -> Path:
     """The folder of one trained f_agg: weights, history and lesion scores.
 
-    cells : where the cells of I and E lie, `fagg.cells` if None; nothing else differs, the seed
-    neither.
+    cells : where the cells of I and E are, `fagg.cells` if None; the seed is the same for both.
     """
     s = lab.settings
-    settings = s.fagg.model_copy(update={"learning_rate": fagg_rate(lab)})
+    settings = s.fagg.model_copy(update={"learning_rate": learning_rate(lab, "fagg", fagg_trial)})
     other = cells not in (None, s.fagg.cells)
     name = f"fagg_{cells}" if other else "fagg"
     return trained_fagg(lab, f"{name}/{combination}/run{run}", settings, combination, run, cells)
@@ -92,19 +91,9 @@ def trained_fagg(
     return stage(lab, name, inputs, compute, resumes=True)
 
 
-@once
-def fagg_rate(lab: Lab) -> float:
-    """f_agg's learning rate as set; with "search", that of the best trial."""
-    return chosen_rate(lab, "fagg", search_fagg)
+def fagg_trial(lab: Lab, name: str, settings, k: int) -> Path:
+    """The folder of trial k of the search over f_agg's learning rate.
 
-
-def search_fagg(lab: Lab, trial: int | None = None) -> pd.DataFrame:
-    """Random search over f_agg's learning rate; see :func:`study.steps.search`.
-
-    Its trials read E+S; the rate that they find serves every combination of maps.
+    It reads E+S; the rate that is found serves every combination of maps.
     """
-
-    def train(name: str, settings, k: int) -> Path:
-        return trained_fagg(lab, name, settings, "E+S", k)
-
-    return random_search(lab, "fagg", train, trial)
+    return trained_fagg(lab, name, settings, "E+S", k)

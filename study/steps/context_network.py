@@ -87,9 +87,7 @@ def _given_saliency(lab: Lab) -> Path:
     inputs = {"file": [name, file_state(name)], "store": key_of(lab.runs / "store")}
 
     def compute(place: Path) -> str:
-        maps = read_saliency(
-            project_root() / name, images.images["image_id"], s.canvas.map_shape
-        )
+        maps = read_saliency(project_root() / name, images.images["image_id"], s.canvas.map_shape)
         np.save(place / "maps.npy", maps)
         return hashlib.sha256(maps).hexdigest()[:16]
 

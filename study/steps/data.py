@@ -25,7 +25,7 @@ MOST_ENTRIES = 50_000  # files and folders that a fingerprint looks at; CBIS-DDS
 def data_folder(lab: Lab) -> Path:
     """The user's data: LESIONLIB_DATA (DATA= of make), else the last so given, else `data.folder`.
 
-    A `data.folder` that is not absolute lies in the project.  The phantom is drawn into ``runs/``.
+    A relative `data.folder` is in the project.  The phantom is drawn into ``runs/``.
     Raises InputError where a real set has no folder.
     """
     if lab.is_phantom:
@@ -67,9 +67,9 @@ def manifest(lab: Lab):
             write_checksums(found, place / "files.sha256", s.compute.workers)
         return _digest_of_files(place)
 
-    # the reader is found by its name; one of another package is not watched
-    reader = [OWN[s.data.dataset].replace(":", ".")] if s.data.dataset in OWN else []
-    return Manifest.read(stage(lab, "manifest", inputs, compute, read, *reader))
+    # a reader is found by its name; one of another package is not watched
+    readers = [f"data_manifest.{name}.reader.read" for name in OWN if name == s.data.dataset]
+    return Manifest.read(stage(lab, "manifest", inputs, compute, read, *readers))
 
 
 def _draw_phantom(lab: Lab, folder: Path):
@@ -93,7 +93,7 @@ def fingerprint(folder: Path) -> str:
     """Digest of names, sizes and times of the files in a data folder and in the folders below it.
 
     Level by level, and of the first `MOST_ENTRIES` entries: a tree of any size costs no more.
-    Hidden files, which systems write as they like, are passed over, and so is what cannot be read.
+    Hidden files, which systems write as they like, and unreadable ones do not count.
     """
     places, rows, left = [str(folder)], [], MOST_ENTRIES
     for place in places:  # it grows on the way
@@ -124,7 +124,7 @@ def store(lab: Lab):
 
     found, s = manifest(lab), lab.settings
     inputs = {"canvas": s.canvas.model_dump(), "manifest": key_of(lab.runs / "manifest")}
-    if not lab.is_phantom:  # a file that was mended or exchanged is read anew
+    if not lab.is_phantom:  # a file that was repaired or exchanged is read anew
         inputs["files"] = digest(list(map(file_states(found), found.images["image_id"])))
 
     def compute(place: Path) -> None:

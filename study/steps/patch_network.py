@@ -12,11 +12,10 @@ from study.lab import Lab
 from study.stages import key_of, once, stage
 from study.steps.data import store
 from study.steps.runs import (
-    chosen_rate,
     file_state,
+    learning_rate,
     loaded,
     named,
-    random_search,
     torch_ready,
     with_weights_file,
 )
@@ -36,7 +35,7 @@ AT_ONCE = 250  # windows whose patches are in memory together
 def floc(lab: Lab, run: int = 0) -> Path:
     """The folder of one trained f_loc: weights, history, scores of its evaluation windows."""
     s = lab.settings
-    settings = s.floc.model_copy(update={"learning_rate": floc_rate(lab)})
+    settings = s.floc.model_copy(update={"learning_rate": learning_rate(lab, "floc", floc_trial)})
     return trained_floc(lab, f"floc/run{run}", settings, derive_seed(s.seed, "floc", run), run)
 
 
@@ -110,11 +109,15 @@ def _outputs(net, images, windows: pd.DataFrame, settings) -> tuple[np.ndarray, 
 @once
 def best_floc(lab: Lab) -> tuple[int, Path]:
     """The run of f_loc whose validation AUC is highest; its h feeds every f_agg."""
-    from lesionlib.training import read_result
-
     runs = [floc(lab, run) for run in range(lab.settings.floc.runs)]
-    best = int(np.argmax([read_result(folder).best_score for folder in runs]))
+    best = int(np.argmax([_validation_auc(folder) for folder in runs]))
     return best, runs[best]
+
+
+def _validation_auc(run_folder: Path) -> float:
+    """AUC of a run's best epoch, read without torch."""
+    history = pd.read_csv(run_folder / "history.csv", float_precision="round_trip")
+    return float(history["score"].max())
 
 
 @once
@@ -139,20 +142,10 @@ def stored_outputs(lab: Lab) -> dict[str, dict[str, np.ndarray]]:
 
 
 # ------------------------------------------------------------------ comparisons
-@once
-def floc_rate(lab: Lab) -> float:
-    """f_loc's learning rate as set; with "search", that of the best trial."""
-    return chosen_rate(lab, "floc", search_floc)
-
-
-def search_floc(lab: Lab, trial: int | None = None) -> pd.DataFrame:
-    """Random search over f_loc's learning rate; see :func:`study.steps.search`."""
-
-    def train(name: str, settings, k: int) -> Path:
-        seed = derive_seed(lab.settings.seed, name)
-        return trained_floc(lab, name, settings, seed, k, scored=False)
-
-    return random_search(lab, "floc", train, trial)
+def floc_trial(lab: Lab, name: str, settings, k: int) -> Path:
+    """The folder of trial k of the search over f_loc's learning rate."""
+    seed = derive_seed(lab.settings.seed, name)
+    return trained_floc(lab, name, settings, seed, k, scored=False)
 
 
 def architectures(lab: Lab, arm: str | None = None) -> pd.DataFrame:
@@ -161,12 +154,11 @@ def architectures(lab: Lab, arm: str | None = None) -> pd.DataFrame:
     All arms have f_loc's learning rate; where that is searched, it is the best trial's.
     arm : name of the only arm to run, for work done side by side.
     """
-    from lesionlib.metrics.roc import auc
-    from lesionlib.training import read_result
+    from lesionlib.metrics.roc import auc  # scipy's statistics are slow to import
 
     s, rows = lab.settings, []
     shared = {"epochs": s.architectures.epochs, "weights_head": "drop"}
-    shared |= {"learning_rate": floc_rate(lab)}
+    shared |= {"learning_rate": learning_rate(lab, "floc", floc_trial)}
     for which in s.architectures.arms:
         for run in range(s.architectures.runs if arm in (None, which.name) else 0):
             settings = s.floc.model_copy(update=shared | which.model_dump())
@@ -177,7 +169,7 @@ def architectures(lab: Lab, arm: str | None = None) -> pd.DataFrame:
             test = scored.query("split == 'test'")
             rows.append(
                 {"backbone": which.backbone, "initialisation": which.initialisation, "run": run,
-                 "validation_auc": read_result(folder).best_score,
+                 "validation_auc": _validation_auc(folder),
                  "test_auc": auc(test["y_true"].to_numpy(), test["y_score"].to_numpy())}
             )  # fmt: skip
     return pd.DataFrame(rows)

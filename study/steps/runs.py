@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -10,16 +10,17 @@ import pandas as pd
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
 from study.settings import project_root
+from study.stages import once
+
+Train = Callable[
+    [Lab, str, object, int], Path
+]  # stage, settings and number of a trial -> its folder
 
 
 def random_search(
-    lab: Lab, network: str, train: Callable[[str, object, int], Path], trial: int | None = None
+    lab: Lab, network: str, train: Train, trials: Iterable[int] | None = None
 ) -> pd.DataFrame:
-    """Random search over the learning rate of a network; see `lesionlib.search`.
-
-    train : called with the stage, the settings and the number of a trial; gives its folder.
-    trial : the only one to run, for work done side by side.
-    """
+    """Random search over a network's learning rate, see `lesionlib.search`; all trials if None."""
     from lesionlib.search import run_search
     from lesionlib.training import read_result
 
@@ -28,15 +29,15 @@ def random_search(
     def result(k: int, rate: float):
         changed = {"learning_rate": rate, "epochs": s.search.epochs}
         settings = getattr(s, network).model_copy(update=changed)
-        return read_result(train(f"search/{network}/trial{k}", settings, k))
+        return read_result(train(lab, f"search/{network}/trial{k}", settings, k))
 
     low, high = getattr(s.search, network)
-    seed = derive_seed(s.seed, "search", network)
-    trials = range(s.search.trials) if trial is None else [trial]
+    seed, trials = derive_seed(s.seed, "search", network), trials or range(s.search.trials)
     return run_search(result, trials, low=low, high=high, seed=seed, progress=lab.progress)
 
 
-def chosen_rate(lab: Lab, network: str, search: Callable[[Lab], pd.DataFrame]) -> float:
+@once
+def learning_rate(lab: Lab, network: str, train: Train) -> float:
     """The learning rate of `floc` or `fagg` as set; with "search", that of the best trial.
 
     Raises InputError where none of the trials has a score.
@@ -46,7 +47,7 @@ def chosen_rate(lab: Lab, network: str, search: Callable[[Lab], pd.DataFrame]) -
         return rate
     from lesionlib.search import best_trial
 
-    return float(best_trial(search(lab))["learning_rate"])
+    return float(best_trial(random_search(lab, network, train))["learning_rate"])
 
 
 def with_weights_file(settings):

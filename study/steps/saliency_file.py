@@ -5,8 +5,8 @@ Such a file is NumPy's ``.npz`` with two arrays:
     maps      (n, 2, h, w) numbers in 0..1 on the cells of the canvas, S_m first, then S_b
     image_id  (n,) the image of each map, in any order
 
-written by ``np.savez(file, maps=maps, image_id=names)``.  Maps of images that the store lacks are
-passed over; every image of the store needs one.
+written by ``np.savez(file, maps=maps, image_id=names)``.  Every image of the store needs a map; maps
+of other images are ignored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The random search over the learning rate, and the rate that a network is trained with."""
+"""The random search over the learning rate of f_loc and f_agg."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import pandas as pd
 
 from lesionlib.errors import InputError
 from study.lab import Lab
-from study.steps.aggregation_network import fagg_rate, search_fagg
-from study.steps.patch_network import floc_rate, search_floc
+from study.steps.aggregation_network import fagg_trial
+from study.steps.patch_network import floc_trial
+from study.steps.runs import random_search
 
-RATES = {"floc": floc_rate, "fagg": fagg_rate}
-SEARCHES = {"floc": search_floc, "fagg": search_fagg}
-
-
-def learning_rate(lab: Lab, network: str) -> float:
-    """The learning rate of `floc` or `fagg` as set; with "search", that of the best trial."""
-    return RATES[network](lab)
+TRIALS = {"floc": floc_trial, "fagg": fagg_trial}
 
 
 def search(lab: Lab, network: str = "floc", trial: int | None = None) -> pd.DataFrame:
@@ -24,7 +19,7 @@ def search(lab: Lab, network: str = "floc", trial: int | None = None) -> pd.Data
     trial : the only one to run, for work done side by side.
     Raises InputError for a network without a search.
     """
-    if network not in SEARCHES:
-        remedy = f"Name one of {', '.join(SEARCHES)}"
+    if network not in TRIALS:
+        remedy = f"Name one of {', '.join(TRIALS)}"
         raise InputError(f"there is no search for '{network}'", "search", remedy)
-    return SEARCHES[network](lab, trial)
+    return random_search(lab, network, TRIALS[network], None if trial is None else [trial])

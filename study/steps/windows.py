@@ -95,7 +95,7 @@ def stored_windows(lab: Lab) -> dict[str, pd.DataFrame]:
 def location_maps(lab: Lab, cells: str) -> dict[str, np.ndarray]:
     """Maps I of the stored windows, by split: float32 (n, h, w), shares of each cell's area.
 
-    cells : where the cells lie, a name of `lesionlib.windows.CELL_SHIFTS`.
+    cells : where the cells are, a name of `lesionlib.windows.CELL_SHIFTS`.
     """
     windows, canvas = stored_windows(lab), lab.settings.canvas
     inputs = {"windows": [key_of(lab.runs / name) for name in (TRAINING, EVALUATION)]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import matplotlib
@@ -15,7 +16,7 @@ from PIL import Image
 from lesionlib.errors import InputError
 from lesionlib.outlines import Outline
 from study import lab as module
-from study import plots
+from study import plots, provenance
 from study.plots import style
 from study.plots.mammograms import Mammogram
 from study.settings import load_experiment
@@ -87,6 +88,20 @@ def test_a_phantoms_figure_says_so(lab, shown):
     assert any(t.get_text() == "phantom" for t in figure.texts)
 
 
+@pytest.mark.parametrize("backend", ["svg", "module://matplotlib_inline.backend_inline"])
+def test_a_reader_shows_figures_by_a_backend_of_their_own(lab, shown, backend):
+    """Trap: with agg a reader's plt.show() shows nothing; what the lab showed is not shown again."""
+    before = matplotlib.get_backend()
+    matplotlib.use(backend)
+    try:
+        opened = module.open_lab("smoke", "07")
+        opened.show(line(), alt="x")
+        assert matplotlib.get_backend() == backend
+        assert len(shown) == 1 and not pyplot.get_fignums()
+    finally:
+        matplotlib.use(before)
+
+
 def test_records_of_all_notebooks_are_joined(lab):
     lab.record("auc.E", 0.7, 0.6, 0.8, n=10)
     module.Lab(lab.settings, "08").record("auc.S", 0.6)
@@ -105,3 +120,41 @@ def test_a_parameter_that_the_notebook_lacks_is_refused(monkeypatch):
         module._refuse_unknown_parameters("01")
     monkeypatch.setattr(main, "In", ["", "x", "# Parameters\nexperiment = 'smoke'\n"])
     module._refuse_unknown_parameters("01")
+
+
+def test_a_commit_says_where_code_differs_from_it(tmp_path):
+    """Trap: asked about in another folder than the project's, edits go unseen."""
+
+    def state() -> str:
+        provenance.commit.cache_clear()
+        return provenance.commit(tmp_path).removeprefix(head)
+
+    def git(*words) -> str:
+        names = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        done = subprocess.run(["git", "-C", tmp_path, *names, *words], capture_output=True)
+        return done.stdout.decode().strip()
+
+    cells = [{"cell_type": "code", "source": ["1 + 1"], "outputs": []}]
+    notebook = tmp_path / "notebooks" / "01_data.ipynb"
+    sources = [tmp_path / room / "a.py" for room in provenance.ROOMS]
+    head = ""
+    assert state() == "", "no commit yet"
+    git("init")
+    for file in (notebook, *sources, tmp_path / "figures" / "a.csv"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({"cells": cells}))
+    git("add", "."), git("commit", "-m", "first")
+    head = git("rev-parse", "--short=12", "HEAD")
+    assert head and state() == ""
+    (tmp_path / "figures" / "a.csv").write_text("another figure")
+    notebook.write_text(json.dumps({"cells": [cells[0] | {"outputs": ["2"]}]}))
+    assert state() == "", "an output is no change of the code"
+    notebook.write_text(json.dumps({"cells": [cells[0] | {"source": ["2 + 2"]}]}))
+    assert state() == "+changes"
+    git("checkout", "notebooks")
+    for file in sources:
+        file.write_text("edited")
+        assert state() == "+changes", file
+        git("checkout", ".")
+    (tmp_path / "study" / "new.py").write_text("added")
+    assert state() == "+changes"

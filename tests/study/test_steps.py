@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import ast
 import os
 import shutil
 from collections import Counter
@@ -17,12 +17,14 @@ import torch
 from data_manifest.images.store import ImageStore
 from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError
+from lesionlib.files import write_json
 from lesionlib.maps import COMBINATIONS
-from study import lab as lab_module
 from study import freshness, stages, steps
+from study import lab as lab_module
 from study.settings import Experiment, load_experiment
 from study.steps import lesion_scores
-from study.steps.runs import file_state
+from study.steps.aggregation_network import fagg_trial
+from study.steps.runs import file_state, learning_rate
 from study.steps.windows import training_windows
 
 SMALL = {
@@ -59,7 +61,7 @@ def bench(folder, **changed):
     return lab
 
 
-def beside(lab, folder, **changed):
+def on_a_copy(lab, folder, **changed):
     """A lab with other settings on a copy of what another one has done."""
     shutil.copytree(lab.runs, folder / "runs")
     return bench(folder, **changed)
@@ -111,7 +113,7 @@ def test_features_close(lab):
     assert (steps.store(lab).images["split"].to_numpy()[windows["image"]] == "aggregation").all()
     for part in found.values():
         assert len(part["windows"]) == len(part["h"]) == len(part["location"])
-    # at evaluation nothing is drawn but the stored windows, and they lie upright
+    # at evaluation nothing is drawn but the stored windows, and they are upright
     assert (found["test"]["windows"]["angle"] == 0).all()
 
 
@@ -123,7 +125,7 @@ def test_fagg_learns_from_patients_of_its_own_where_there_are_any(lab, tmp_path)
 
 
 def test_a_pool_without_outside_and_negative_windows_is_of_lesions_alone(lab, tmp_path):
-    other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"epoch": (20, 20, 0, 0)})
+    other = on_a_copy(lab, tmp_path, fagg=SMALL["fagg"] | {"epoch": (20, 20, 0, 0)})
     assert set(training_windows(other)["label"]) == {0, 1}
 
 
@@ -136,7 +138,7 @@ def test_the_followed_lesion_is_a_malignant_test_lesion_alone_on_its_image(lab):
 
 def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(lab, tmp_path):
     old = pd.read_csv(steps.fagg(lab, "E") / "predictions.csv")
-    other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"learning_rate": 2e-3})
+    other = on_a_copy(lab, tmp_path, fagg=SMALL["fagg"] | {"learning_rate": 2e-3})
     weights = other.runs / "floc" / "run0" / "best.safetensors"
     before = weights.stat().st_mtime_ns
     new = pd.read_csv(steps.fagg(other, "E") / "predictions.csv")
@@ -157,9 +159,9 @@ def test_an_arm_waits_for_what_it_reads_alone(lab, tmp_path):
 
 def test_a_searched_learning_rate_is_the_best_trials(lab, tmp_path):
     found = steps.search(lab, "fagg")
-    other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"learning_rate": "search"})
+    other = on_a_copy(lab, tmp_path, fagg=SMALL["fagg"] | {"learning_rate": "search"})
     best = found.loc[found["validation_auc"].idxmax(), "learning_rate"]
-    assert steps.learning_rate(other, "fagg") == best
+    assert learning_rate(other, "fagg", fagg_trial) == best
 
 
 def test_a_network_without_a_search_is_told_those_that_have_one(lab):
@@ -171,7 +173,7 @@ def test_the_arms_of_figure_6_take_the_searched_learning_rate(lab, tmp_path):
     """Trap: the word `search` is no learning rate, and the paper's settings hold it."""
     arms = {"runs": 1, "arms": [{"backbone": "resnetv2_mini"}]}
     changed = {"floc": SMALL["floc"] | {"learning_rate": "search"}, "architectures": arms}
-    other = beside(lab, tmp_path, **changed)
+    other = on_a_copy(lab, tmp_path, **changed)
     found = steps.architectures(other)
     history = other.runs / "architectures" / "resnetv2_mini-he" / "run0" / "history.csv"
     assert len(found) == 1 and found["test_auc"].between(0, 1).all()
@@ -199,7 +201,7 @@ def test_the_other_cells_leave_the_papers_scores_alone(lab):
 
 
 def test_without_the_setting_there_are_no_other_cells(lab, tmp_path):
-    other = beside(lab, tmp_path, fagg=SMALL["fagg"] | {"both_cells": False})
+    other = on_a_copy(lab, tmp_path, fagg=SMALL["fagg"] | {"both_cells": False})
     moved = steps.predictions_other_cells(other)
     assert len(moved) == 0 and list(moved) == list(steps.predictions(other))
 
@@ -330,7 +332,7 @@ def test_a_download_completed_below_the_top_of_the_folder_is_noticed(tmp_path, m
 
 
 def test_a_mended_file_is_read_anew(tiny_table, tmp_path, monkeypatch):
-    """Trap: the tables are the same, so that nothing else tells of the mended film."""
+    """Trap: the tables are the same, so that nothing else shows that the film was repaired."""
     monkeypatch.setenv("LESIONLIB_DATA", str(tiny_table))
     canvas = {"rows": 192, "cols": 128, "background": "zero", "buffer": 8}
     windows = {"side_min": 24, "side_max": 64}
@@ -345,3 +347,139 @@ def test_a_mended_file_is_read_anew(tiny_table, tmp_path, monkeypatch):
             steps.store(lab)
     film.write_bytes(whole)
     assert len(steps.store(lab)) == 24
+
+
+# ------------------------------------------------------------------ what an edit of the code redoes
+def arms(wanted) -> set[str]:
+    """The stages of the f_agg whose combination reads what is wanted, on either grid of cells."""
+    papers = {f"fagg/{arm}/run0" for arm in COMBINATIONS if wanted(arm)}
+    return papers | {f"fagg_true_centre/{a}/run0" for a in COMBINATIONS if a != "S" and wanted(a)}
+
+
+FAGG = arms(lambda arm: True)
+OF_MAPS = {"saliency"} | arms(lambda arm: "S" in arm)
+OF_GMIC = {"gmic"} | OF_MAPS
+OF_H = {"windows/outputs"} | arms(lambda arm: "E" in arm)
+OF_FLOC = {"floc/run0"} | OF_H
+LOCATION = {"windows/location/nominal", "windows/location/true_centre"}
+OF_WINDOWS = {"windows/evaluation", "windows/training"} | LOCATION | OF_FLOC | FAGG
+EDITS = {
+    "data_manifest.phantom.render.render": {"manifest"},
+    "data_manifest.table.reader.read": {"manifest"},
+    "data_manifest.splits.split_by_settings": {"manifest"},
+    "data_manifest.images.prepare.prepare": {"store"} | OF_WINDOWS | OF_GMIC,
+    "lesionlib.sampling.sample_lesion_windows": OF_WINDOWS,
+    "lesionlib.scoring.known_lesions": OF_WINDOWS,
+    "lesionlib.scoring.window_scores": OF_FLOC | FAGG,
+    "lesionlib.windows.location_maps": LOCATION | FAGG,
+    "lesionlib.patches.extract_patches": OF_FLOC,
+    "lesionlib.models.floc.FLoc": OF_FLOC,
+    "lesionlib.models.gmic.network.GMIC": OF_GMIC,
+    "lesionlib.models.gmic.network.malignant_first": OF_MAPS,
+    "lesionlib.tasks.gmic.GMICTask": OF_GMIC,
+    "lesionlib.training.fit": OF_FLOC | OF_GMIC | FAGG,
+    "lesionlib.maps.stack": FAGG,
+    "lesionlib.models.fagg.FAgg": FAGG,
+    "study.steps.context_network._gmic_saliency": OF_MAPS,
+    "study.steps.data.data_folder": set(),
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the code whose definitions and texts can be edited."""
+    place = tmp_path_factory.mktemp("tree")
+    for room in ("lesionlib", "data_manifest", "study", "notebooks"):
+        shutil.copytree(freshness.HOME / room, place / room)
+    return place
+
+
+@pytest.fixture
+def edit(tree):
+    """edit(file, change) writes change(text); each file is put back at the end."""
+    originals = {}
+
+    def _edit(file: Path, change):
+        originals.setdefault(file, file.read_text())
+        file.write_text(change(originals[file]))
+
+    yield _edit
+    for file, text in originals.items():
+        file.write_text(text)
+
+
+def file_of(tree: Path, name: str) -> Path:
+    """The file of a module named in full."""
+    place = tree / name.replace(".", "/")
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
+def insert(source: str, name: str) -> str:
+    """A source with one more line in the innermost body of a definition."""
+    (node,) = (n for n in ast.parse(source).body if getattr(n, "name", "") == name)
+    nested = [n for n in node.body if isinstance(n, ast.FunctionDef)]
+    last = (nested[0] if isinstance(node, ast.FunctionDef) and nested else node).body[-1]
+    line = min(n.lineno for n in (last, *getattr(last, "decorator_list", ())))
+    lines = source.splitlines(keepends=True)
+    lines.insert(line - 1, " " * last.col_offset + "edited = True\n")
+    return "".join(lines)
+
+
+@pytest.fixture
+def redone(lab, tree, tmp_path, monkeypatch):
+    """Gives the stages that the code in the tree would do again; nothing is computed."""
+    steps.predictions(lab), steps.predictions_other_cells(lab)
+    other, found = on_a_copy(lab, tmp_path), set()
+
+    def carry_out(folder, compute, mark, goes_on):
+        name = folder.relative_to(other.runs).as_posix()
+        found.add(name)
+        # another reader seldom reads another manifest: what it read is what counts
+        content = stages.key_of(folder) if name == "manifest" else mark["key"]
+        write_json(folder / stages.MARK, mark | {"complete": True, "content": content})
+
+    def work() -> set[str]:
+        steps.predictions(other), steps.predictions_other_cells(other)
+        return found
+
+    monkeypatch.setattr(stages, "code_digest", partial(freshness.code_digest, root=tree))
+    monkeypatch.setattr(stages, "_carry_out", carry_out)
+    return work
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edited_line_redoes_what_runs_it_and_nothing_else(tree, edit, redone, name):
+    module, _, definition = name.rpartition(".")
+    edit(file_of(tree, module), partial(insert, name=definition))
+    assert redone() == EDITS[name]
+
+
+def test_prose_and_the_papers_claims_redo_nothing(tree, edit, redone):
+    """Of the notebooks, 00 and 13 show the ledger of the claims."""
+
+    def keys() -> dict[str, str]:
+        notebooks = [file.relative_to(tree) for file in (tree / "notebooks").glob("*.ipynb")]
+        return {file.name[:2]: freshness.code_digest(file, root=tree) for file in notebooks}
+
+    before = keys()
+    for file in tree.rglob("*.py"):
+        edit(file, lambda text: text.replace('"""', '"""Edited.  ', 1) + "\n# a remark\n")
+    assert redone() == set() and keys() == before
+    edit(tree / "study" / "paper" / "claims.csv", lambda text: text + "\n")
+    assert redone() == set()
+    now = keys()
+    assert {name for name in now if now[name] != before[name]} == {"00", "13"}
+
+
+def test_every_module_that_a_stage_reaches_is_in_its_key(lab, tree, edit, monkeypatch):
+    seen = {}
+    record = lambda *roots: seen.setdefault(roots, freshness.code_digest(*roots))  # noqa: E731
+    monkeypatch.setattr(stages, "code_digest", record)
+    steps.predictions(bench(lab.runs.parent))
+    reached = {m: roots for roots in seen for m, _ in freshness.closure(*roots)}
+    assert len(reached) > 30
+    for module, roots in reached.items():
+        file = file_of(tree, module)
+        edit(file, lambda text: text + "\nassert True\n")
+        assert freshness.code_digest(*roots, root=tree) != seen[roots], module
+        edit(file, str)

@@ -13,8 +13,9 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-from lesionlib.models.gmic.network import GMIC
-from lesionlib.models.state_files import State, check_fit, read_state
+from torch import nn
+
+from lesionlib.models.state_files import State, check_fit
 
 UNUSED = "shared_rep_filter.weight"  # in every published file, read by no network
 
@@ -35,22 +36,6 @@ _NAMES = (
 )
 
 
-def load_gmic_checkpoint(path: Path | str, top_t: float = 0.02) -> GMIC:
-    """GMIC with the weights of a published file (sample_model_1.p ... 5), in evaluation mode.
-
-    top_t : share of the cells that make y_global; nothing else depends on it.  A warning tells
-    where one of the five files is read with another `top_t` than its own (see `published_top_t`).
-
-    The file's unused `shared_rep_filter.weight` is dropped, and nothing else: InputError for a
-    file that is no table of tensors, and for a key that is missing, left over or of another shape,
-    in the file's own names.
-    """
-    path = Path(path)
-    model = GMIC(top_t=top_t)
-    load_published(model, read_state(path), path)
-    return model.eval()
-
-
 def published_top_t(path: Path | str) -> float | None:
     """The `top_t` of one of the five published files, known by its sha256; None for any other."""
     known = _top_t_by_digest()
@@ -69,7 +54,7 @@ def is_published(state: State) -> bool:
     return any(key.startswith("ds_net.") for key in state)
 
 
-def load_published(model: GMIC, state: State, path: Path) -> State:
+def load_published(model: nn.Module, state: State, path: Path) -> State:
     """Load weights with published names, strictly; what was loaded, under those names."""
     state = {key: value for key, value in state.items() if key != UNUSED}
     own = model.state_dict()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from lesionlib.errors import InputError
 from lesionlib.models.gmic import crops as retrieval
+from lesionlib.models.gmic.checkpoint import is_published, load_published
 from lesionlib.models.gmic.parts import SMALLEST_IMAGE, GlobalNetwork, LocalNetwork
+from lesionlib.models.state_files import State, load_strict, read_state, without_classes
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,21 @@ class GMIC(nn.Module):
         """Cells (h, w) of the maps of a rows x cols image."""
         return _cells(rows), _cells(cols)
 
+    @property
+    def imagenet_part(self) -> tuple[str, nn.Module, str, str]:
+        """torchvision's name of the weights, the module that takes them, its name, the setting."""
+        width = self.local_network.conv1.out_channels
+        weights = "ResNet18_Weights" if width == 64 else ""
+        return weights, self.local_network, f"a local network {width} wide", "gmic.weights_file"
+
+    def load_part(self, state: State, path: Path, head: str) -> State | None:
+        """Take a published file or the local network alone; None for any other file."""
+        if is_published(state):
+            return load_published(self, state, path)
+        if "layer1.0.conv1.weight" in state:
+            return load_strict(self.local_network, without_classes(state), path)
+        return None
+
     def _global(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if images.ndim != 4 or images.shape[1] != 1 or min(images.shape[2:]) < SMALLEST_IMAGE:
             raise InputError(
@@ -131,6 +149,22 @@ def gmic_from_settings(settings) -> GMIC:
     """A fresh GMIC for the `gmic` block of an experiment's settings."""
     names = ("width", "local_width", "crops", "crop", "top_t", "attention", "saliency_bias")
     return GMIC(**{name: getattr(settings, name) for name in names})
+
+
+def load_gmic_checkpoint(path: Path | str, top_t: float = 0.02) -> GMIC:
+    """GMIC with the weights of a published file (sample_model_1.p ... 5), in evaluation mode.
+
+    top_t : share of the cells that make y_global; nothing else depends on it.  A warning tells
+    where one of the five files is read with another `top_t` than its own (see `published_top_t`).
+
+    The file's unused `shared_rep_filter.weight` is dropped, and nothing else: InputError for a
+    file that is no table of tensors, and for a key that is missing, left over or of another shape,
+    in the file's own names.
+    """
+    path = Path(path)
+    model = GMIC(top_t=top_t)
+    load_published(model, read_state(path), path)
+    return model.eval()
 
 
 def _cells(pixels: int) -> int:
