@@ -174,11 +174,12 @@ def _refuse_unknown_parameters(number: str) -> None:
     cells = sys.modules["__main__"].__dict__.get("In", [])[:5]
     for declared, given in pairwise(cells):
         if given.lstrip().startswith("# Parameters"):
-            known, names = (
-                [n.id for n in ast.walk(ast.parse(c)) if isinstance(getattr(n, "ctx", 0), ast.Store)]
-                for c in (declared, given)
-            )
-            refuse_unknown(names, known, f"notebook {number}")
+            refuse_unknown(_assigned(given), _assigned(declared), f"notebook {number}")
+
+
+def _assigned(source: str) -> list[str]:
+    names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+    return [node.id for node in names if isinstance(node.ctx, ast.Store)]
 
 
 def _shown_bytes(figure, picture: bool) -> str:

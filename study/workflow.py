@@ -148,4 +148,4 @@ def _failure(experiment: str, code: int) -> Exception:
 
 
 def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no message")
+    return (text.strip().splitlines() or ["no message"])[-1].strip()

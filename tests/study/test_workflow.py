@@ -205,13 +205,20 @@ def stubs(project):
     return project
 
 
+def snakemake(folder, name: str, *words: str) -> str:
+    """What Snakemake and its jobs say."""
+    snakefile = ["--snakefile", "workflow/Snakefile", "--profile", "workflow/profiles/local"]
+    config = ["--cores", "1", "--config", f"experiment={name}"]
+    done = call(folder, "snakemake", *words, *snakefile, *config)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def rule_graph(folder, name: str) -> set[tuple[str, str]]:
     """Pairs (rule, rule that waits for it) of an experiment."""
-    words = ["snakemake", "--snakefile", "workflow/Snakefile", "--config", f"experiment={name}"]
-    done = call(folder, *words, "--rulegraph", "dot", "--cores", "1")
-    assert done.returncode == 0, done.stderr
-    names = dict(re.findall(r"(\d+)\[ *label *= *\"(\w+)", done.stdout))
-    return {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", done.stdout)}
+    said = snakemake(folder, name, "--rulegraph", "dot")
+    names = dict(re.findall(r"(\d+)\[ *label *= *\"(\w+)", said))
+    return {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", said)}
 
 
 def test_jobs_wait_for_what_they_read_and_for_nothing_else(stubs):
@@ -244,6 +251,20 @@ def test_the_line_of_a_failed_notebook_comes_last_and_the_rest_is_not_lost(stubs
     assert not workflow.is_complete("toy")
 
 
+def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(stubs):
+    def jobs_done() -> list[str]:
+        return re.findall(r"(\d\d) \| done", snakemake(stubs, "toy", "runs/toy/done/02.json"))
+
+    assert jobs_done() == ["01", "02"]
+    for number, code in (("01", "1 + 1"), ("02", "1")):
+        path = write_notebook(stubs, number, code)
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[0].source += " More."
+        notebook.cells[-1].execution_count = 7
+        nbformat.write(notebook, path)
+    assert jobs_done() == ["01"]  # 02 reads what 01 leaves, which is the same
+
+
 def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, tiny_table):
     def state(folder):
         monkeypatch.setenv("LESIONLIB_DATA", str(folder))
@@ -257,7 +278,8 @@ def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, t
     moved = tiny_table.rename(tiny_table.parent / "moved")
     assert len({first, second, state(moved)}) == 3
     monkeypatch.delenv("LESIONLIB_DATA")
-    assert workflow.data_state(settings.load_experiment("real")) == state(moved)  # the folder is remembered
+    real = settings.load_experiment("real")
+    assert workflow.data_state(real) == state(moved)  # the folder is remembered
 
 
 def test_other_first_weights_or_maps_redo_the_jobs(project):

@@ -63,7 +63,8 @@ NUMBERS = [path.name[:2] for path in sorted((ROOT / "notebooks").glob("[0-9]*.ip
 def variables(folder: Path) -> dict[str, str]:
     """The variables of a terminal whose project is the toy one."""
     known = {k: v for k, v in os.environ.items() if not k.startswith("LESIONLIB_")}
-    return known | {"LESIONLIB_ROOT": str(folder), "PYTHONPATH": str(ROOT)}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return known | {"LESIONLIB_ROOT": str(folder), "PYTHONPATH": str(ROOT), "PATH": path}
 
 
 def call(folder: Path, *words: str) -> subprocess.CompletedProcess:
