@@ -55,7 +55,7 @@ def only_run(experiment: str) -> Iterator[None]:
 def started(words: list[str], variables: dict[str, str], **options) -> Iterator[subprocess.Popen]:
     """A program whose jobs end with the block, or with this process; waits for the program itself.
 
-    variables : its environment.  options : those of `subprocess.Popen` beside standard input.
+    variables : its environment.  options : those of `subprocess.Popen` except standard input.
     """
     end, alive = os.pipe()
     variables = variables | {PIPE: _identity(end)}

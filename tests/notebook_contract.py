@@ -265,8 +265,8 @@ def alt_text(path: Path, notebook: NotebookNode) -> Complaints:
     for cell in code(notebook):
         for output in cell.outputs:
             pictures = [k for k in output.get("data", {}) if k.startswith("image/")]
-            told = output.get("metadata", {})
-            if pictures and not any(told.get(k, {}).get("alt", "").strip() for k in pictures):
+            shown = output.get("metadata", {})
+            if pictures and not any(shown.get(k, {}).get("alt", "").strip() for k in pictures):
                 yield f"a figure without alt text in {start(cell)}"
             for tag in re.findall(r"<img\b[^>]*>", output_text(output)):
                 if not re.search(r"alt=[\"'][^\"']+", tag):

@@ -92,7 +92,7 @@ def test_a_notebook_that_grew_too_large_is_refused(project):
         refresh.refresh()
 
 
-def test_the_navigation_line_is_replaced_wherever_it_stands():
+def test_the_navigation_line_is_replaced_wherever_it_is():
     old = f"# 01 · Toy\n\nText.\n\n{LINE.replace('02_toy', '02_old')}"
     new = refresh.with_navigation(old, "00_toy.ipynb", "00_toy.ipynb", "02_toy.ipynb")
     assert new == f"# 01 · Toy\n\nText.\n\n{LINE}"
