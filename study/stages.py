@@ -9,7 +9,7 @@ twice.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 
@@ -46,6 +46,7 @@ def stage(
     inputs: dict,
     compute: Callable[[Path], object],
     *roots,
+    reads: Iterable[str] = (),
     resumes: bool = False,
     keeps: bool = False,
 ) -> Path:
@@ -54,11 +55,12 @@ def stage(
     Parameters
     ----------
     name : folder below ``runs/<experiment>/``.
-    inputs : JSON-like values on which the result depends, keys of earlier stages among them.
+    inputs : settings and other JSON-like values on which the result depends.
     compute : does the work in the folder it is given; what it returns is kept as the stage's
         ``content`` (a digest of what it made, where that says more than the key).  What it reads of
         earlier stages it takes from around it; if it called their functions, their code would be its
         own.
+    reads : names of the completed stages that it reads.
     roots : code that `compute` uses without naming it, see :func:`study.freshness.closure`.
     resumes : the work goes on from what an interrupted start with the same key left behind;
         otherwise it begins with an empty folder.
@@ -66,7 +68,8 @@ def stage(
         still use of a result of other inputs.
     """
     code = code_digest(compute, *roots)
-    key = digest({"inputs": inputs, "code": code})
+    keys = {other: key_of(lab.runs / other) for other in reads}
+    key = digest({"inputs": inputs, "reads": keys, "code": code})
     folder = lab.runs / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     if _completed(folder, key):

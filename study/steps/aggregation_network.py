@@ -8,12 +8,12 @@ import pandas as pd
 
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
-from study.stages import key_of, once, stage
+from study.stages import once, stage
 from study.steps.context_network import saliency
 from study.steps.data import store
 from study.steps.patch_network import stored_outputs
 from study.steps.runs import learning_rate, loaded, named, torch_ready
-from study.steps.windows import LOCATION, SCORED, location_maps, stored_windows
+from study.steps.windows import LOCATION, OUTPUTS, SCORED, location_maps, stored_windows
 
 # in the keys of the stages that f_agg reads, or in the name of its run
 _NOT_OF_A_RUN = {"runs", "cells", "both_cells", "saliency_file", "pool_windows", "pool_epochs"}
@@ -67,9 +67,9 @@ def trained_fagg(
     read = features(lab, cells, h="E" in used)
     maps = saliency(lab) if "S" in used else None
     stages = [f"{LOCATION}/{cells or s.fagg.cells}"]
-    stages += ["windows/outputs"] * ("E" in used) + ["saliency"] * ("S" in used)
-    inputs = {"fagg": settings.model_dump(exclude=_NOT_OF_A_RUN), "combination": combination}
-    inputs |= {"seed": seed, "read": {name: key_of(lab.runs / name) for name in stages}}
+    stages += [OUTPUTS] * ("E" in used) + ["saliency"] * ("S" in used)
+    own = settings.model_dump(exclude=_NOT_OF_A_RUN)
+    inputs = {"fagg": own, "combination": combination, "seed": seed}
 
     def compute(place: Path) -> None:
         from lesionlib.scoring import lesion_predictions, window_scores
@@ -88,7 +88,7 @@ def trained_fagg(
         ]  # fmt: skip
         pd.concat(scored).to_csv(place / "predictions.csv", index=False)
 
-    return stage(lab, name, inputs, compute, resumes=True)
+    return stage(lab, name, inputs, compute, reads=stages, resumes=True)
 
 
 def fagg_trial(lab: Lab, name: str, settings, k: int) -> Path:

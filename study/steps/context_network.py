@@ -10,7 +10,7 @@ import numpy as np
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
 from study.settings import project_root
-from study.stages import key_of, once, stage
+from study.stages import once, stage
 from study.steps.data import store
 from study.steps.runs import file_state, loaded, named, torch_ready, with_weights_file
 from study.steps.saliency_file import read_saliency
@@ -23,7 +23,7 @@ def gmic(lab: Lab) -> Path:
     """The folder of the trained context network."""
     images, s = store(lab), lab.settings
     seed = derive_seed(s.seed, "gmic")
-    inputs = {"gmic": s.gmic.model_dump(), "seed": seed, "store": key_of(lab.runs / "store")}
+    inputs = {"gmic": s.gmic.model_dump(), "seed": seed}
     inputs |= {"weights_file": file_state(s.gmic.weights_file)}
 
     def compute(place: Path) -> None:
@@ -34,7 +34,7 @@ def gmic(lab: Lab) -> Path:
         task = GMICTask(images, with_weights_file(s.gmic), seed=seed, workers=s.compute.workers)
         fit(task, place, s.gmic, seed=seed, compute=s.compute, progress=named(lab, "gmic"))
 
-    return stage(lab, "gmic", inputs, compute, resumes=True)
+    return stage(lab, "gmic", inputs, compute, reads=["store"], resumes=True)
 
 
 def load_gmic(lab: Lab):
@@ -78,17 +78,17 @@ def _gmic_saliency(lab: Lab) -> Path:
                 maps[rows.start : rows.stop] = malignant_first(found).float().cpu().numpy()
         np.save(place / "maps.npy", maps)
 
-    return stage(lab, "saliency", {"gmic": key_of(folder)}, compute)
+    return stage(lab, "saliency", {}, compute, reads=["gmic"])
 
 
 def _given_saliency(lab: Lab) -> Path:
     images, s = store(lab), lab.settings
     name = s.fagg.saliency_file
-    inputs = {"file": [name, file_state(name)], "store": key_of(lab.runs / "store")}
 
     def compute(place: Path) -> str:
         maps = read_saliency(project_root() / name, images.images["image_id"], s.canvas.map_shape)
         np.save(place / "maps.npy", maps)
         return hashlib.sha256(maps).hexdigest()[:16]
 
-    return stage(lab, "saliency", inputs, compute)
+    inputs = {"file": [name, file_state(name)]}
+    return stage(lab, "saliency", inputs, compute, reads=["store"])

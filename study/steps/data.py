@@ -17,7 +17,7 @@ from lesionlib.errors import InputError
 from lesionlib.seeds import digest
 from study.lab import Lab
 from study.settings import project_root
-from study.stages import key_of, once, stage
+from study.stages import once, stage
 
 MOST_ENTRIES = 50_000  # files and folders that a fingerprint looks at; CBIS-DDSM has 30,000
 
@@ -123,7 +123,7 @@ def store(lab: Lab):
     from data_manifest.images.store import STAGE, ImageStore, build_store
 
     found, s = manifest(lab), lab.settings
-    inputs = {"canvas": s.canvas.model_dump(), "manifest": key_of(lab.runs / "manifest")}
+    inputs = {"canvas": s.canvas.model_dump()}
     if not lab.is_phantom:  # a file that was repaired or exchanged is read anew
         inputs["files"] = digest(list(map(file_states(found), found.images["image_id"])))
 
@@ -133,7 +133,7 @@ def store(lab: Lab):
         )
 
     # ImageStore: what the networks read goes through its code, and its key goes into theirs
-    place = stage(lab, "store", inputs, compute, ImageStore, keeps=True)
+    place = stage(lab, "store", inputs, compute, ImageStore, reads=["manifest"], keeps=True)
     images = ImageStore.open(place / "canvases")
     if s.data.damaged == "error":
         _refuse_damaged(lab, images.exclusions[images.exclusions["stage"] == STAGE])

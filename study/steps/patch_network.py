@@ -9,7 +9,7 @@ import pandas as pd
 
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
-from study.stages import key_of, once, stage
+from study.stages import once, stage
 from study.steps.data import store
 from study.steps.runs import (
     file_state,
@@ -21,6 +21,7 @@ from study.steps.runs import (
 )
 from study.steps.windows import (
     EVALUATION,
+    OUTPUTS,
     SCORED,
     TRAINING,
     evaluation_windows,
@@ -49,7 +50,6 @@ def trained_floc(
     images, windows, s = store(lab), evaluation_windows(lab), lab.settings
     inputs = {"floc": settings.model_dump(exclude={"runs"}), "windows": s.windows.model_dump()}
     inputs |= {"seed": seed, "weights_file": file_state(settings.weights_file)}
-    inputs |= {"drawn": key_of(lab.runs / EVALUATION), "store": key_of(lab.runs / "store")}
 
     def compute(place: Path) -> None:
         from lesionlib.scoring import lesion_predictions, window_scores
@@ -68,7 +68,7 @@ def trained_floc(
         table = lesion_predictions(images, windows, window_scores(logits), model="f_loc", run=run)
         table.to_csv(place / "predictions.csv", index=False)
 
-    return stage(lab, name, inputs, compute, resumes=True)
+    return stage(lab, name, inputs, compute, reads=("store", EVALUATION), resumes=True)
 
 
 def load_floc(lab: Lab, run: int = 0):
@@ -124,15 +124,14 @@ def _validation_auc(run_folder: Path) -> float:
 def stored_outputs(lab: Lab) -> dict[str, dict[str, np.ndarray]]:
     """h (n, 32) and logits (n, 4) of the stored windows by the best f_loc, by split."""
     images, windows, s = store(lab), training_windows(lab), lab.settings
-    _, folder = best_floc(lab)
-    inputs = {"floc": key_of(folder), "windows": key_of(lab.runs / TRAINING)}
+    run, folder = best_floc(lab)
 
     def compute(place: Path) -> None:
         torch_ready(lab)
         h, logits = _outputs(_floc_network(lab, folder, s.floc), images, windows, s)
         np.savez(place / "training.npz", h=h, logits=logits)
 
-    place = stage(lab, "windows/outputs", inputs, compute)
+    place = stage(lab, OUTPUTS, {}, compute, reads=(f"floc/run{run}", TRAINING))
     files = {"training": (place / "training.npz", slice(None))}
     files |= {name: (folder / "evaluation.npz", of_split(lab, name)) for name in SCORED}
     return {

@@ -12,9 +12,8 @@ from study.lab import Lab
 from study.settings import project_root
 from study.stages import once
 
-Train = Callable[
-    [Lab, str, object, int], Path
-]  # stage, settings and number of a trial -> its folder
+# lab, stage, settings and number of a trial -> its folder
+Train = Callable[[Lab, str, object, int], Path]
 
 
 def random_search(

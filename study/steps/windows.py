@@ -16,12 +16,13 @@ from data_manifest.manifest import AGGREGATION
 from lesionlib import windows as geometry
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
-from study.stages import key_of, once, stage
+from study.stages import once, stage
 from study.steps.data import store
 
 SCORED = ("validation", "test")
 STORED = ("training", *SCORED)  # splits whose windows f_agg reads
-EVALUATION, TRAINING, LOCATION = (f"windows/{n}" for n in ("evaluation", "training", "location"))
+EVALUATION, TRAINING = "windows/evaluation", "windows/training"
+LOCATION, OUTPUTS = "windows/location", "windows/outputs"
 FILE = "windows.parquet"
 
 
@@ -32,17 +33,17 @@ def evaluation_windows(lab: Lab) -> pd.DataFrame:
     from lesionlib.scoring import known_lesions
 
     images, s = store(lab), lab.settings
-    inputs = {"windows": s.windows.model_dump(), "each": s.evaluation.windows_per_lesion}
-    inputs |= {"seed": s.seed, "store": key_of(lab.runs / "store")}
+    each = s.evaluation.windows_per_lesion
+    inputs = {"windows": s.windows.model_dump(), "each": each, "seed": s.seed}
 
     def compute(place: Path) -> None:
         drawn = sample_lesion_windows(
-            images, known_lesions(images, *SCORED), s.evaluation.windows_per_lesion, s.windows,
+            images, known_lesions(images, *SCORED), each, s.windows,
             seed=derive_seed(s.seed, "evaluation windows"), training=False,
         )  # fmt: skip
         drawn.to_parquet(place / FILE)
 
-    return pd.read_parquet(stage(lab, EVALUATION, inputs, compute) / FILE)
+    return pd.read_parquet(stage(lab, EVALUATION, inputs, compute, reads=["store"]) / FILE)
 
 
 @once
@@ -58,7 +59,6 @@ def training_windows(lab: Lab) -> pd.DataFrame:
     images, s = store(lab), lab.settings
     inputs = {"windows": s.windows.model_dump(), "seed": s.seed}
     inputs |= {"fagg": s.fagg.model_dump(include={"epoch", "pool_windows", "pool_epochs"})}
-    inputs |= {"store": key_of(lab.runs / "store")}
 
     def compute(place: Path) -> None:
         split = AGGREGATION if len(images.image_rows(split=AGGREGATION)) else "training"
@@ -73,14 +73,13 @@ def training_windows(lab: Lab) -> pd.DataFrame:
             drawn = pd.concat([drawn, far], ignore_index=True)
         drawn.to_parquet(place / FILE)
 
-    return pd.read_parquet(stage(lab, TRAINING, inputs, compute) / FILE)
+    return pd.read_parquet(stage(lab, TRAINING, inputs, compute, reads=["store"]) / FILE)
 
 
 def of_split(lab: Lab, split: str) -> np.ndarray:
     """Rows of the evaluation windows whose lesions are in this split."""
-    return np.flatnonzero(
-        store(lab).lesions["split"].to_numpy()[evaluation_windows(lab)["lesion"]] == split
-    )
+    of_lesion = store(lab).lesions["split"].to_numpy()
+    return np.flatnonzero(of_lesion[evaluation_windows(lab)["lesion"]] == split)
 
 
 @once
@@ -98,8 +97,7 @@ def location_maps(lab: Lab, cells: str) -> dict[str, np.ndarray]:
     cells : where the cells are, a name of `lesionlib.windows.CELL_SHIFTS`.
     """
     windows, canvas = stored_windows(lab), lab.settings.canvas
-    inputs = {"windows": [key_of(lab.runs / name) for name in (TRAINING, EVALUATION)]}
-    inputs |= {"cells": cells, "canvas": canvas.map_shape}
+    inputs = {"cells": cells, "canvas": canvas.map_shape}
 
     def compute(place: Path) -> None:
         for name in STORED:
@@ -108,5 +106,5 @@ def location_maps(lab: Lab, cells: str) -> dict[str, np.ndarray]:
             )
             np.save(place / f"{name}.npy", found)
 
-    place = stage(lab, f"{LOCATION}/{cells}", inputs, compute)
+    place = stage(lab, f"{LOCATION}/{cells}", inputs, compute, reads=(TRAINING, EVALUATION))
     return {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in STORED}
