@@ -44,7 +44,9 @@ def refresh() -> list[Path]:
         merged = with_outputs(path, runs_folder(EXPERIMENT) / "notebooks" / path.name)
         title = merged.cells[0]
         title.source = with_navigation(title.source, before, names[0], after)
-        fresh[path] = (nbformat.writes(_stripped(merged)) + "\n").encode()
+        keep = {"keep_output": True, "keep_count": True, "keep_id": True}
+        strip_output(merged, **keep, extra_keys=list(NOISE))
+        fresh[path] = (nbformat.writes(merged) + "\n").encode()
     total = _checked_size({path.name: len(content) for path, content in fresh.items()})
     for path, content in fresh.items():
         path.write_bytes(content)
@@ -91,13 +93,6 @@ def with_navigation(text: str, before: str | None, contents: str, after: str | N
         return NAVIGATION.sub(line, text, count=1)
     title, _, rest = text.partition("\n")
     return f"{title}\n\n{line}\n\n{rest.lstrip()}".rstrip()
-
-
-def _stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without the traces of one run; outputs and their numbers stay."""
-    return strip_output(
-        notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=list(NOISE)
-    )
 
 
 def _check_parameters(source: Path, copy: nbformat.NotebookNode) -> None:
