@@ -69,12 +69,11 @@ clean: ## remove what was computed (runs/), not the environment
 	rm -rf runs .snakemake figures/smoke
 
 # pip compiles the bytecode of what it installs, which every later start of torch gains from
-$(READY): pyproject.toml constraints.txt workflow/torchvision_shim.py
+$(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] >= (3, 11) or sys.exit("error: Python 3.11 or newer is needed. Name one: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the packages of constraints.txt (about 2 minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
 	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e ".[all]"
-	@$(BIN)/python workflow/torchvision_shim.py --install
 	@$(BIN)/python -m pip check
 	@touch $@

@@ -24,7 +24,7 @@ def measure(mode: str, batch: int, threads: int) -> str:
     """One line of the table, measured in this process."""
     import torch
 
-    from lesionlib.models.gmic import GMIC, gmic_loss
+    from lesionlib.models.gmic import GMIC, gmic_loss_terms
 
     torch.set_num_threads(threads)
     torch.manual_seed(1)
@@ -38,7 +38,8 @@ def measure(mode: str, batch: int, threads: int) -> str:
 
     def training() -> None:
         optimiser.zero_grad()
-        gmic_loss(model.train()(images), labels, beta=1e-4, sparsity=1.0).backward()
+        terms = gmic_loss_terms(model.train()(images), labels, beta=1e-4, sparsity=1.0)
+        sum(terms.values()).backward()
         optimiser.step()
 
     step, took = {"evaluation": evaluation, "training": training}[mode], []

@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from data_manifest.checks import check_manifest, warnings_of
 from data_manifest.manifest import Manifest
+from data_manifest.splits import with_folds, with_splits
 
 IMAGES_PER_PATIENT, LESIONS_PER_IMAGE, MALIGNANT = 7.08, 8_842 / 1_001_093, 2_054 / 8_842
 
@@ -58,13 +60,13 @@ def measure(images: int) -> dict[str, float]:
 
     manifest = made_up(images)
     done("make")
-    manifest.validate()
+    check_manifest(manifest)
     done("validate")
-    manifest.warnings()
+    warnings_of(manifest)
     done("warnings")
-    split = manifest.with_splits()
+    split = with_splits(manifest)
     done("split")
-    manifest.with_folds(5, 0)
+    with_folds(manifest, 5, 0)
     done("fold")
     with tempfile.TemporaryDirectory() as folder:
         split.write(Path(folder))

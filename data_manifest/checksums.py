@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError
 from lesionlib.files import write_text
 
-if TYPE_CHECKING:
-    from data_manifest.manifest import Manifest
-
 
 def write_checksums(manifest: Manifest, file: Path, workers: int = 1) -> None:
-    """One line `sha256  path` a source file, images and masks, in the order of their paths.
+    """One line `sha256  path` per source file, images and masks, in the order of their paths.
 
     The form is that of the command sha256sum: ``sha256sum --check`` in the data folder holds the
-    files against it.  `workers` files are read side by side.
-    Raises InputError for a file that is missing or not readable.
+    files against it.  `workers` files are read at once.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing or not readable.
     """
     names = {*manifest.images["file"], *manifest.lesions["mask_file"]} - {""}
     digest = delayed(_sha256)

@@ -17,10 +17,11 @@ from tabulate import tabulate
 
 from data_manifest import expected_counts as expected
 from data_manifest import registry
+from data_manifest.checks import warnings_of
 from data_manifest.images.build import ordered_results, settings_of
 from data_manifest.manifest import SPLITS, Manifest
 from data_manifest.near_duplicates import near_duplicates, thumbnail
-from data_manifest.splits import split_by_settings
+from data_manifest.splits import count_by_split, split_by_settings
 from lesionlib.errors import InputError
 
 SHOWN = 40  # lines of a section; the rest is counted
@@ -37,12 +38,20 @@ def data_check(
 ) -> list[str]:
     """Print the report; returns the faults, one line each.
 
-    settings : of an experiment (blocks data and canvas); they give the reader's options, the splits and the canvas.
-    options : of the reader, besides those of the settings.
-    Raises InputError where the set cannot be read at all.
+    Parameters
+    ----------
+    settings : of an experiment (blocks data and canvas); they give the reader's options, the splits
+        and the canvas.
+    options : of the reader, apart from those of the settings.
+    pixels : every file is opened, too.
+
+    Raises
+    ------
+    InputError
+        If the set cannot be read at all.
     """
     if dataset == "phantom":
-        remedy = "Check what lies there: data-check table --data runs/demo/phantom"
+        remedy = "Check the drawn one: data-check table --data runs/demo/phantom"
         raise InputError("the phantom is drawn, not checked", "data-check", remedy)
     given = settings.data.options if settings.data.dataset == dataset else {}
     given = {"partial": True, **given, **(options or {})}  # what is missing is listed, not refused
@@ -55,7 +64,7 @@ def data_check(
     if pixels:
         outlines, more = _pixels(manifest, settings, workers)
         faults += more
-    _warnings(manifest.warnings(outlines))
+    _warnings(warnings_of(manifest, outlines))
     _show("result", [f"fault: {fault}" for fault in faults] or ["no fault found"])
     return faults
 
@@ -92,23 +101,21 @@ def _splits(manifest: Manifest, settings) -> tuple[Manifest, list[str]]:
     except InputError as error:
         return manifest, [str(error)]
     origin = f"{' and '.join(brought)} as the set brings them" if brought else "drawn by patient"
-    counts = manifest.counts().T.rename_axis("").reset_index()
+    counts = count_by_split(manifest.images, manifest.lesions).T.rename_axis("").reset_index()
     _table(f"splits ({origin})", counts.replace("_", " ", regex=True))
     return manifest, []
 
 
-def _pixels(
-    manifest: Manifest, settings, workers: int
-) -> tuple[pd.DataFrame, list[str]]:
+def _pixels(manifest: Manifest, settings, workers: int) -> tuple[pd.DataFrame, list[str]]:
     """Every image and outline as the store would take it: outlines with on_breast, and faults."""
     start, lost, outlines, small = time.monotonic(), [], [], {}
     for done in ordered_results(manifest, settings_of(manifest, settings.canvas), workers):
         lost += [f"{level} {name}: {reason}" for level, name, reason in done.exclusions]
-        outlines += [(row["lesion_id"], row["on_breast"]) for row, _ in done.lesions]
+        outlines += [(row["lesion_id"], row["on_breast"]) for row in done.lesions]
         if done.canvas is not None:
             small[done.image_id] = thumbnail(done.canvas)
     number, took = len(manifest.images), time.monotonic() - start
-    title = f"unusable, of {number} images that were opened ({number / took:.1f} a second)"
+    title = f"unusable, of {number} images that were opened ({number / took:.1f} per second)"
     _show(title, lost)
     faults = _duplicates(manifest, small) if small else []
     if lost and settings.data.damaged == "error":
@@ -121,7 +128,7 @@ def _duplicates(manifest: Manifest, thumbnails: dict[str, np.ndarray]) -> list[s
     pairs = near_duplicates(manifest.images[opened], np.stack(list(thumbnails.values())))
     _table("near-duplicates of different patients", pairs.round(3))
     across = pairs[pairs["across"].astype(bool)]
-    return [f"{len(across)} pairs of near-duplicates lie in different splits"] * (len(across) > 0)
+    return [f"{len(across)} pairs of near-duplicates are in different splits"] * (len(across) > 0)
 
 
 def _warnings(found: pd.DataFrame) -> None:

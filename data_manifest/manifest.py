@@ -3,15 +3,15 @@
 A reader (:mod:`data_manifest.registry`) turns files into a :class:`Manifest`; everything after it sees
 only these tables.  No pixel is read here.
 
-Promises: the tables always have the columns below, in this order and of these types; a manifest
-that has passed :meth:`Manifest.validate` has unique ids, known images, disjoint patients and shapes
-that lie on their images; what a reader left out is listed with its reason, and the counts close.
+Promises: the tables always have the columns below, in this order and of these types; what a reader
+left out is listed with its reason, and the counts close.  A manifest that has passed
+:func:`data_manifest.checks.check_manifest` has unique ids, known images, disjoint patients and
+shapes within their images.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ IMAGE_COLUMNS = {
     "bits": ("int64", 16),  # stored grey levels: 2 ** bits
     "polarity": (str, "MONOCHROME2"),
     "source": (str, "ffdm"),
-    "chest_wall": (str, "auto"),  # the side edge of the file at which the chest wall lies
+    "chest_wall": (str, "auto"),  # the side edge of the file of the chest wall
     "negative": ("boolean", pd.NA),  # the breast is known without a lesion; empty: not known
     "split": (str, ""),
 }
@@ -73,16 +73,25 @@ RARE_COLUMNS = {
     # images: the file was squeezed, and is brought back to rows x cols when it is read
     # lesions: the mask is brought to its image's size (nearest px)
     "resized": ("boolean", pd.NA),
-    # exclusions: the image on which a lesion lies that was left out
+    # exclusions: the image of a lesion that was left out
     "image_id": (str, ""),
 }
-EXCLUSION_COLUMNS = {"level": (str, ""), "id": (str, ""), "stage": (str, ""), "reason": (str, "")}
+EXCLUSION_COLUMNS = dict.fromkeys(("level", "id", "stage", "reason"), (str, ""))
+TABLES = ("images", "lesions", "exclusions")
 
 
-def typed(frame: pd.DataFrame | None, columns: dict) -> pd.DataFrame:
-    """`frame` with `columns`, in order and of their types; further ones are dropped, except rare ones.
+def conformed(frame: pd.DataFrame | None, columns: dict) -> pd.DataFrame:
+    """A table with exactly these columns, in order and of their types; missing ones are filled.
 
-    Raises InputError for a value that cannot be of the column's type.
+    Parameters
+    ----------
+    frame : any table; None is an empty one.  Other columns are dropped, except `RARE_COLUMNS`.
+    columns : name -> (type, value where the table has none).
+
+    Raises
+    ------
+    InputError
+        For a value that cannot be of the column's type.
     """
     source = pd.DataFrame() if frame is None else frame.reset_index(drop=True)
     columns = columns | {name: rule for name, rule in RARE_COLUMNS.items() if name in source}
@@ -112,7 +121,9 @@ def _text(values: pd.Series, default: str) -> pd.Series:
 def exclusion(level: str, name: str, stage: str, reason: str, image_id: str = "") -> dict:
     """One row of the table of exclusions.
 
-    image_id : of a lesion, the image on which it lies, where that image may stay in use.
+    Parameters
+    ----------
+    image_id : of a lesion, its image, where that image may stay in use.
     """
     row = {"level": level, "id": str(name), "stage": stage, "reason": reason}
     return row | ({"image_id": image_id} if image_id else {})
@@ -126,7 +137,7 @@ def present_splits(images: pd.DataFrame) -> tuple[str, ...]:
 
 
 def with_findings_left_out(exclusions: pd.DataFrame) -> set[str]:
-    """Ids of the images on which a finding lies that is not among the lesions.
+    """Ids of the images with a finding that is not among the lesions.
 
     A window off all outlines of such an image may still hold a finding.
     """
@@ -136,33 +147,39 @@ def with_findings_left_out(exclusions: pd.DataFrame) -> set[str]:
 def flow_table(used: dict[str, int], exclusions: pd.DataFrame) -> pd.DataFrame:
     """From what a set holds to what is used, stage by stage; every level closes.
 
+    Parameters
+    ----------
     used : number of images and lesions that are left, as ``{"image": n, "lesion": m}``.
-    Returns columns level, stage, reason, count: a row `input`, one negative row for each stage and
-    reason, and a row `used`; the counts of `input` and of the exclusions add up to `used`.
-    Reasons are told apart by their words, with their numbers and places left out.
+
+    Returns
+    -------
+    DataFrame
+        Columns level, stage, reason, count: a row `input`, one negative row for each stage and reason,
+        and a row `used`; the counts of `input` and of the exclusions add up to `used`.  Reasons that
+        differ in numbers and places alone are one reason.
     """
     rows = []
     for level, left in used.items():
         lost = exclusions[exclusions["level"] == level]
         rows.append((level, "input", "", left + len(lost)))
-        steps = lost.groupby(["stage", lost["reason"].map(_kind_of_reason)], sort=False).size()
+        reason = lost["reason"].str.split(" (", regex=False).str[0].str.rstrip(". ")
+        reason = reason.str.replace(r"\d+(\.\d+)?", "n", regex=True)
+        steps = lost.groupby(["stage", reason], sort=False).size()
         rows += [(level, stage, reason, -int(n)) for (stage, reason), n in steps.items()]
         rows.append((level, "used", "", left))
     return pd.DataFrame(rows, columns=["level", "stage", "reason", "count"])
-
-
-def _kind_of_reason(reason: str) -> str:
-    return re.sub(r"\d+(\.\d+)?", "n", reason.split(" (")[0]).rstrip(". ")
 
 
 @dataclass(frozen=True)
 class Manifest:
     """A data set before any pixel is read.
 
+    Attributes
+    ----------
     name : of the data set.
     root : folder to which `file` and `mask_file` are relative.
-    images : one row an image, columns `IMAGE_COLUMNS`.
-    lesions : one row a finding on an image, columns `LESION_COLUMNS`.
+    images : one row per image, columns `IMAGE_COLUMNS`.
+    lesions : one row per finding on an image, columns `LESION_COLUMNS`.
     exclusions : what the set holds and is not used: level ("image" or "lesion"), id, stage, reason;
         of lesions on an image that stays also its image_id: it gives no outside windows.
     counted : what the reader counted in the set's lists; see :mod:`data_manifest.expected_counts`.
@@ -177,81 +194,19 @@ class Manifest:
 
     def __post_init__(self):
         object.__setattr__(self, "root", Path(self.root))
-        object.__setattr__(self, "images", typed(self.images, IMAGE_COLUMNS))
-        object.__setattr__(self, "lesions", typed(self.lesions, LESION_COLUMNS))
-        object.__setattr__(self, "exclusions", typed(self.exclusions, EXCLUSION_COLUMNS))
-
-    def validate(self) -> Manifest:
-        """Every check that needs no pixel; gives the manifest back.
-
-        Raises InputError of one line for the first fault: a value outside its set, an id twice, a
-        lesion of an unknown image, a patient in two splits, a finding with two pathologies, a
-        negative breast with a lesion, a shape that is empty, huge or off its image.
-        """
-        from data_manifest.checks import check_manifest
-
-        check_manifest(self)
-        return self
-
-    def check_splits(self) -> Manifest:
-        """Gives the manifest back if it can train and test; otherwise InputError.
-
-        Every image has a split, no patient has two, and each split holds malignant and benign
-        lesions (an AUC needs both).
-        """
-        from data_manifest.checks import check_splits
-
-        check_splits(self)
-        return self
-
-    def warnings(self, outlines: pd.DataFrame | None = None) -> pd.DataFrame:
-        """What is no fault but worth a look, one row each: level, id, warning.
-
-        A pixel spacing that is not stated, and an outline cut at the edge of its image.
-        outlines : a store's table of lesions (lesion_id, on_breast); with it also the outlines of
-            which over 20 % lies off the breast.
-        """
-        from data_manifest.checks import warnings_of
-
-        return warnings_of(self, outlines)
-
-    def with_splits(
-        self, validation_share: float = 0.15, test_share: float = 0.25, seed: int = 1
-    ) -> Manifest:
-        """A manifest in which every image has a split; see :func:`data_manifest.splits.draw_splits`."""
-        from data_manifest.splits import draw_splits
-
-        split = draw_splits(self, validation_share, test_share, seed)
-        return replace(self, images=self.images.assign(split=split)).check_splits()
-
-    def with_folds(
-        self, folds: int, fold: int, validation_share: float = 0.15, seed: int = 1
-    ) -> Manifest:
-        """The same for fold number `fold`; see :func:`data_manifest.splits.draw_folds`."""
-        from data_manifest.splits import draw_folds
-
-        split = draw_folds(self, folds, fold, validation_share, seed)
-        return replace(self, images=self.images.assign(split=split)).check_splits()
+        object.__setattr__(self, "images", conformed(self.images, IMAGE_COLUMNS))
+        object.__setattr__(self, "lesions", conformed(self.lesions, LESION_COLUMNS))
+        object.__setattr__(self, "exclusions", conformed(self.exclusions, EXCLUSION_COLUMNS))
 
     def flow(self) -> pd.DataFrame:
         """What was read, what was left out and why, what is used; see :func:`flow_table`."""
         return flow_table({"image": len(self.images), "lesion": len(self.lesions)}, self.exclusions)
 
-    def counts(self) -> pd.DataFrame:
-        """Table 1 of Wu et al. 2020 for this set: one row a split, and `all`.
-
-        Columns: patients, images, images_negative, images_benign, images_malignant (an image with
-        both kinds counts in both), lesions_benign, lesions_malignant, lesions_unknown.
-        """
-        from data_manifest.splits import count_by_split
-
-        return count_by_split(self.images, self.lesions)
-
     # ------------------------------------------------------------------ on disk
     def write(self, folder: Path | str) -> None:
         """Three CSV files and manifest.json (last, so that it marks a whole manifest)."""
         folder = Path(folder)
-        for name in ("images", "lesions", "exclusions"):
+        for name in TABLES:
             write_text(folder / f"{name}.csv", getattr(self, name).to_csv(index=False))
         content = {"format": FORMAT, "name": self.name, "root": str(self.root)}
         content |= {"images": len(self.images), "lesions": len(self.lesions)}
@@ -267,26 +222,25 @@ class Manifest:
             raise InputError(
                 "no manifest", folder, "Make it first: run notebook 01 or the pipeline"
             )
-        tables = {name: _read_csv(folder / f"{name}.csv") for name in ("images", "lesions")}
-        tables["exclusions"] = _read_csv(folder / "exclusions.csv")
+        columns = {**IMAGE_COLUMNS, **LESION_COLUMNS, **RARE_COLUMNS, **EXCLUSION_COLUMNS}
+        kinds = {name: kind for name, (kind, _) in columns.items()}
+        tables = {name: read_csv(folder / f"{name}.csv", kinds) for name in TABLES}
         counted = content.get("counted", {})
         return Manifest(content["name"], Path(content["root"]), **tables, counted=counted)
 
 
-def _read_csv(file: Path) -> pd.DataFrame:
-    text = {**IMAGE_COLUMNS, **LESION_COLUMNS, **RARE_COLUMNS, **EXCLUSION_COLUMNS}
-    kinds = {name: (object if kind is str else kind) for name, (kind, _) in text.items()}
-    strings = [name for name, kind in kinds.items() if kind is object]
-    frame = pd.read_csv(
-        file,
-        dtype=kinds,
-        keep_default_na=False,
-        na_values=_only_numbers(kinds),
-        float_precision="round_trip",
+def read_csv(file: Path, kinds: dict) -> pd.DataFrame:
+    """A CSV table that keeps every text as it is: an empty field means "none" in numbers only.
+
+    Parameters
+    ----------
+    kinds : column -> type; the columns that are not named hold numbers.
+    """
+    header = pd.read_csv(file, nrows=0).columns
+    kinds = {
+        name: object if kinds[name] is str else kinds[name] for name in set(header) & set(kinds)
+    }
+    numbers = {name: [""] for name in header if kinds.get(name) is not object}
+    return pd.read_csv(
+        file, dtype=kinds, keep_default_na=False, na_values=numbers, float_precision="round_trip"
     )
-    return frame.fillna({name: "" for name in strings if name in frame})
-
-
-def _only_numbers(kinds: dict) -> dict:
-    """An empty field means 'none' in numeric columns only; the text 'NA' stays a text."""
-    return {name: [""] for name, kind in kinds.items() if kind is not object}

@@ -8,7 +8,7 @@ different women exceeds .78; copies that were scaled, compressed, brightened or 
 .9.
 
 A copy that was shifted or cropped by over 1 % of its size, or bears a large new label, is missed
-where whole images are compared, but not on the canvases of a store, which lie alike and are blanked
+where whole images are compared, but not on the canvases of a store, which are aligned and blanked
 off the breast.  Files with equal pixels are found by the store's sha256 as well.
 """
 
@@ -39,7 +39,7 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
 
 def tissue(small: np.ndarray) -> np.ndarray:
     """A thumbnail less its blur, each part in units of its own contrast, so that the edge of the
-    breast weighs no more than what lies within; of mean 0 and length 1."""
+    breast weighs no more than what is within; of mean 0 and length 1."""
     fine = (small - cv2.GaussianBlur(small, (0, 0), BLUR_PX)) * SIDE
     contrast = np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), BLUR_PX))
     return _standardised(fine / (contrast + FLOOR))
@@ -54,12 +54,17 @@ def _standardised(small: np.ndarray) -> np.ndarray:
 def near_duplicates(images: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFrame:
     """Pairs of images of different patients that look the same, the most alike first.
 
-    images : columns image_id, patient_id, split, one row a thumbnail.
+    Parameters
+    ----------
+    images : columns image_id, patient_id, split, one row per thumbnail.
     thumbnails : float32 (n, 64, 64), each as :func:`thumbnail` makes it.
 
-    Returns a row a pair: image_a, patient_a, split_a, image_b, patient_b, split_b, correlation,
-    tissue (its correlation), mirrored (it is the mirror image that correlates), across (the two lie
-    in different splits).
+    Returns
+    -------
+    DataFrame
+        One row per pair: image_a, patient_a, split_a, image_b, patient_b, split_b, correlation,
+        tissue (its correlation), mirrored (it is the mirror image that correlates), across (the two
+        are in different splits).
     """
     who = images[["image_id", "patient_id", "split"]].reset_index(drop=True)
     who.columns = ["image", "patient", "split"]

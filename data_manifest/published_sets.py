@@ -9,8 +9,8 @@ import pandas as pd
 
 from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS, ImageHeader
 from data_manifest.manifest import exclusion
+from data_manifest.shapes import check_extent, shape_facts
 from lesionlib.errors import InputError
-from lesionlib.outlines import check_extent, shape_facts
 
 PROXY = "birads_proxy"
 NO_TRUTH = "no usable truth: neither a usable outline nor a breast known without a lesion"

@@ -7,16 +7,15 @@ patient is tested once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from data_manifest.checks import check_one_split
+from data_manifest.manifest import SPLITS, Manifest, present_splits
 from lesionlib.errors import InputError
 from lesionlib.seeds import rng
-
-if TYPE_CHECKING:
-    from data_manifest.manifest import Manifest
 
 STRATA = ("malignant", "benign", "negative")
 
@@ -34,14 +33,14 @@ def strata(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.Series:
 def split_by_settings(manifest: Manifest, data, seed: int) -> Manifest:
     """The manifest split or folded as an experiment's settings `data` say."""
     if data.folds is None:
-        return manifest.with_splits(data.validation_share, data.test_share, seed)
-    return manifest.with_folds(data.folds, data.fold, data.validation_share, seed)
+        return with_splits(manifest, data.validation_share, data.test_share, seed)
+    return with_folds(manifest, data.folds, data.fold, data.validation_share, seed)
 
 
-def draw_splits(
-    manifest: Manifest, validation_share: float, test_share: float, seed: int
-) -> pd.Series:
-    """The split of every image, one value a patient.
+def with_splits(
+    manifest: Manifest, validation_share: float = 0.15, test_share: float = 0.25, seed: int = 1
+) -> Manifest:
+    """A manifest in which every image has a split, the same one for all images of a patient.
 
     A patient who has a split on any image keeps it.  The others are drawn stratum by stratum: of
     each stratum's patients, `test_share` go to test and `validation_share` to validation, at least
@@ -49,7 +48,10 @@ def draw_splits(
     added to, so an official test set stays as it is.  Where it brings a training set and no
     validation set, `validation_share` of those training patients, drawn in the same way, become it.
 
-    Raises InputError if the shares leave no training patients, or a patient has two splits.
+    Raises
+    ------
+    InputError
+        If the shares leave no training patients, or as :func:`check_splits`.
     """
     if validation_share < 0 or test_share < 0 or validation_share + test_share >= 1:
         raise InputError(
@@ -59,29 +61,33 @@ def draw_splits(
             "Choose shares that add up to less than 1",
         )
     images = manifest.images
-    given = _given(images)
-    brought = set(given)
+    check_one_split(images)
+    known = images[images["split"] != ""].drop_duplicates("patient_id")
+    given = known.set_index("patient_id")["split"]
     shares = {"test": test_share, "validation": validation_share}
-    shares = {name: share for name, share in shares.items() if name not in brought}
+    shares = {name: share for name, share in shares.items() if name not in set(given)}
     kind = strata(images, manifest.lesions)
     drawn = dict(given) | _drawn(kind[~kind.index.isin(given.index)], shares, seed, "splits")
     if "validation" in shares:
         official = kind[kind.index.isin(given.index[given == "training"])]
         drawn |= _drawn(official, {"validation": validation_share}, seed, "validation")
-    return images["patient_id"].map(drawn)
+    return _split(manifest, drawn)
 
 
-def draw_folds(
-    manifest: Manifest, folds: int, fold: int, validation_share: float, seed: int
-) -> pd.Series:
-    """The split of every image when fold number `fold` (0 .. folds - 1) is the test set.
+def with_folds(
+    manifest: Manifest, folds: int, fold: int, validation_share: float = 0.15, seed: int = 1
+) -> Manifest:
+    """A manifest whose test set is fold number `fold` (0 .. folds - 1).
 
     Patients are dealt to the folds one by one, stratum after stratum: every patient is tested in
     one fold and no other, and the folds differ by one patient at most, in each stratum and in all.
     `validation_share` of each stratum's other patients go to validation, the rest to training.
     Splits that the data set brings are put aside.
 
-    Raises InputError if there is no such fold.
+    Raises
+    ------
+    InputError
+        If there is no such fold, or as :func:`check_splits`.
     """
     if not (folds >= 2 and 0 <= fold < folds and 0 <= validation_share < 1):
         raise InputError(
@@ -95,7 +101,51 @@ def draw_folds(
     rest = kind[np.sort(dealt[~tested])]
     shares = {"validation": validation_share}
     drawn = dict.fromkeys(dealt[tested], "test") | _drawn(rest, shares, seed, f"fold {fold}")
-    return manifest.images["patient_id"].map(drawn)
+    return _split(manifest, drawn)
+
+
+def _split(manifest: Manifest, drawn: dict[str, str]) -> Manifest:
+    images = manifest.images
+    return check_splits(
+        replace(manifest, images=images.assign(split=images["patient_id"].map(drawn)))
+    )
+
+
+def check_splits(manifest: Manifest) -> Manifest:
+    """Gives the manifest back if it can train and test.
+
+    Raises
+    ------
+    InputError
+        If an image has no split, a patient has two, or a split lacks malignant or benign lesions
+        (an AUC needs both).
+    """
+    images = manifest.images
+    check_one_split(images)
+    empty = images[images["split"] == ""]
+    if len(empty):
+        raise InputError(
+            f"{len(empty)} of {len(images)} images have no split, first {empty['image_id'].iloc[0]}",
+            "images",
+            "Draw them with data_manifest.splits.with_splits",
+        )
+    if not manifest.lesions["pathology"].isin(["benign", "malignant"]).any():
+        raise InputError(
+            f"none of {len(manifest.lesions)} lesions has a known pathology",
+            manifest.name,
+            "Name a stand-in in data.options, where the set has one (truth: birads_proxy)",
+        )
+    counts = count_by_split(images, manifest.lesions)
+    for split in SPLITS:
+        malignant, benign = counts.loc[split, ["lesions_malignant", "lesions_benign"]]
+        if not (malignant and benign):
+            raise InputError(
+                f"split {split} has {malignant} malignant and {benign} benign lesions of "
+                f"{counts.loc[split, 'patients']} patients; an AUC needs both kinds",
+                "splits",
+                "Move patients between the splits, or change the shares or the seed",
+            )
+    return manifest
 
 
 def _drawn(kind: pd.Series, shares: dict[str, float], seed: int, purpose: str) -> dict[str, str]:
@@ -113,14 +163,6 @@ def _shuffled(kind: pd.Series, stratum: str, seed: int, purpose: str) -> np.ndar
     return patients[rng(seed, purpose, stratum).permutation(len(patients))]
 
 
-def _given(images: pd.DataFrame) -> pd.Series:
-    known = images[images["split"] != ""].drop_duplicates(["patient_id", "split"])
-    twice = known["patient_id"][known["patient_id"].duplicated()]
-    if len(twice):
-        raise InputError(f"patient {twice.iloc[0]} is in two splits", "images", "Keep one split")
-    return known.set_index("patient_id")["split"]
-
-
 def _parts(n: int, shares: dict[str, float]) -> list[str]:
     """n split names; each share is rounded, and at least one where n allows it."""
     parts: list[str] = []
@@ -131,9 +173,14 @@ def _parts(n: int, shares: dict[str, float]) -> list[str]:
 
 
 def count_by_split(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
-    """Patients, images and lesions of each split and of all; see :meth:`Manifest.counts`."""
-    from data_manifest.manifest import present_splits
+    """Table 1 of Wu et al. 2020 for a set: one row per split, and `all`.
 
+    Returns
+    -------
+    DataFrame
+        Columns patients, images, images_negative, images_benign, images_malignant (an image with
+        both kinds counts in both), lesions_benign, lesions_malignant, lesions_unknown.
+    """
     split_of = images.set_index("image_id")["split"]
     lesion_split = lesions["image_id"].map(split_of)
     rows = {}

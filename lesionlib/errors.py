@@ -1,8 +1,7 @@
 """The one exception that a user meets for bad input.
 
-Everything that a user can get wrong (a path, a table, an outline, a setting) ends in an
-:class:`InputError` of one line: what is wrong, where, and what to do about it.  Anything else that
-is raised is a fault of the library.
+What a user can get wrong (a path, a table, an outline, a setting) ends in an :class:`InputError` of
+one line: what is wrong, where, and the remedy.  Any other exception is a fault of the library.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ class InputError(Exception):
 
     Parameters
     ----------
-    what : the fact that is wrong, with its numbers ("patient P07 is in two splits").
-    where : the file, table row or setting in which it was found.
-    remedy : what the user does about it, as an imperative.
+    what : str, the fact that is wrong, with its numbers ("patient P07 is in two splits")
+    where : object, the file, table row or setting in which it was found
+    remedy : str, what the user does about it, as an imperative
     """
 
     def __init__(self, what: str, where: object = "", remedy: str = ""):
@@ -35,7 +34,17 @@ class InputError(Exception):
 
 
 def nearest(name: str, known) -> str:
-    """`"; did you mean 'patience'?"`, or the list of known names where none is near."""
+    """Suggest the known name that is most like a given one.
+
+    Parameters
+    ----------
+    name : str
+    known : iterable of str
+
+    Returns
+    -------
+    str, `"did you mean 'patience'?"`, or all known names where none is similar
+    """
     known = sorted(map(str, known))
     close = get_close_matches(str(name), known, n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(known)

@@ -1,10 +1,8 @@
 """The input X of f_agg: location indicator, saliency and embedding maps, stacked by name.
 
 Table 3 of Wu et al. 2020 compares seven combinations of three kinds of maps: I (1 map: where the
-window lies), S (2: the context network's saliency, malignant and benign) and E (32: the patch's
-representation h, laid over the cells that the window reaches).
-
-Promises: the maps in X always stand in the order I, S_m, S_b, E_1..E_32, whatever the combination.
+window is), S (2: the context network's saliency, malignant and benign) and E (32: the patch's
+representation h, in the cells that the window reaches).  Their order in X is always I, S, E.
 """
 
 from __future__ import annotations
@@ -19,11 +17,25 @@ if TYPE_CHECKING:
 
 COMBINATIONS = ("I", "S", "E", "I+E", "I+S", "E+S", "I+S+E")
 OF_THE_WINDOW = tuple(name for name in COMBINATIONS if name != "S")  # S alone reads the image only
-MAPS = {"I": 1, "S": 2, "E": 32}  # in the order in which they stand in X
+MAPS = {"I": 1, "S": 2, "E": 32}  # number of maps of each kind, in the order of X
 
 
 def channels(combination: str) -> int:
-    """Number of maps in X: 1, 2, 32, 33, 3, 34, 35.  Raises InputError for an unknown name."""
+    """Number of maps in X.
+
+    Parameters
+    ----------
+    combination : str, one of `COMBINATIONS`
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    InputError
+        For an unknown combination.
+    """
     return sum(MAPS[part] for part in _parts(combination))
 
 
@@ -33,30 +45,59 @@ def stack(
     saliency: torch.Tensor | None = None,
     h: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """X of n windows, float32 (n, channels(combination), H, W).
+    """Stack the maps of n windows into X.
 
-    location : I, (n, H, W), shares of the cells' area in 0..1 (`windows.location_maps`).
-    saliency : S_m and S_b of each window's image, (n, 2, H, W); may be None without S.
-    h : the patches' representations, (n, 32); may be None without E.
+    Parameters
+    ----------
+    combination : str, one of `COMBINATIONS`
+    location : tensor of shape (n, H, W), values 0..1
+        I of `windows.location_maps`.
+    saliency : tensor of shape (n, 2, H, W), optional without S
+        S_m and S_b of each window's image.
+    h : tensor of shape (n, 32), optional without E
 
-    E_k is h_k in the cells where I > 0 and 0 elsewhere: the values of I do not scale it.
-    Raises InputError for an unknown combination and for maps that are missing or misshapen.
+    Returns
+    -------
+    float32 tensor of shape (n, channels(combination), H, W)
+
+    Raises
+    ------
+    InputError
+        For an unknown combination, and for maps that are missing or of another shape.
     """
-    # here, because tables and plots name the combinations and must not load torch
-    import torch
+    import torch  # here, because tables and plots name the combinations without torch
 
     parts = _parts(combination)
-    n, rows, cols = _shape(location)
+    if location.ndim != 3:
+        what = f"location maps of shape {tuple(location.shape)}"
+        raise InputError(what, "I", "Give (windows, rows, cols)")
+    n, rows, cols = location.shape
     given = {"I": location, "S": saliency, "E": h}
     wanted = {"I": (n, rows, cols), "S": (n, 2, rows, cols), "E": (n, MAPS["E"])}
     for part in parts:
-        _check_shape(part, given[part], wanted[part], combination)
+        found = None if given[part] is None else tuple(given[part].shape)
+        if found != wanted[part]:
+            raise InputError(
+                f"{part} of combination {combination} has shape {found}, not {wanted[part]}",
+                "lesionlib.maps.stack",
+                "Give one entry per window, on the same cells as I",
+            )
     made = {"I": lambda: location[:, None], "S": lambda: saliency, "E": lambda: embed(location, h)}
     return torch.cat([made[part]().to(torch.float32) for part in parts], dim=1)
 
 
 def embed(location: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-    """Embedding maps E (n, k, H, W) of location (n, H, W) and h (n, k): h where location > 0."""
+    """Embedding maps E: h in the cells where location > 0, whatever its value, and 0 elsewhere.
+
+    Parameters
+    ----------
+    location : tensor of shape (n, H, W)
+    h : tensor of shape (n, k)
+
+    Returns
+    -------
+    tensor of shape (n, k, H, W)
+    """
     reached = (location > 0)[:, None]
     return h[:, :, None, None].where(reached, h.new_zeros(()))
 
@@ -64,36 +105,12 @@ def embed(location: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
 def _parts(combination: str) -> list[str]:
     """The kinds of maps in a combination, in the order of X."""
     if combination not in COMBINATIONS:
+        letters = sorted({letter for letter in combination.upper() if letter in MAPS})
+        same = [name for name in COMBINATIONS if sorted(name.split("+")) == letters]
+        likely = same or get_close_matches(combination, COMBINATIONS, n=1, cutoff=0)
         raise InputError(
             f"unknown combination of maps '{combination}'",
             "known: " + ", ".join(COMBINATIONS),
-            f"Did you mean '{_nearest(str(combination))}'?",
+            f"Did you mean '{likely[0]}'?",
         )
     return [part for part in MAPS if part in combination.split("+")]
-
-
-def _nearest(name: str) -> str:
-    """The combination of the same letters, else the one of the most similar spelling."""
-    letters = {letter for letter in name.upper() if letter in MAPS}
-    for known in COMBINATIONS:
-        if letters == set(known.split("+")):
-            return known
-    return get_close_matches(name, COMBINATIONS, n=1, cutoff=0)[0]
-
-
-def _shape(location) -> tuple[int, int, int]:
-    if location.ndim != 3:
-        raise InputError(
-            f"location maps of shape {tuple(location.shape)}", "I", "Give (windows, rows, cols)"
-        )
-    return tuple(location.shape)
-
-
-def _check_shape(part: str, given, wanted: tuple[int, ...], combination: str) -> None:
-    found = None if given is None else tuple(given.shape)
-    if found != wanted:
-        raise InputError(
-            f"{part} of combination {combination} has shape {found}, not {wanted}",
-            "lesionlib.maps.stack",
-            "Give one entry per window, on the same cells as I",
-        )

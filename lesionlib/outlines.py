@@ -1,67 +1,69 @@
-"""Outlines of lesions: from a shape in a table to pixels.
-
-Everything is in pixels of the uncropped, unflipped image, origin at its top left, x to the right
-and y downwards, pixel centres at integers + .5.  A pixel belongs to a polygon, box or circle when
-its centre lies inside.  Nothing here reads a file.
-"""
+"""Outline of a lesion: the pixels that radiologists marked (Wu et al. 2020, pixel-level labels)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-
-from lesionlib.errors import InputError
-
-GEOMETRIES = ("mask", "polygon", "box", "circle")
-MIN_AREA_PX = 4
-MAX_AREA_SHARE = 0.5
-SPECK_PX = 100  # the specks of NYU's released masks have 4 to 13 px, their smallest lesion 20,041
 
 
 @dataclass(frozen=True)
 class Outline:
-    """The pixels of one lesion: a box of a mask at a place.
+    """The pixels of one lesion: a mask and its place on an image or canvas."""
 
-    row0, col0 : first row and column of `mask` on the image or canvas.
-    mask : bool (rows, cols), the smallest box that holds the outline.
-    """
-
-    row0: int
+    row0: int  # first row and column of `mask` on the image, px
     col0: int
-    mask: np.ndarray
+    mask: np.ndarray  # bool (rows, cols), the smallest box that holds the outline
 
     @property
     def area_px(self) -> int:
+        """Number of pixels."""
         return int(np.count_nonzero(self.mask))
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """row0, col0, row1, col1 (half-open)."""
+        """row0, col0, row1, col1 (half-open), px."""
         rows, cols = self.mask.shape
         return self.row0, self.col0, self.row0 + rows, self.col0 + cols
 
     @property
     def pixels(self) -> np.ndarray:
-        """(n, 2) int64: row and column of every pixel of the outline."""
+        """Row and column of every pixel, int64 (n, 2), row by row."""
         return np.argwhere(self.mask) + (self.row0, self.col0)
 
+    @property
+    def centres(self) -> np.ndarray:
+        """Centre (row, col) of every pixel, float64 (n, 2), px, row by row."""
+        return self.pixels + 0.5
+
     def on(self, shape: tuple[int, int]) -> np.ndarray:
-        """The outline as a full bool mask of `shape`; what lies outside is cut off."""
-        full = np.zeros(shape, bool)
-        r0, c0, r1, c1 = self.box
-        a, b = max(r0, 0), max(c0, 0)
-        c, d = min(r1, shape[0]), min(c1, shape[1])
-        if c > a and d > b:
-            full[a:c, b:d] = self.mask[a - r0 : c - r0, b - c0 : d - c0]
+        """Full mask of the outline; what is outside `shape` is cut off.
+
+        Parameters
+        ----------
+        shape : (rows, cols) of the image, px
+
+        Returns
+        -------
+        bool array of `shape`
+        """
+        full, pixels = np.zeros(shape, bool), self.pixels
+        inside = ((pixels >= 0) & (pixels < shape)).all(axis=1)
+        full[tuple(pixels[inside].T)] = True
         return full
 
 
-def tight(mask: np.ndarray, row0: int = 0, col0: int = 0) -> Outline:
-    """The smallest outline that holds the True pixels of `mask`, whose first pixel is (row0, col0).
+def outline_of(mask: np.ndarray, row0: int = 0, col0: int = 0) -> Outline:
+    """The smallest outline that holds the True pixels of a mask.
 
-    An empty mask gives an outline of shape (0, 0).
+    Parameters
+    ----------
+    mask : bool array of shape (rows, cols)
+    row0, col0 : int, place of the mask's first pixel on the image, px
+
+    Returns
+    -------
+    Outline, with a mask of shape (0, 0) where no pixel is True
     """
     rows = np.flatnonzero(mask.any(axis=1))
     if not rows.size:
@@ -70,151 +72,3 @@ def tight(mask: np.ndarray, row0: int = 0, col0: int = 0) -> Outline:
     r0, c0 = int(rows[0]), int(cols[0])
     part = mask[r0 : rows[-1] + 1, c0 : cols[-1] + 1].astype(bool)
     return Outline(row0 + r0, col0 + c0, part)
-
-
-def separated(mask: np.ndarray, speck_px: int = SPECK_PX) -> list[Outline]:
-    """The lesions of one mask that holds several, and specks: largest first.
-
-    mask : bool (rows, cols).
-    speck_px : 4-connected parts of fewer pixels are specks and are dropped; 0 or 1 keeps all.
-
-    A mask that was enlarged may have specks around the rim of its lesions: each of eight released
-    masks of the NYU set has one lesion and 63 to 114 of them.
-    """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    lesions = []
-    for part in np.argsort(-areas, kind="stable"):
-        if areas[part] >= speck_px:
-            x, y, width, height, _ = stats[part + 1]
-            box = labels[y : y + height, x : x + width]
-            lesions.append(Outline(int(y), int(x), box == part + 1))
-    return lesions
-
-
-def border(outline: Outline) -> np.ndarray:
-    """(n, 2) int64 x, y: the polygon along the pixel edges of a connected outline, holes filled.
-
-    :func:`rasterise` gives the same pixels back.
-    """
-    # each pixel becomes 2 x 2, so that a corner is known by which of the four the contour visits
-    doubled = outline.mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
-    contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    corners = (contours[0][:, 0].astype(np.int64) + 1) // 2
-    changed = (corners != np.roll(corners, 1, axis=0)).any(axis=1)
-    return corners[changed] + (outline.col0, outline.row0)
-
-
-def polygon_text(points: np.ndarray) -> str:
-    """(n, 2) x, y -> `"x y;x y;..."`, which :func:`parse_polygon` reads."""
-    return ";".join(f"{x:g} {y:g}" for x, y in points)
-
-
-def parse_polygon(text: str) -> np.ndarray:
-    """`"x y;x y;..."` -> (n, 2) float64 x, y; ValueError if a point is not two finite numbers."""
-    points = [part.split() for part in str(text).strip().strip(";").split(";")]
-    if any(len(point) != 2 for point in points):
-        raise ValueError("a point is not 'x y'")
-    values = np.array([[float(v) for v in point] for point in points], dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("a coordinate is not finite")
-    return values
-
-
-def shape_facts(geom: str, shape: dict) -> tuple[float, float, float]:
-    """Area (px) and centre x, y of a polygon, box or circle.
-
-    Raises InputError for fewer than three points, an empty box or a radius that is not positive.
-    """
-    if geom == "circle":
-        cx, cy, r = (float(shape[k]) for k in ("cx", "cy", "r"))
-        if not (np.isfinite([cx, cy, r]).all() and r > 0):
-            raise InputError(f"circle cx={cx:g} cy={cy:g} r={r:g}", "", "Give three numbers, r > 0")
-        return float(np.pi * r * r), cx, cy
-    if geom == "box":
-        x0, y0, x1, y1 = (float(shape[k]) for k in ("x0", "y0", "x1", "y1"))
-        if not (x1 > x0 and y1 > y0):
-            raise InputError(
-                f"empty box x {x0:g}..{x1:g}, y {y0:g}..{y1:g}", "", "Give x0 < x1 and y0 < y1"
-            )
-        return (x1 - x0) * (y1 - y0), (x0 + x1) / 2, (y0 + y1) / 2
-    try:
-        points = parse_polygon(shape["polygon"])
-    except ValueError as error:
-        raise InputError(f"polygon not readable: {error}", "", "Write 'x y;x y;x y'") from None
-    if len(points) < 3:
-        raise InputError(f"polygon of {len(points)} points", "", "Give three points or more")
-    x, y = points.T
-    area = 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
-    return area, float((x.min() + x.max()) / 2), float((y.min() + y.max()) / 2)
-
-
-def check_extent(area: float, x: float, y: float, rows: int, cols: int, where: str) -> None:
-    """InputError for an outline of less than 4 px, of over half the image, or centred off it.
-
-    area : px; x, y : centre; rows, cols : of the image, 0 where not stated.
-    """
-    size = f"image {rows} rows x {cols} cols"
-    if area < MIN_AREA_PX:
-        raise InputError(
-            f"outline of {area:.1f} px, least {MIN_AREA_PX}", where, "Check the outline's scale"
-        )
-    if rows and cols and area > MAX_AREA_SHARE * rows * cols:
-        raise InputError(
-            f"outline of {area:.0f} px covers {area / (rows * cols):.0%} of the image ({size}), "
-            f"at most {MAX_AREA_SHARE:.0%}",
-            where,
-            "Check the outline's scale or its mask",
-        )
-    if rows and cols and not (0 <= x < cols and 0 <= y < rows):
-        raise InputError(
-            f"outline centred at x {x:.1f}, y {y:.1f}, outside its image ({size})",
-            where,
-            "Give pixels of the uncropped image, origin top left",
-        )
-
-
-def rasterise(geom: str, shape: dict, size: tuple[int, int]) -> Outline:
-    """A polygon, box or circle as pixels of an image of `size` (rows, cols), cut at its edges.
-
-    A shape so thin that it holds no pixel centre gives an empty outline.
-    Raises InputError as :func:`shape_facts`.
-    """
-    shape_facts(geom, shape)
-    if geom == "circle":
-        return _circle(float(shape["cx"]), float(shape["cy"]), float(shape["r"]), size)
-    if geom == "box":
-        x0, y0, x1, y1 = (float(shape[k]) for k in ("x0", "y0", "x1", "y1"))
-        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-        return _polygon(corners, size)
-    return _polygon(parse_polygon(shape["polygon"]), size)
-
-
-def _window(low: float, high: float, length: int) -> tuple[int, int]:
-    """First and last + 1 pixel whose centre can lie in [low, high]."""
-    first = int(np.clip(np.floor(low), 0, length))
-    return first, int(np.clip(np.ceil(high) + 1, first, length))
-
-
-def _circle(cx: float, cy: float, r: float, size: tuple[int, int]) -> Outline:
-    r0, r1 = _window(cy - r, cy + r, size[0])
-    c0, c1 = _window(cx - r, cx + r, size[1])
-    y = np.arange(r0, r1)[:, None] + 0.5 - cy
-    x = np.arange(c0, c1)[None, :] + 0.5 - cx
-    return tight(y * y + x * x <= r * r, r0, c0)
-
-
-def _polygon(points: np.ndarray, size: tuple[int, int]) -> Outline:
-    """Even-odd filling: a centre is inside if a ray to its left crosses the border oddly often."""
-    r0, r1 = _window(points[:, 1].min(), points[:, 1].max(), size[0])
-    c0, c1 = _window(points[:, 0].min(), points[:, 0].max(), size[1])
-    centres = np.arange(c0, c1) + 0.5
-    mask = np.zeros((r1 - r0, c1 - c0), bool)
-    x0, y0 = points.T
-    x1, y1 = np.roll(points, -1, axis=0).T
-    for i, y in enumerate(np.arange(r0, r1) + 0.5):
-        crossed = (y0 <= y) != (y1 <= y)
-        a, b = x0[crossed], x1[crossed]
-        at = a + (y - y0[crossed]) * (b - a) / (y1[crossed] - y0[crossed])
-        mask[i] = (at[:, None] <= centres[None, :]).sum(axis=0) % 2 == 1
-    return tight(mask, r0, c0)

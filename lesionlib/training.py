@@ -5,17 +5,18 @@ the schedule of the learning rate, early stopping on the validation score, and t
 
 Promises: the randomness of an epoch depends on (seed, epoch) alone, so on the CPU a run that was
 killed at any moment and started again ends with the same bytes in ``history.csv`` and
-``best.safetensors`` as one that was never stopped; a finished run is returned, not repeated.
+``best.safetensors`` as one that was never stopped; a run that has ended is not repeated.
 """
 
 from __future__ import annotations
 
+import io
 import math
-import os
+import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,9 +31,9 @@ from lesionlib.seeds import derive_seed, digest
 Progress = Callable[[str], None]
 PRECISIONS = ("32-true", "bf16-mixed")
 CHECK_EVERY = 50  # steps between looks at the loss: a look makes a GPU wait
-# files of single epochs, and half-written ones that a kill has left
-SPENT = ("epoch-*", *(f".{name}*" for name in ("epoch-", "best.", "history.", "timing.", "state.")))
-LASTING = ("best.*", "history.csv", "timing.csv")
+# of a run: its last complete epoch, or how it ended; and its results
+END = ("digest", "machine", "best_epoch", "best_score", "over", "diverged")
+FILES = ("state.json", "last.pt", "history.csv", "timing.csv", "best.json", "best.safetensors")
 
 
 class Task(Protocol):
@@ -40,7 +41,7 @@ class Task(Protocol):
 
     name: str  # shown in messages
     model: torch.nn.Module
-    steps: int  # batches of an epoch
+    steps: int  # batches per epoch
     identity: dict[str, Any]  # JSON-like: all that decides the outcome besides settings and seed
 
     def batches(self, epoch: int) -> Iterable:
@@ -59,29 +60,31 @@ class Diverged(InputError):
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished run; `history` has one row an epoch (see history.csv), `epochs` of them."""
+    """A finished run."""
 
-    best_epoch: int
-    best_score: float
-    epochs: int
-    history: pd.DataFrame
+    best_epoch: int  # whose weights are kept
+    best_score: float  # on the validation split
+    epochs: int  # that were trained
+    history: pd.DataFrame  # one row per epoch, as history.csv
     folder: Path
 
 
 @dataclass
 class _State:
-    """What ``state.json`` holds; the files of epochs `epoch` and `best_epoch` belong to it."""
+    """A run after its last complete epoch, in ``last.pt``; once over, its `END` in ``state.json``."""
 
     digest: str
-    compute: dict
-    epoch: int = 0
+    machine: dict
     best_epoch: int = 0
     best_score: float = -math.inf
-    done: bool = False
-
-    def over(self, settings) -> bool:
-        stale = self.epoch - self.best_epoch
-        return self.epoch >= settings.epochs or stale >= settings.patience
+    over: bool = False
+    diverged: list[str] | None = None  # what was no number, and the remedy
+    history: list[dict] = field(default_factory=list)  # one row per epoch, as is timing
+    timing: list[dict] = field(default_factory=list)
+    best: dict = field(default_factory=dict)  # weights of the best epoch, on the CPU
+    model: dict = field(default_factory=dict)
+    optimiser: dict = field(default_factory=dict)
+    schedule: dict = field(default_factory=dict)
 
 
 def fit(
@@ -95,47 +98,76 @@ def fit(
 ) -> TrainingResult:
     """Train `task` in `folder`, or go on where an interrupted run stopped.
 
+    The folder holds, at the end, ``best.safetensors``, ``history.csv`` (a line per epoch: learning
+    rate of its last step, mean loss and its parts, validation metrics), ``timing.csv`` (seconds),
+    ``best.json`` (settings and what else decided the run) and ``state.json`` (how it ended). A run
+    of other settings, seed or data found there is replaced, and said so; the number of repeated
+    runs and the device do not count as a difference. After an error or Ctrl-C, complete epochs are
+    kept.
+
     Parameters
     ----------
-    settings : learning_rate, schedule ("constant", or "one_cycle" over all epochs with its peak at
-        learning_rate), epochs (at most), patience (epochs without a rise of the score), and the
-        task's own fields (`experiment.FLoc`, `GMIC`, `FAgg`).
+    task : see :class:`Task`; at the end `task.model` holds the best epoch's weights, in evaluation
+        mode.
+    folder : of this run.
+    settings : with the attributes learning_rate, schedule ("constant", or "one_cycle" over all
+        epochs with its peak at learning_rate), epochs (at most), patience (epochs without a rise of
+        the score) and those that the task reads.
     seed : of this run; give the task the same one.
-    compute : device ("cpu", "cuda", "cuda:1", "mps"), precision, threads, channels_last.
+    compute : with the attributes device ("cpu", "cuda", "cuda:1", "mps"), precision, threads and
+        channels_last (bool, not on the CPU).
+    progress : called with a line of text per epoch.
 
-    Returns the result; `task.model` then holds the weights of the best epoch, in evaluation mode.
+    Returns
+    -------
+    The finished run.
 
-    The folder holds, at the end, ``best.safetensors``, ``history.csv`` (a line an epoch: learning
-    rate of its last step, mean loss and its parts, validation metrics), ``timing.csv`` (seconds),
-    ``best.json`` (settings and what else decided the run) and ``state.json``.  A run of other
-    settings, seed or data found there is replaced, and said so; the number of repeated runs and the
-    device do not count as a difference.
-
-    Raises InputError for an unusable device or precision, and :class:`Diverged` (an InputError)
-    when loss or score is not finite.  After any error or Ctrl-C, complete epochs are kept.
+    Raises
+    ------
+    InputError : for an unusable device or precision.
+    Diverged : when loss or score is not finite. Such a run has ended: it is trained again only with
+        other settings, seed or data, or on another machine.
     """
     say = progress or (lambda message: None)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     fabric = _fabric(compute)
     with _conditions(compute.threads, fabric.device.type):
-        state = _open_state(task, folder, settings, seed, compute, say)
-        if not state.done:
+        state = _opened(task, folder, settings, seed, compute, say)
+        if not state.over:
             _Loop(task, folder, settings, seed, compute, say, fabric, state).run()
-        _remove(folder, SPENT)
+        _remove(folder, ("last.pt",))
+        result = read_result(folder)
         load_checkpoint(folder / "best.safetensors", task.model)
         task.model.eval()
-    return read_result(folder)
+    return result
 
 
 def read_result(folder: Path | str) -> TrainingResult:
-    """The result of a finished run, from its folder; InputError where there is none."""
+    """The result of a run.
+
+    Parameters
+    ----------
+    folder : in which :func:`fit` has trained.
+
+    Returns
+    -------
+    The finished run.
+
+    Raises
+    ------
+    InputError : where there is no finished run.
+    Diverged : where the run ended so.
+    """
     folder = Path(folder)
-    state = _read_state(folder)
-    if state is None or not state.done:
+    state = _read(folder)
+    if state is None or not state.over:
         raise InputError("no finished training", folder, "Run the stage that trains this network")
-    history = _read_table(folder / "history.csv", state.epoch)
-    return TrainingResult(state.best_epoch, state.best_score, state.epoch, history, folder)
+    if state.diverged:
+        what, remedy = state.diverged
+        raise Diverged(what, folder, remedy)
+    history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
+    return TrainingResult(state.best_epoch, state.best_score, len(history), history, folder)
 
 
 class _Loop:
@@ -144,41 +176,50 @@ class _Loop:
     def __init__(self, task, folder, settings, seed, compute, say, fabric, state):
         self.task, self.folder, self.settings, self.seed = task, folder, settings, seed
         self.say, self.fabric, self.state = say, fabric, state
-        self.channels_last = getattr(compute, "channels_last", False)
-        if state.epoch:
-            load_checkpoint(_weights_file(folder, state.epoch), task.model)
-        if self.channels_last:
+        if state.history:
+            task.model.load_state_dict(state.model)
+        if compute.channels_last:  # a batch follows the convolutions' weights
             task.model.to(memory_format=torch.channels_last)
         adam = torch.optim.Adam(task.model.parameters(), lr=settings.learning_rate)
         # the task calls its own module, which setup has moved in place; the wrapper is not needed
         _, self.optimiser = fabric.setup(task.model, adam)
         self.schedule = _schedule(adam, settings, task.steps)
-        if state.epoch:
-            self._load_optimiser(_optimiser_file(folder, state.epoch))
-        self.history = _read_table(folder / "history.csv", state.epoch)
-        self.timing = _read_table(folder / "timing.csv", state.epoch)
+        if state.history:
+            self.optimiser.load_state_dict(state.optimiser)
+            self.schedule.load_state_dict(state.schedule)
 
     def run(self) -> None:
+        state, settings = self.state, self.settings
         try:
-            while not self.state.over(self.settings):
-                self._epoch(self.state.epoch + 1)
+            while len(state.history) < settings.epochs and (
+                len(state.history) - state.best_epoch < settings.patience
+            ):
+                self._epoch(len(state.history) + 1)
         except KeyboardInterrupt:
-            self.say(f"{self.task.name}  stopped by hand; {self.state.epoch} epochs are kept")
+            self.say(f"{self.task.name}  stopped by hand; {len(state.history)} epochs are kept")
             raise
-        self._finish()
+        except Diverged as fault:
+            state.diverged = [fault.what, fault.remedy]
+        else:
+            self._write_tables()
+            self.task.model.load_state_dict(state.best)
+            save_checkpoint(self.folder / "best.safetensors", self.task.model, self._provenance())
+        state.over = True
+        files.write_json(self.folder / "state.json", {name: getattr(state, name) for name in END})
 
     def _epoch(self, epoch: int) -> None:
         start = time.perf_counter()
         torch.manual_seed(derive_seed(self.seed, "epoch", epoch))
         row = {"epoch": epoch, **self._train(epoch), **self._validate(epoch)}
-        self.state.epoch = epoch
-        if row["score"] > self.state.best_score:
-            self.state.best_epoch, self.state.best_score = epoch, row["score"]
+        state, weights = self.state, self.task.model.state_dict()
+        if row["score"] > state.best_score:
+            state.best_epoch, state.best_score = epoch, row["score"]
+            state.best = {name: value.cpu().clone() for name, value in weights.items()}
         seconds = time.perf_counter() - start
-        self.history = _with_row(self.history, row)
-        self.timing = _with_row(self.timing, {"epoch": epoch, "seconds": round(seconds, 3)})
-        self._save(epoch)
-        self.say(_message(self.task.name, self.settings.epochs, row, self.state, seconds))
+        state.history.append(row)
+        state.timing.append({"epoch": epoch, "seconds": round(seconds, 3)})
+        self._save()
+        self.say(_message(self.task.name, self.settings.epochs, row, state, seconds))
 
     def _train(self, epoch: int) -> dict[str, float]:
         self.task.model.train()
@@ -199,16 +240,13 @@ class _Loop:
 
     def _step(self, batch) -> dict[str, torch.Tensor]:
         batch = self.fabric.to_device(batch)
-        if self.channels_last:
-            batch = _channels_last(batch)
         with self.fabric.autocast():
             loss = self.task.loss(batch)
         parts = loss if isinstance(loss, dict) else {"loss": loss}
         self.optimiser.zero_grad()
         self.fabric.backward(parts["loss"])
         self.optimiser.step()
-        if self.schedule is not None:
-            self.schedule.step()
+        self.schedule.step()
         return parts
 
     def _validate(self, epoch: int) -> dict[str, float]:
@@ -220,49 +258,30 @@ class _Loop:
 
     def _must_be_finite(self, epoch: int, what: str, value: float) -> None:
         if not math.isfinite(value):
-            raise Diverged(
-                f"{self.task.name}: the {what} is {value} in epoch {epoch}",
-                self.folder,
-                f"Lower learning_rate (now {self.settings.learning_rate:g}), e.g. to a third of it",
-            )
+            now = f"{self.settings.learning_rate:g}"
+            remedy = f"Lower learning_rate (now {now}), e.g. to a third of it"
+            what = f"{self.task.name}: the {what} is {value} in epoch {epoch}"
+            raise Diverged(what, self.folder, remedy)
 
-    def _save(self, epoch: int) -> None:
-        """Write the epoch beside the previous one, switch state.json, then remove what is spent.
+    def _save(self) -> None:
+        """Replace ``last.pt`` at one stroke: killed before or after, one whole epoch is there."""
+        self.state.model = self.task.model.state_dict()
+        self.state.optimiser = self.optimiser.state_dict()
+        self.state.schedule = self.schedule.state_dict()
+        content = io.BytesIO()
+        torch.save(vars(self.state), content)
+        files.write_bytes(self.folder / "last.pt", content.getvalue())
+        self._write_tables()
 
-        Killed before the switch, the previous epoch is whole and this one is done again; killed
-        after it, only spent files are left over.
-        """
-        save_checkpoint(_weights_file(self.folder, epoch), self.task.model, self._provenance())
-        schedule = self.schedule.state_dict() if self.schedule is not None else {}
-        content = {"optimiser": self.optimiser.state_dict(), "schedule": schedule}
-        _write_tensors(_optimiser_file(self.folder, epoch), content)
+    def _write_tables(self) -> None:
         for name in ("timing", "history"):
-            text = getattr(self, name).to_csv(index=False)
+            text = pd.DataFrame(getattr(self.state, name)).to_csv(index=False)
             files.write_text(self.folder / f"{name}.csv", text)
-        _write_state(self.folder, self.state)
-        kept = {_weights_file(self.folder, e).stem for e in (epoch, self.state.best_epoch)}
-        for file in list(self.folder.glob("epoch-*")):
-            name, _, kind = file.name.partition(".")
-            old_optimiser = kind == "optimiser.pt" and file != _optimiser_file(self.folder, epoch)
-            if name not in kept or old_optimiser:
-                file.unlink()
-
-    def _finish(self) -> None:
-        load_checkpoint(_weights_file(self.folder, self.state.best_epoch), self.task.model)
-        save_checkpoint(self.folder / "best.safetensors", self.task.model, self._provenance())
-        self.state.done = True
-        _write_state(self.folder, self.state)
 
     def _provenance(self) -> dict:
         own = {"task": self.task.name, "seed": self.seed, "digest": self.state.digest}
-        own |= {"identity": self.task.identity, "machine": self.state.compute}
-        return own | {"settings": self.settings.model_dump(mode="json")}
-
-    def _load_optimiser(self, file: Path) -> None:
-        saved = torch.load(file, map_location="cpu", weights_only=True)
-        self.optimiser.load_state_dict(saved["optimiser"])
-        if self.schedule is not None:
-            self.schedule.load_state_dict(saved["schedule"])
+        own |= {"identity": self.task.identity, "machine": self.state.machine}
+        return own | {"settings": vars(self.settings)}
 
 
 # ------------------------------------------------------------------ machine
@@ -273,11 +292,8 @@ def _fabric(compute):
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     if compute.precision not in PRECISIONS:
-        raise InputError(
-            f"precision '{compute.precision}' is not supported",
-            "compute.precision",
-            f"Choose one of {', '.join(PRECISIONS)}",
-        )
+        what = f"precision '{compute.precision}' is not supported"
+        raise InputError(what, "compute.precision", f"Choose one of {', '.join(PRECISIONS)}")
     device, _, number = compute.device.partition(":")
     alone = LightningEnvironment()  # one process, whatever a Slurm job around it says
     try:
@@ -286,17 +302,12 @@ def _fabric(compute):
         fabric = Fabric(**machine, precision=compute.precision, plugins=[alone])
     except (RuntimeError, ValueError, TypeError, MisconfigurationException) as error:
         reason = str(error).split(". ")[0].rstrip(".")  # what follows speaks to programmers
-        raise InputError(
-            f"device '{compute.device}' cannot be used: {reason}",
-            "compute.device",
-            "Set compute.device to cpu, or to a device that this machine has",
-        ) from None
-    if getattr(compute, "channels_last", False) and fabric.device.type == "cpu":
-        raise InputError(
-            "channels_last is refused on the CPU, where it has crashed",
-            "compute.channels_last",
-            "Set it to false, or train on a GPU",
-        )
+        what = f"device '{compute.device}' cannot be used: {reason}"
+        remedy = "Set compute.device to cpu, or to a device that this machine has"
+        raise InputError(what, "compute.device", remedy) from None
+    if compute.channels_last and fabric.device.type == "cpu":
+        what = "channels_last is refused on the CPU, where it has crashed"
+        raise InputError(what, "compute.channels_last", "Set it to false, or train on a GPU")
     return fabric
 
 
@@ -320,105 +331,67 @@ def _conditions(count: int, device: str) -> Iterator[None]:
 
 
 def _schedule(optimiser, settings, steps: int):
-    """None for a constant rate; it is stepped after every batch."""
+    """The schedule of the learning rate, stepped after every batch."""
     if settings.schedule == "constant":
-        return None
+        return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1)
     return torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.epochs * steps
     )
 
 
-def _channels_last(batch):
-    if isinstance(batch, tuple | list):
-        return type(batch)(_channels_last(part) for part in batch)
-    if isinstance(batch, torch.Tensor) and batch.ndim == 4:
-        return batch.to(memory_format=torch.channels_last)
-    return batch
-
-
 # ------------------------------------------------------------------ state and files
-def _weights_file(folder: Path, epoch: int) -> Path:
-    return folder / f"epoch-{epoch:04d}.safetensors"
-
-
-def _optimiser_file(folder: Path, epoch: int) -> Path:
-    return folder / f"epoch-{epoch:04d}.optimiser.pt"
-
-
-def _open_state(task, folder: Path, settings, seed: int, compute, say: Progress) -> _State:
+def _opened(task, folder: Path, settings, seed: int, compute, say: Progress) -> _State:
     """The state found in the folder, or a new one after removing what another run left."""
     machine = {name: getattr(compute, name) for name in ("device", "precision", "threads")}
     # the number of repeated runs says nothing about this one
-    own = {k: v for k, v in settings.model_dump(mode="json").items() if k != "runs"}
+    own = {k: v for k, v in vars(settings).items() if k != "runs"}
     mine = digest({"settings": own, "seed": seed, "task": task.name, "identity": task.identity})
-    found = _read_state(folder)
-    reason = _unusable(found, mine, folder)
-    if found is not None and not reason:
-        if found.done:
-            say(f"{task.name}  done before: best {_short(found.best_score)} ({found.best_epoch})")
-        else:
-            changed = "" if found.compute == machine else f", begun on {found.compute}"
-            say(f"{task.name}  resumes after epoch {found.epoch}{changed}")
-        return found
-    if reason:
-        say(f"{task.name}  starts anew: {reason}")
-    _remove(folder, ("state.json",))  # first, so that no state points to files half removed
-    _remove(folder, SPENT + LASTING)
-    return _State(mine, machine)
+    found = _read(folder)
+    reason = "" if found is None else _unusable(found, mine, machine, folder)
+    if found is None or reason:
+        if reason:
+            say(f"{task.name}  starts anew: {reason}")
+        _remove(folder, FILES)
+        return _State(mine, machine)
+    if not found.over:
+        changed = "" if found.machine == machine else f", begun on {found.machine}"
+        say(f"{task.name}  resumes after epoch {len(found.history)}{changed}")
+    elif not found.diverged:
+        say(f"{task.name}  done before: best {_short(found.best_score)} ({found.best_epoch})")
+    return found
 
 
-def _read_state(folder: Path) -> _State | None:
+def _read(folder: Path) -> _State | None:
+    """How the run in a folder ended, or its last complete epoch; None where there is no run."""
     try:
-        found = files.read_json(folder / "state.json")
-        return None if found is None else _State(**found)
-    except (ValueError, TypeError):
+        if (folder / "state.json").is_file():
+            return _State(**files.read_json(folder / "state.json"))
+        if (folder / "last.pt").is_file():
+            last = torch.load(folder / "last.pt", map_location="cpu", weights_only=True)
+            return _State(**last)
+    except (ValueError, TypeError, RuntimeError, EOFError, pickle.PickleError):
         return _State("damaged", {})
+    return None
 
 
-def _unusable(found: _State | None, mine: str, folder: Path) -> str:
-    """Why a state that was found cannot be continued; empty where it can, or there is none."""
-    if found is None:
-        return ""
+def _unusable(found: _State, mine: str, machine: dict, folder: Path) -> str:
+    """Why a state that was found is of no use; empty where it is."""
     if found.digest == "damaged":
-        return "state.json is damaged"
+        return "state.json or last.pt is damaged"
     if found.digest != mine:
         return "settings, seed or data differ from those of the run found here"
-    needed = [folder / "best.safetensors"] if found.done else _files_of(found, folder)
-    missing = [file.name for file in [*needed, folder / "history.csv"] if not file.is_file()]
+    if found.diverged and found.machine != machine:
+        return f"the run found here diverged on {found.machine}"
+    needed = ("best.safetensors", "history.csv") if found.over and not found.diverged else ()
+    missing = [file for file in needed if not (folder / file).is_file()]
     return f"{', '.join(missing)} missing" if missing else ""
 
 
-def _files_of(state: _State, folder: Path) -> list[Path]:
-    weights = [_weights_file(folder, epoch) for epoch in (state.epoch, state.best_epoch)]
-    return [*weights, _optimiser_file(folder, state.epoch), folder / "timing.csv"]
-
-
-def _write_state(folder: Path, state: _State) -> None:
-    files.write_json(folder / "state.json", vars(state))
-
-
-def _write_tensors(file: Path, content: dict) -> None:
-    """torch.save to a temporary name, then rename: `file` is either old or new, never half."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    torch.save(content, partial)
-    partial.replace(file)
-
-
-def _remove(folder: Path, patterns: Iterable[str]) -> None:
-    for file in [file for pattern in patterns for file in folder.glob(pattern)]:
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    """Remove files of a run, in this order, and the half-written ones that a kill has left."""
+    halves = [half for name in FILES for half in folder.glob(f".{name}.*")]
+    for file in [*(folder / name for name in names), *halves]:
         file.unlink(missing_ok=True)
-
-
-def _read_table(file: Path, epochs: int) -> pd.DataFrame:
-    """A CSV of one row an epoch, without epochs that the state does not know of."""
-    if not epochs or not file.is_file():
-        return pd.DataFrame()
-    table = pd.read_csv(file, float_precision="round_trip")
-    return table[table["epoch"] <= epochs].reset_index(drop=True)
-
-
-def _with_row(table: pd.DataFrame, row: dict) -> pd.DataFrame:
-    return pd.DataFrame([*table.to_dict("records"), row])
 
 
 # ------------------------------------------------------------------ messages

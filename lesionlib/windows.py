@@ -1,18 +1,18 @@
-"""Windows: squares on the canvas, and the one geometry that all of the library uses for them.
+"""Windows: squares on the canvas, and the geometry that all of the library uses for them.
 
-A window is where, a patch is the pixels.  A window table has one row a window; its columns are
-`COLUMNS`.  A point is (row, col) in px of the canvas, with pixel centres at integer + .5.  The
-angle is in degrees, anticlockwise as displayed, while rows run downwards.  Inside a window, `right`
-and `down` are the distances in px from its centre along its own sides:
+A window is a place on an image, a patch is its pixels (Wu et al. 2020, patches of the local
+network).  A window table has one row per window and the columns of `COLUMNS`.  A point is
+(row, col) in px of the canvas; pixel centres are at integers + .5.  The angle is in degrees,
+anticlockwise as displayed.  Inside a window, `right` and `down` are the distances in px from its
+centre along its own sides:
 
     col = window.col + right cos(angle) + down sin(angle)
     row = window.row - right sin(angle) + down cos(angle)
 
-Promises: `to_canvas` is that rule, `to_window` its inverse, and nothing else in the library turns a
-window.  Patches, overlaps and location indicator maps (Wu et al. 2020) therefore cannot disagree.
+`to_canvas` is this rule.  Patches, overlaps and location indicator maps all use it.
 
-Functions that take `windows` take a table, one row of it, or any mapping with those columns; a
-table of n windows gives arrays that start with n, a single row gives them without it.
+`windows` is a window table, one row of it, or any mapping with its columns.  A table of n windows
+gives arrays whose first axis has length n; a single row gives arrays without this axis.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 
 from lesionlib.errors import InputError
-from lesionlib.outlines import Outline
 
 CLASSES = ("malignant", "benign", "outside", "negative")
 COLUMNS = {
@@ -35,19 +34,27 @@ COLUMNS = {
     "label": "int64",  # index into CLASSES
     "lesion": "int64",  # row of store.lesions, or -1
 }
-# Below this the window counts as unturned; it moves no edge of a 10,000 px window by 1e-6 px.
+# Below this angle a window counts as unturned: no edge of a 10,000 px window moves by 1e-6 px.
 STRAIGHT = 1e-9
-# px (row, col) by which the cells of a map lie off their squares.  GMIC's cell (i, j) looks at
-# (64 i + 2.5, 64 j + 2.5), as its kernels, strides and paddings fix it, and not at 64 i + 32.
+# px (row, col) from the middle of a cell's square to the point the cell looks at.  GMIC's cell
+# (i, j) looks at (64 i + 2.5, 64 j + 2.5): its kernels, strides and paddings fix it.
 CELL_SHIFTS = {"nominal": (0.0, 0.0), "true_centre": (-29.5, -29.5)}
-CHUNK = 4096  # windows at a time: bounds the memory of location_maps, changes no number
+CHUNK = 4096  # windows at a time in location_maps: bounds its memory, changes no number
 
-Windows = pd.DataFrame | pd.Series | Mapping
+Windows = pd.DataFrame | pd.Series | Mapping | np.ndarray
 
 
-# ------------------------------------------------------------------ the table
 def window_table(*, image, row, col, side, angle=0.0, label=2, lesion=-1) -> pd.DataFrame:
-    """A window table from columns; scalars are repeated.  Raises InputError as `check_windows`."""
+    """Make a window table from columns; scalars are repeated.
+
+    Parameters
+    ----------
+    image, row, col, side, angle, label, lesion : scalar or array of shape (n,), see `COLUMNS`
+
+    Returns
+    -------
+    DataFrame of n rows, checked by `check_windows`
+    """
     given = dict(image=image, row=row, col=col, side=side, angle=angle, label=label, lesion=lesion)
     arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(value)) for value in given.values()))
     pairs = zip(COLUMNS.items(), arrays, strict=True)
@@ -56,100 +63,119 @@ def window_table(*, image, row, col, side, angle=0.0, label=2, lesion=-1) -> pd.
 
 
 def check_windows(windows: pd.DataFrame, images: int | None = None) -> pd.DataFrame:
-    """Give the table back, or raise InputError for the first thing that is wrong with it.
+    """Return the table itself if it is a window table.
 
-    Wrong are: a missing column, a value that is not finite, a side of 0 px or less, a label outside
-    `CLASSES`, and, where the number of `images` in the store is given, an image that it lacks.
+    Parameters
+    ----------
+    windows : DataFrame
+    images : int, optional
+        Number of images in the store that the windows refer to.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    InputError
+        For a missing column, a value that is not finite, a side of 0 px or less, a label outside
+        `CLASSES`, or an image that the store does not have.
     """
     missing = [name for name in COLUMNS if name not in windows]
     if missing:
-        raise InputError(
-            f"a window table has no column {', '.join(missing)}", "windows", "Use window_table()"
-        )
-    faults = {"side": windows["side"] <= 0, "label": ~windows["label"].between(0, len(CLASSES) - 1)}
-    for name in ("row", "col", "side", "angle"):
-        faults[name] = faults.get(name, False) | ~np.isfinite(windows[name])
-    faults["image"] = windows["image"] < 0
-    if images is not None:
-        faults["image"] |= windows["image"] >= images
-    for name, wrong in faults.items():
-        if np.any(wrong):
-            place = int(np.argmax(wrong))
-            raise InputError(
-                f"window {place} has {name} {windows[name].iloc[place]}",
-                f"{int(np.sum(wrong))} of {len(windows)} windows are wrong so",
-                "Draw the windows with lesionlib.sampling from the store they are used on",
-            )
+        what = f"a window table has no column {', '.join(missing)}"
+        raise InputError(what, "windows", "Use window_table()")
+    last = np.inf if images is None else images - 1
+    wrong = {name: ~np.isfinite(windows[name]) for name in ("row", "col", "side", "angle")}
+    wrong["side"] |= windows["side"] <= 0
+    wrong["label"] = ~windows["label"].between(0, len(CLASSES) - 1)
+    wrong["image"] = ~windows["image"].between(0, last)
+    for name, rows in wrong.items():
+        if rows.any():
+            place = int(np.argmax(rows))
+            what = f"window {place} has {name} {windows[name].iloc[place]}"
+            where = f"{rows.sum()} of {len(windows)} windows have this fault"
+            raise InputError(what, where, "Draw the windows from the store they are used on")
     return windows
 
 
-# ------------------------------------------------------------------ the geometry
 def to_canvas(windows: Windows, offsets: np.ndarray) -> np.ndarray:
-    """Canvas points (..., m, 2) of offsets (m, 2) or (..., m, 2): (down, right) in px."""
+    """Turn offsets from a window's centre into points of the canvas.
+
+    Parameters
+    ----------
+    windows : n windows
+    offsets : array of shape (m, 2) or (n, m, 2), (down, right) in px
+
+    Returns
+    -------
+    array of shape (n, m, 2), (row, col) in px
+    """
     row, col, cos, sin = _pose(windows)
     down, right = offsets[..., 0], offsets[..., 1]
     return np.stack([row - right * sin + down * cos, col + right * cos + down * sin], axis=-1)
 
 
-def to_window(windows: Windows, points: np.ndarray) -> np.ndarray:
-    """Offsets (down, right) in px, shape (..., m, 2), of canvas points (m, 2) or (..., m, 2)."""
-    row, col, cos, sin = _pose(windows)
-    below, beside = points[..., 0] - row, points[..., 1] - col
-    return np.stack([beside * sin + below * cos, beside * cos - below * sin], axis=-1)
+def window_affine(windows: Windows, patch: int) -> np.ndarray:
+    """Affine map from the pixels of a patch to the canvas: `A @ (u, v, 1) = (col, row)`.
 
+    u is the column and v the row on the patch.  Pixel centres are at integers + .5 on both sides
+    (OpenCV's are at integers: shift by .5).
 
-def window_affine(windows: Windows, patch: int, *, inverse: bool = False) -> np.ndarray:
-    """The map from canvas to patch pixels of each window, float64 (n, 2, 3).
+    Parameters
+    ----------
+    windows : n windows
+    patch : int, side in px
 
-    `A @ (col, row, 1) = (u, v)`: u the column and v the row on a patch of `patch` x `patch` px,
-    pixel centres at integer + .5 on both sides (OpenCV's are at integers: shift by .5).
-    `inverse=True` gives the map from patch to canvas, `A @ (u, v, 1) = (col, row)`.
+    Returns
+    -------
+    float64 array of shape (n, 2, 3)
     """
     row, col, cos, sin = (value[..., 0] for value in _pose(windows))
     scale = np.asarray(windows["side"], dtype=float) / patch
-    if inverse:
-        turn = np.stack([cos, sin, -sin, cos], axis=-1).reshape(*cos.shape, 2, 2)
-        turn = turn * scale[..., None, None]
-        shift = np.stack([col, row], axis=-1) - turn.sum(axis=-1) * patch / 2
-    else:
-        turn = np.stack([cos, -sin, sin, cos], axis=-1).reshape(*cos.shape, 2, 2)
-        turn = turn / scale[..., None, None]
-        centre = np.stack([col, row], axis=-1)[..., None]
-        shift = patch / 2 - (turn @ centre)[..., 0]
+    turn = np.stack([cos, sin, -sin, cos], axis=-1).reshape(*cos.shape, 2, 2)
+    turn = turn * scale[..., None, None]
+    shift = np.stack([col, row], axis=-1) - turn.sum(axis=-1) * patch / 2
     return np.concatenate([turn, shift[..., None]], axis=-1)
 
 
 def corners(windows: Windows) -> np.ndarray:
-    """Canvas points (n, 4, 2) of the patch's corners, clockwise from the upper left one."""
+    """Corners of each window on the canvas.
+
+    Parameters
+    ----------
+    windows : n windows
+
+    Returns
+    -------
+    array of shape (n, 4, 2), (row, col) in px, clockwise from the patch's upper left
+    """
     half = np.asarray(windows["side"], dtype=float)[..., None, None] / 2
     return to_canvas(windows, half * np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)]))
 
 
-def reach(windows: Windows) -> np.ndarray:
-    """Half the side, in px, of the upright box around each window: (n,)."""
-    _, _, cos, sin = (value[..., 0] for value in _pose(windows))
-    return np.asarray(windows["side"], dtype=float) / 2 * (np.abs(cos) + np.abs(sin))
-
-
 def points_inside(windows: Windows, points: np.ndarray) -> np.ndarray:
-    """Which canvas points (m, 2) lie in each window: bool (n, m).
+    """Which points of the canvas are in each window; its upper and left side belong to it.
 
-    The upper and left side belong to a window, the lower and right side do not, so that adjoining
-    windows share no point.
+    Parameters
+    ----------
+    windows : n windows
+    points : array of shape (m, 2), (row, col) in px
+
+    Returns
+    -------
+    bool array of shape (n, m)
     """
     half = np.asarray(windows["side"], dtype=float)[..., None, None] / 2
-    offsets = to_window(windows, np.asarray(points, dtype=float))
+    offsets = _to_window(windows, np.asarray(points, dtype=float))
     return ((offsets >= -half) & (offsets < half)).all(axis=-1)
 
 
-def outline_points(outline: Outline) -> np.ndarray:
-    """Centres (m, 2) of the outline's pixels on the canvas, row by row."""
-    return np.argwhere(outline.mask) + (outline.row0 + 0.5, outline.col0 + 0.5)
-
-
-def overlap_px(windows: Windows, outline: Outline) -> np.ndarray:
-    """Pixels of an outline whose centre lies in each window: int (n,)."""
-    return points_inside(windows, outline_points(outline)).sum(axis=-1)
+def _to_window(windows: Windows, points: np.ndarray) -> np.ndarray:
+    """Inverse of `to_canvas`: offsets (n, m, 2) of canvas points (m, 2) or (n, m, 2)."""
+    row, col, cos, sin = _pose(windows)
+    below, across = points[..., 0] - row, points[..., 1] - col
+    return np.stack([across * sin + below * cos, across * cos - below * sin], axis=-1)
 
 
 def _pose(windows: Windows) -> tuple[np.ndarray, ...]:
@@ -159,51 +185,61 @@ def _pose(windows: Windows) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(value, dtype=float)[..., None] for value in values)
 
 
-# ------------------------------------------------------------------ areas
 def inside_area(windows: Windows, canvas: tuple[int, int]) -> np.ndarray:
-    """Area in px^2 of each window inside a canvas of (rows, cols): float64 (n,)."""
+    """Area of each window inside the canvas.
+
+    Parameters
+    ----------
+    windows : n windows
+    canvas : (rows, cols) in px
+
+    Returns
+    -------
+    float64 array of shape (n,), px^2
+    """
     shares = _shares(windows, (1, 1), np.asarray(canvas, dtype=float), np.zeros(2))
     return shares[:, 0, 0].reshape(np.shape(windows["row"])) * canvas[0] * canvas[1]
 
 
 def location_maps(
-    windows: Windows,
+    windows: pd.DataFrame,
     shape: tuple[int, int],
     cell: int = 64,
     *,
     shift: tuple[float, float] = (0.0, 0.0),
 ) -> np.ndarray:
-    """Location indicator maps I (Wu et al. 2020): float32 (n, *shape).
+    """Location indicator maps I (Wu et al. 2020).
 
-    The value of a cell is the exact share, 0..1, of its area that the window covers, at any angle:
-    the sum of a map times cell^2 is the window's area inside the grid, and a cell that the window
-    does not reach is exactly 0 (the embedding maps are cut by I > 0).
+    The value of a cell is the exact share of its area that the window covers, at any angle.  The
+    sum of a map times cell^2 is the window's area inside the grid.  A cell that the window does not
+    reach is exactly 0, since the embedding maps are cut by I > 0.
 
-    windows : a table of n windows.
-    shape : (h, w) of the map, in cells; cell (0, 0) starts at the canvas' upper left corner.
-    cell : side of a cell, px of the canvas.
-    shift : (row, col) in px by which the cells lie off their nominal place, for a network whose
-        cells do not look at the middle of their square (`CELL_SHIFTS`); the windows stay, the grid
-        moves, and what lies beyond its last row and column is in no cell.
+    Parameters
+    ----------
+    windows : DataFrame of n windows
+    shape : (h, w) in cells; cell (0, 0) starts at the canvas' upper left corner
+    cell : int, side in px of the canvas
+    shift : (row, col) in px
+        Moves the grid of cells, for a network whose cells do not look at the middle of their square
+        (`CELL_SHIFTS`).  What is beyond the grid's last row and column is in no cell.
+
+    Returns
+    -------
+    float32 array of shape (n, h, w), values 0..1
     """
-    size, shift = np.full(2, float(cell)), np.asarray(shift, dtype=float)
-    count = len(windows["row"])
-    maps = np.zeros((count, *shape), dtype=np.float32)
-    table = {name: np.asarray(windows[name], float) for name in ("row", "col", "side", "angle")}
-    for start in range(0, count, CHUNK):
+    size, moved = np.full(2, float(cell)), np.asarray(shift, dtype=float)
+    maps = np.zeros((len(windows), *shape), dtype=np.float32)
+    for start in range(0, len(windows), CHUNK):
         part = slice(start, start + CHUNK)
-        chunk = {name: values[part] for name, values in table.items()}
-        maps[part] = _shares(chunk, shape, size, shift)
+        maps[part] = _shares(windows.iloc[part], shape, size, moved)
     return maps
 
 
 def _shares(windows: Windows, shape, size: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Share of each cell of `size` (rows, cols px) that each window covers: float64 (n, *shape)."""
-    pose = {
-        name: np.atleast_1d(np.asarray(windows[name], float)) for name in ("row", "col", "side")
-    }
-    # a square turned by 90 degrees is the same square
-    angle = np.mod(np.atleast_1d(np.asarray(windows["angle"], float)), 90.0)
+    names = ("row", "col", "side", "angle")
+    pose = {name: np.atleast_1d(np.asarray(windows[name], float)) for name in names}
+    angle = np.mod(pose["angle"], 90.0)  # a square turned by 90 degrees is the same square
     straight = np.minimum(angle, 90.0 - angle) < STRAIGHT
     vertices = (corners({**pose, "angle": np.where(straight, 0.0, angle)}) - shift) / size
     shares = np.zeros((len(angle), *shape))
@@ -226,9 +262,9 @@ def _straight_shares(vertices: np.ndarray, shape: tuple[int, int]) -> np.ndarray
 def _turned_shares(vertices: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Shares of windows turned by more than 0 and less than 90 degrees, vertices in cells.
 
-    Such a window has one leftmost, top, rightmost and bottom vertex, in this order.  Its left and
-    its right side are each a line with one knee, so that between the knees' rows and the cells'
-    rows both are straight and the area to the left of a straight line in a cell is closed form:
+    The vertices are the leftmost, top, rightmost and bottom one, in this order.  The left and the
+    right side are each a line with one knee.  Between the rows of knees and cells both are
+    straight, and the area to the left of a straight line in a cell has a closed form:
     covered = area left of the right side - area left of the left side.
     """
     left, top, right, bottom = (vertices[:, k] for k in range(4))
@@ -262,8 +298,8 @@ def _side_col(level: np.ndarray, top, knee, bottom) -> np.ndarray:
 def _mean_clipped(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Mean of clip(t, 0, 1) for t running evenly from start to end.
 
-    Written so that it is exactly 0 or 1 where the whole run lies on one side, for the two sides of
-    a window to cancel exactly in the cells that it does not reach.
+    It is exactly 0 or 1 where the whole run is on one side, so that the two sides of a window
+    cancel exactly in the cells that it does not reach.
     """
     low, high = np.minimum(start, end), np.maximum(start, end)
     low_in, high_in = np.clip(low, 0, 1), np.clip(high, 0, 1)
@@ -275,9 +311,7 @@ def _mean_clipped(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 def _place(local: np.ndarray, rows: np.ndarray, cols: np.ndarray, shape) -> np.ndarray:
     """Write each window's box of cells (n, a, b) into its map (n, *shape), dropping the rest."""
     maps = np.zeros((len(local), *shape))
-    known = ((rows >= 0) & (rows < shape[0]))[:, :, None] & ((cols >= 0) & (cols < shape[1]))[
-        :, None
-    ]
-    window, down, across = np.nonzero(known)
+    known_rows, known_cols = (rows >= 0) & (rows < shape[0]), (cols >= 0) & (cols < shape[1])
+    window, down, across = np.nonzero(known_rows[:, :, None] & known_cols[:, None])
     maps[window, rows[window, down], cols[window, across]] = local[window, down, across]
     return maps

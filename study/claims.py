@@ -1,9 +1,10 @@
-"""The claims ledger: every number of Wu et al. 2020, what answers it here, and a verdict.
+"""The claims ledger: every number of Wu et al. 2020, our number, and a verdict.
 
-``data/claims.csv`` holds one row a claim: id, where it stands, statement, value as printed, kind
-(data, method setting, result, arithmetic), what it can be recomputed from, the `key` of our
-``results.json`` that answers it, the `check` that judges it, and the `setting` that holds it.
-:data:`RULE` states how the verdict is reached.
+``paper/claims.csv`` holds one row per claim: id, where it is printed, statement, value as printed,
+kind (data, method setting, result, arithmetic), what it can be recomputed from, the `key` of our
+``results.json`` to compare with, the `check` that judges it, and the `setting` that sets it.
+``paper/arithmetic.csv`` holds the formulas of the claims of kind arithmetic.  :data:`RULE` states
+how the verdict is reached.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -23,25 +22,14 @@ from study import paper
 
 AGREES, DIFFERS, OPEN = "agrees", "differs", "cannot be checked"
 RULE = (
-    "Values of the private NYU set cannot be checked on another set: ours stand beside them, never "
-    "against them. Only claims of direction are judged on data: '> 0' and '< 0' agree when our "
-    "95 % interval lies wholly on that side, differ when it lies wholly on the other, and cannot be "
-    "checked when it holds 0 (too few lesions to tell); '= x' agrees when the interval holds x "
-    "(which is weak evidence where the interval is wide) and differs when it does not. Where no "
-    "interval is recorded the sign of the value decides. A method setting agrees when this "
-    "experiment sets the paper's value. Arithmetic is recomputed from the printed numbers alone."
+    "Values of the private NYU set cannot be checked on another set: ours are shown next to them "
+    "and not judged. Only claims of direction are judged on data: '> 0' and '< 0' agree when our "
+    "95 % interval is wholly on that side, differ when it is wholly on the other, and cannot be "
+    "checked when it contains 0 (too few lesions to tell); '= x' agrees when the interval contains "
+    "x (weak evidence where the interval is wide) and differs when it does not. Where no interval "
+    "is recorded the sign of the value decides. A method setting agrees when this experiment uses "
+    "the paper's value. Arithmetic is recomputed from the printed numbers alone."
 )
-
-
-@cache
-def _claims() -> pd.DataFrame:
-    with (files("study.paper") / "claims.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file, dtype=str, keep_default_na=False)
-
-
-def claims() -> pd.DataFrame:
-    """The ledger's data, all columns text, values as the paper prints them."""
-    return _claims().copy()
 
 
 def ledger(results: Mapping[str, Mapping | float], settings=None) -> pd.DataFrame:
@@ -53,26 +41,24 @@ def ledger(results: Mapping[str, Mapping | float], settings=None) -> pd.DataFram
     settings : the experiment's settings (a mapping of blocks, or a pydantic model).  Without them
         method settings cannot be checked.
 
-    Returns the columns of :func:`claims` and ours, verdict (agrees, differs, cannot be checked) and
-    why.
+    Returns
+    -------
+    The columns of ``paper.claims`` and ours, verdict (agrees, differs, cannot be checked), why; one
+    row per claim.
     """
     dump = getattr(settings, "model_dump", None)
     blocks = dump(mode="json") if dump else (settings or {})
-    sums = arithmetic_checks().set_index("id")
-    table = claims()
-    judged = []
+    judge = {"arithmetic": (_of_arithmetic, arithmetic_checks().set_index("id"))}
+    judge["method setting"] = (_of_setting, blocks)
+    table, judged = paper.claims(), []
     for row in table.to_dict("records"):
-        if row["kind"] == "arithmetic":
-            judged.append(_of_arithmetic(row, sums))
-        elif row["kind"] == "method setting":
-            judged.append(_of_setting(row, blocks))
-        else:
-            judged.append(_of_result(row, results))
+        verdict, given = judge.get(row["kind"], (_of_result, results))
+        judged.append(verdict(row, given))
     return table.join(pd.DataFrame(judged, columns=["ours", "verdict", "why"]))
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Claims by kind and verdict, with their sums."""
+    """Number of claims by kind (rows) and verdict (columns), with the totals."""
     counts = pd.crosstab(table["kind"], table["verdict"])
     counts = counts.reindex(columns=[AGREES, DIFFERS, OPEN], fill_value=0)
     counts["all"] = counts.sum(axis=1)
@@ -80,17 +66,33 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     return counts.rename_axis(columns=None)
 
 
+def arithmetic_checks() -> pd.DataFrame:
+    """The paper's sums, recomputed from its own printed numbers.
+
+    Columns: id, statement, computed, printed, difference, tolerance (of rounding), closes (missing
+    where the paper does not give enough to tell), note; one row per sum.
+    """
+    table = paper.arithmetic()
+    names = paper.printed() | {"round": round, "hanley_mcneil_se": hanley_mcneil_se}
+    sides = table.pop("formula").str.split(" = ", expand=True)
+    for column, side in zip(("computed", "printed"), sides.columns, strict=True):
+        table[column] = [
+            float(pd.eval(formula, engine="python", local_dict=names)) for formula in sides[side]
+        ]
+    table["difference"] = table["computed"] - table["printed"]
+    closes = (table["difference"].abs() <= table["tolerance"] + 1e-9).astype("boolean")
+    table["closes"] = closes.mask(table["tolerance"].isna())
+    return table[["id", "statement", "computed", "printed", "difference", "tolerance", "closes",
+                  "note"]].fillna({"note": ""})  # fmt: skip
+
+
 def _of_arithmetic(row: dict, sums: pd.DataFrame) -> tuple[str, str, str]:
     if row["id"] not in sums.index:
-        raise InputError(f"no check '{row['id']}'", "claims.csv", "Add it to arithmetic_checks()")
+        raise InputError(f"no formula of '{row['id']}'", "claims.csv", "Add it to arithmetic.csv")
     check = sums.loc[row["id"]]
-    closes = check["closes"]
-    verdict = OPEN if pd.isna(closes) else AGREES if closes else DIFFERS
-    return (
-        f"{check['computed']:.6g}",
-        verdict,
-        check["note"] or "recomputed from the printed numbers",
-    )
+    verdict = OPEN if pd.isna(check["closes"]) else AGREES if check["closes"] else DIFFERS
+    why = check["note"] or "recomputed from the printed numbers"
+    return f"{check['computed']:.6g}", verdict, why
 
 
 def _of_setting(row: dict, blocks: Mapping) -> tuple[str, str, str]:
@@ -101,10 +103,9 @@ def _of_setting(row: dict, blocks: Mapping) -> tuple[str, str, str]:
         if not isinstance(ours, Mapping) or part not in ours:
             return "", OPEN, "settings not given"
         ours = ours[part]
-    shown, same = json.dumps(ours), _same(json.loads(row["value"]), ours)
-    if same:
-        return shown, AGREES, "this experiment sets the paper's value"
-    return shown, DIFFERS, f"this experiment sets {row['setting']} otherwise"
+    if _same(json.loads(row["value"]), ours):
+        return json.dumps(ours), AGREES, "this experiment sets the paper's value"
+    return json.dumps(ours), DIFFERS, f"this experiment sets {row['setting']} otherwise"
 
 
 def _same(a, b) -> bool:
@@ -114,7 +115,6 @@ def _same(a, b) -> bool:
     return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) if numbers else a == b
 
 
-# ------------------------------------------------------------------ data and results
 def _of_result(row: dict, results: Mapping) -> tuple[str, str, str]:
     key, _, field = row["key"].partition(":")
     if not key:
@@ -169,150 +169,3 @@ def _direction(check: str, entry: Mapping) -> tuple[str, str]:
         return OPEN, f"{span} holds {x:g}: too few lesions to tell"
     right = low > x if sign == ">" else high < x
     return (AGREES if right else DIFFERS), f"{span} lies {'above' if low > x else 'below'} {x:g}"
-
-
-# ------------------------------------------------------------------ arithmetic
-def arithmetic_checks() -> pd.DataFrame:
-    """The paper's sums, recomputed from its own printed numbers.
-
-    Columns: id, statement, computed, printed, difference, tolerance (of rounding), closes (missing
-    where the print does not tell), note.
-    """
-    rows = [*_sums(), *_shares(), *_design(), *_intervals(), *_words()]
-    names = ["id", "statement", "computed", "printed", "tolerance", "note", "known"]
-    table = pd.DataFrame(rows, columns=names)
-    table.insert(4, "difference", table["computed"] - table["printed"])
-    within = table["difference"].abs() <= table["tolerance"] + 1e-9
-    table.insert(6, "closes", within.astype("boolean").mask(~table.pop("known")))
-    return table
-
-
-def _row(id, statement, computed, printed, tolerance=0.0, note="", known=True) -> tuple:
-    return id, statement, float(computed), float(printed), tolerance, note, known
-
-
-def _sums() -> list[tuple]:
-    t, p = paper.table_1(), paper.value
-    splits, test, overall = t.drop("overall"), t.loc["test"], t.loc["overall"]
-    lesions = ["lesions_benign", "lesions_malignant"]
-    rows = [
-        _row("sum-test-lesions", "464 + 136", test[lesions].sum(), p("test_lesions")),
-        _row(
-            "sum-test-images",
-            "432 + 116 - 14",
-            test["images_benign"] + test["images_malignant"] - p("test_images_both"),
-            p("test_images"),
-        ),
-        _row(
-            "sum-lesions",
-            "5602 + 1790 + 722 + 128 + 464 + 136",
-            splits[lesions].to_numpy().sum(),
-            p("lesions"),
-        ),
-    ]
-    for column in splits.columns.drop("where"):
-        statement = f"{column.replace('_', ', ')}: sum of the splits"
-        rows.append(_row(f"sum-{column}", statement, splits[column].sum(), overall[column]))
-    short = "194 images are neither negative nor annotated, or the sum is off"
-    images = overall["images_negative"] + p("annotated_images")
-    return [*rows, _row("sum-images", "992,819 + 8,080", images, p("images"), note=short)]
-
-
-def _shares() -> list[tuple]:
-    t, p = paper.table_1(), paper.value
-    overall = t.loc["overall"]
-    both = overall["images_benign"] + overall["images_malignant"] - p("annotated_images")
-    several = p("images_several_percent") / 100 * p("annotated_images")
-    negatives = t["images_negative"]
-    lesions = t["lesions_benign"] + t["lesions_malignant"]
-    return [
-        _row(
-            "images-both",
-            "6,307 + 1,874 - 8,080, against 25.75 % of 7.45 % of 8,080",
-            both,
-            round(p("several_both_percent") / 100 * several),
-            note="table 1 leaves 101 images with both kinds, the percentages 155 of 602",
-        ),
-        _row(
-            "split-negatives",
-            "negatives: validation 123,130 over test 60,959",
-            negatives["validation"] / negatives["test"],
-            p("split_validation_percent") / p("split_test_percent"),
-            0.05,
-            "validation holds twice the negatives of test, although both are called 10 %",
-        ),
-        _row(
-            "split-training",
-            "lesions: training over all",
-            lesions["training"] / lesions["overall"],
-            p("split_training_percent") / 100,
-            0.005,
-            "patients, not lesions, were split; their number by split is not printed",
-            known=False,
-        ),
-    ]
-
-
-def _design() -> list[tuple]:
-    p = paper.value
-    epoch = {k: p(f"epoch_{k}") for k in ("malignant", "benign", "outside", "negative")}
-    total = sum(epoch.values())
-    rows = [_row("epoch", "20 + 35 + 5,000 + 4,945", total, p("epoch_windows"))]
-    weights = {"malignant": 500, "benign": 285.714, "outside": 2, "negative": 2.0222}
-    for kind, count in epoch.items():
-        statement = f"{total:.0f} / {count:.0f}"
-        rows.append(_row(f"weight-{kind}", statement, total / count, weights[kind], 5e-4))
-    for axis in ("rows", "cols"):
-        cells, px = p(f"map_{axis}"), p("cell")
-        statement = f"{cells:.0f} x {px:.0f}"
-        rows.append(_row(f"map-{axis}", statement, cells * px, p(f"canvas_{axis}")))
-    maps = {"I": p("maps_location"), "S": p("maps_saliency"), "E": p("maps_embedding")}
-    for name, channels in (("I+E", 33), ("I+S", 3), ("E+S", 34), ("I+S+E", 35)):
-        parts = [maps[x] for x in name.split("+")]
-        statement = " + ".join(f"{x:.0f}" for x in parts)
-        rows.append(_row(f"channels-{name}", statement, sum(parts), channels))
-    return rows
-
-
-def _intervals() -> list[tuple]:
-    rows, t = [], paper.table_2()
-    for r in t.itertuples():
-        centre = (r.low + r.high) / 2
-        mirrored = 2 * r.tnr - r.low
-        note = f"a high end of {mirrored:.3f} +- .001 would be symmetric, 0.462 by one digit"
-        note = "" if abs(centre - r.tnr) <= 1e-3 + 1e-9 else note
-        statement = f"centre of [{r.low:.3f}, {r.high:.3f}]"
-        # value and centre are each rounded to .001
-        rows.append(_row(f"symmetry-{r.fnr:g}", statement, centre, r.tnr, 1e-3, note))
-    note = "a rate lies in 0..1: the intervals are mean +- 1.96 SD over runs, not over lesions"
-    low = min(t["low"].min(), 0.0)
-    return [*rows, _row("rate-bounds", "lowest end of an interval", low, 0, note=note)]
-
-
-def _words() -> list[tuple]:
-    p, test = paper.value, paper.table_1().loc["test"]
-    best = paper.table_3()["auc"].max()
-    tnr = paper.table_2().query("fnr == 0.02")["tnr"].item()
-    more = p("spared_more_percent")
-    se = hanley_mcneil_se(0.8, int(test["lesions_malignant"]), int(test["lesions_benign"]))
-    spread = paper.table_3().set_index("model").at["E+S", "spread"]
-    return [
-        _row("abstract", ".799 to one decimal", round(best, 1), p("auc_abstract")),
-        _row(
-            "spared-more",
-            "15 % more, in points or relative",
-            more,
-            more,
-            note=f"E's TNR is not printed: {tnr:.3f} for E+S would mean {tnr - more / 100:.3f} for "
-            f"E if these are points, {tnr / (1 + more / 100):.3f} if relative",
-            known=False,
-        ),
-        _row(
-            "hanley-mcneil",
-            "AUC .8, 136 malignant and 464 benign lesions, as if independent",
-            se,
-            0.024,
-            5e-4,
-            f"+- {1.96 * se:.3f} over lesions beside the printed +- {spread:.3f} over runs",
-        ),
-    ]

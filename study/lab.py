@@ -97,7 +97,7 @@ class Lab:
         if self.is_phantom and not any("phantom" in t for t in texts):
             from study.plots import style
 
-            style.mark(figure, True)
+            style.mark(figure)
         figure.draw_without_rendering()  # a first layout may leave titles beyond the figure's edge
 
     # -------------------------------------------------------------- tables and records

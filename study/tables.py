@@ -1,23 +1,23 @@
 """The tables of Wu et al. 2020 from data frames, with the paper's values in a column of their own.
 
-The one input is the predictions frame, a row for each lesion, model and run:
+The one input is the predictions frame, one row per lesion, model and run:
 
     lesion_id, patient_id, split, y_true (1 malignant, 0 benign), model, run, y_score
 
-Models are `f_loc` and the seven combinations of maps.  Two numbers are kept apart throughout:
+Models are `f_loc` and the seven combinations of maps.  Two intervals are given throughout:
 
 * over runs: mean, SD and mean +- 1.96 SD of the runs' own values (what the paper prints);
 * over patients: the value of the run-averaged score with its 95 % percentile interval, patients
   resampled with all their lesions.
 
-Every rate stands beside its counts.  All functions raise InputError for a predictions frame that
-lacks a column, names a lesion twice, or scores models on different lesions.
+Every rate is given with its counts.  All functions raise InputError for a predictions frame that
+lacks a column, has a lesion twice, or scores models on different lesions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -53,8 +53,8 @@ def table_1(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
     lesions : columns image_id, pathology (malignant, benign, unknown).
 
     An image with lesions of both kinds counts as benign *and* malignant, so
-    images = negative + benign + malignant - both + other; "other" holds neither a lesion of known
-    pathology nor the word that the breast is negative.  Index split; the last row is "overall".
+    images = negative + benign + malignant - both + other; "other" has no lesion of known pathology
+    and is not known to be negative.  Index split; the last row is "overall".
     """
     # a nullable flag: what is not known to be negative is not counted as such
     flags = {"negative": images["negative"].eq(True).fillna(False).astype(bool)}
@@ -92,7 +92,7 @@ def _counts(images: pd.DataFrame, lesions: pd.DataFrame) -> dict:
 # ------------------------------------------------------------------ predictions
 @dataclass(frozen=True)
 class Scores:
-    """One model on one split: lesions in the order of their id, one column of scores a run."""
+    """One model on one split: lesions in the order of their id, one column of scores per run."""
 
     model: str
     lesion: np.ndarray  # (n,)
@@ -105,61 +105,52 @@ class Scores:
         """(n,) score averaged over runs."""
         return self.runs.mean(axis=1)
 
-    def over_runs(self, statistic) -> resampling.Runs:
+    def over_runs(self, statistic) -> resampling.RunsInterval:
         """Spread over runs of statistic(truth, score)."""
         return resampling.runs_interval([statistic(self.truth, s) for s in self.runs.T])
 
 
 def scores(predictions: pd.DataFrame, model: str, split: str = "test") -> Scores:
     """One model's lesion scores of a split, checked and aligned."""
+    where = "predictions"
     absent = [c for c in PREDICTION_COLUMNS if c not in predictions]
     if absent:
         wanted = "Give " + ", ".join(PREDICTION_COLUMNS)
-        raise InputError(f"no column {', '.join(absent)}", "predictions", wanted)
+        raise InputError(f"no column {', '.join(absent)}", where, wanted)
     part = predictions[(predictions["model"] == model) & (predictions["split"] == split)]
     if part.empty:
         known = nearest(model, predictions["model"].unique())
-        raise InputError(f"no prediction of '{model}' on the {split} split", "predictions", known)
-    twice = part.duplicated(["lesion_id", "run"])
-    if twice.any():
-        odd = part.loc[twice, "lesion_id"].iloc[0]
-        raise InputError(
-            f"lesion {odd} has two scores in one run of {model}",
-            "predictions",
-            "Give each lesion, model and run one row",
-        )
+        raise InputError(f"no prediction of '{model}' on the {split} split", where, known)
+    twice = part.loc[part.duplicated(["lesion_id", "run"]), "lesion_id"]
+    if len(twice):
+        what = f"lesion {twice.iloc[0]} has two scores in one run of {model}"
+        raise InputError(what, where, "Give one row per lesion, model and run")
     wide = part.pivot(index="lesion_id", columns="run", values="y_score")
-    if wide.isna().to_numpy().any():
-        raise InputError(
-            f"{int(wide.isna().sum().sum())} scores of {model} are missing",
-            "predictions",
-            "Score every lesion in every run",
-        )
+    missing = int(wide.isna().to_numpy().sum())
+    if missing:
+        what = f"{missing} scores of {model} are missing"
+        raise InputError(what, where, "Score every lesion in every run")
     each = part.groupby("lesion_id")[["patient_id", "y_true"]]
     if (each.nunique() > 1).to_numpy().any():
-        raise InputError("a lesion has two patients or two truths", "predictions", "Mend its rows")
+        raise InputError("a lesion has two patients or two truths", where, "Correct its rows")
     first = each.first().loc[wide.index]
     truth = roc.checked_truth(first["y_true"].to_numpy(), f"predictions, {split} split")
     lesion, patient = wide.index.to_numpy(), first["patient_id"].to_numpy()
     return Scores(model, lesion, patient, truth, wide.to_numpy(float))
 
 
-def _pair(predictions, a: str, b: str, split: str) -> tuple[Scores, Scores]:
-    one, two = scores(predictions, a, split), scores(predictions, b, split)
+def _pair(predictions: pd.DataFrame, a: str, b: str) -> tuple[Scores, Scores]:
+    one, two = scores(predictions, a), scores(predictions, b)
     if not np.array_equal(one.lesion, two.lesion):
-        differ = len(set(one.lesion) ^ set(two.lesion))
-        raise InputError(
-            f"{a} and {b} differ in {differ} lesions",
-            "predictions",
-            "Score the same lesions with every model",
-        )
+        what = f"{a} and {b} differ in {len(set(one.lesion) ^ set(two.lesion))} lesions"
+        raise InputError(what, "predictions", "Score the same lesions with every model")
     return one, two
 
 
 def models_of(predictions: pd.DataFrame) -> list[str]:
-    """The models of a predictions frame, in the paper's order, others after them.
+    """The models of a predictions frame, in the paper's order, then others alphabetically.
 
-    Others stand in alphabetical order, but variants of a model ("E+S, cells moved") as it does.
+    Variants of a model ("E+S, cells moved") are in the order of their models.
     """
     found = list(predictions["model"].unique())
     place = {model: k for k, model in enumerate(MODELS)}
@@ -174,17 +165,17 @@ def table_2(
     model: str = "E+S",
     fnr: Sequence[float] = roc.FNR,
     *,
-    split: str = "test",
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """TNR at each FNR, with counts, both kinds of interval, and the paper's value.
 
     missed .. high_patients belong to the run-averaged score; mean_runs .. high_runs to the runs'
-    own values, as the paper's.  At FNR 0 the value hangs on the lowest-scored malignant lesion, and
-    resampling does not tell how far such an extreme would move: read that row as an anecdote.
+    own values, as the paper's.  At FNR 0 the value depends on the one malignant lesion with the
+    lowest score, and resampling does not show how far such an extreme would move: do not rest a
+    conclusion on that row.
     """
-    s = scores(predictions, model, split)
+    s = scores(predictions, model)
     fnr = np.asarray(fnr, float)
     points = roc.operating_points(s.truth, s.mean, fnr).drop(columns="threshold")
     at = partial(roc.tnr_at, fnr=fnr)
@@ -192,60 +183,48 @@ def table_2(
     points["low_patients"], points["high_patients"] = over["low"], over["high"]
     points["patients"] = len(np.unique(s.patient))
     each = np.array([at(s.truth, score) for score in s.runs.T])
-    runs = pd.DataFrame([asdict(resampling.runs_interval(column)) for column in each.T])
-    for name, source in _RUNS.items():
-        points[name] = runs[source]
-    return points.assign(**{paper.LABEL: [_paper_tnr(model, x) for x in fnr]})
+    points = points.join(pd.DataFrame([_over_runs(column) for column in each.T]))
+    printed = paper.table_2().query("model == @model")
+    rows = (printed[np.isclose(printed["fnr"], x)] for x in fnr)
+    points[paper.LABEL] = [_printed(r, "{tnr:.3f} [{low:.3f}, {high:.3f}]") for r in rows]
+    return points
 
 
-_RUNS = {"mean_runs": "mean", "sd_runs": "sd", "low_runs": "low", "high_runs": "high", "runs": "n"}
+def _over_runs(values) -> dict:
+    r = resampling.runs_interval(values)
+    ends = {"low_runs": r.low, "high_runs": r.high}
+    return {"mean_runs": r.mean, "sd_runs": r.sd} | ends | {"runs": r.n}
 
 
-def _paper_tnr(model: str, fnr: float) -> str:
-    table = paper.table_2()
-    row = table[(table["model"] == model) & np.isclose(table["fnr"], fnr)]
-    if row.empty:
-        return "not printed"
-    return "{tnr:.3f} [{low:.3f}, {high:.3f}]".format(**row.iloc[0])
+def _printed(rows: pd.DataFrame, text: str = "{auc:.3f} +- {spread:.3f}") -> str:
+    return text.format(**rows.iloc[0]) if len(rows) else "not printed"
 
 
-def table_3(
-    predictions: pd.DataFrame, *, split: str = "test", resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
-    """AUC of f_loc and of each combination of maps, one row a model, and the paper's value.
+def table_3(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """AUC of f_loc and of each combination of maps, one row per model, and the paper's value.
 
     auc, low_patients and high_patients belong to the run-averaged score; mean_runs .. high_runs to
     the runs' own AUCs.  Models that the predictions lack have no row.
     """
-    printed = paper.table_3().set_index("model")
-    rows = []
+    printed, rows = paper.table_3(), []
     for model in models_of(predictions):
-        s = scores(predictions, model, split)
+        s = scores(predictions, model)
         over = resampling.interval(s.truth, s.mean, s.patient, "auc", resamples, seed)
-        runs = asdict(s.over_runs(roc.auc))
         row = {"model": model, "auc": over.value}
         row |= {"low_patients": over.low, "high_patients": over.high}
-        row |= {name: runs[source] for name, source in _RUNS.items()}
+        row |= _over_runs([roc.auc(s.truth, score) for score in s.runs.T])
         row |= {"lesions": over.n, "malignant": over.malignant, "benign": over.benign}
-        row |= {"patients": over.patients, paper.LABEL: "not printed"}
-        if model in printed.index:
-            row[paper.LABEL] = "{auc:.3f} +- {spread:.3f}".format(**printed.loc[model])
-        rows.append(row)
+        row |= {"patients": over.patients}
+        rows.append(row | {paper.LABEL: _printed(printed[printed["model"] == model])})
     return pd.DataFrame(rows)
 
 
 # ------------------------------------------------------------------ comparisons
 def gain(
-    predictions: pd.DataFrame,
-    a: str = "E+S",
-    b: str = "E",
-    *,
-    split: str = "test",
-    resamples: int = 2000,
-    seed: int = 0,
+    predictions: pd.DataFrame, a: str = "E+S", b: str = "E", *, resamples: int = 2000, seed: int = 0
 ) -> resampling.Interval:
     """AUC of a minus AUC of b, run-averaged scores, paired, with its interval over patients."""
-    one, two = _pair(predictions, a, b, split)
+    one, two = _pair(predictions, a, b)
     return resampling.paired_difference(
         one.truth, one.mean, two.mean, one.patient, "auc", resamples, seed
     )
@@ -256,14 +235,13 @@ def pooled_gain(
     a: str = "E+S",
     b: str = "E",
     *,
-    split: str = "test",
     resamples: int = 2000,
     seed: int = 0,
-) -> resampling.Pooled:
+) -> resampling.PooledInterval:
     """Mean gain over several predictions frames, each of its own patients (phantom seeds, say)."""
     parts = []
     for predictions in sets:
-        one, two = _pair(predictions, a, b, split)
+        one, two = _pair(predictions, a, b)
         parts.append((one.truth, one.mean, two.mean, one.patient))
     return resampling.pooled_difference(parts, "auc", resamples, seed)
 
@@ -274,7 +252,6 @@ def spared_more(
     b: str = "E",
     fnr: float = 0.02,
     *,
-    split: str = "test",
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict:
@@ -284,39 +261,24 @@ def spared_more(
     relative (spared by a over spared by b, less 1; None where b spares none), and the counts
     spared_a, spared_b, benign, missed_a, missed_b, malignant, patients.
     """
-    one, two = _pair(predictions, a, b, split)
+    one, two = _pair(predictions, a, b)
+    at = lambda truth, score: roc.tnr_at(truth, score, fnr)[0]  # noqa: E731
     over = resampling.paired_difference(
-        one.truth,
-        one.mean,
-        two.mean,
-        one.patient,
-        lambda truth, score: roc.tnr_at(truth, score, fnr)[0],
-        resamples,
-        seed,
+        one.truth, one.mean, two.mean, one.patient, at, resamples, seed
     )
     points = [roc.operating_points(s.truth, s.mean, fnr).iloc[0] for s in (one, two)]
     spared, missed = ([int(p[name]) for p in points] for name in ("spared", "missed"))
-    return {
-        "value": over.value,
-        "low": over.low,
-        "high": over.high,
-        "kind": over.kind,
-        "per_100_benign": 100 * over.value,
-        "relative": spared[0] / spared[1] - 1 if spared[1] else None,
-        "spared_a": spared[0],
-        "spared_b": spared[1],
-        "benign": over.benign,
-        "missed_a": missed[0],
-        "missed_b": missed[1],
-        "malignant": over.malignant,
-        "patients": over.patients,
-    }
+    out = dict(value=over.value, low=over.low, high=over.high, kind=over.kind)
+    out |= dict(per_100_benign=100 * over.value)
+    out |= dict(relative=spared[0] / spared[1] - 1 if spared[1] else None)
+    out |= dict(spared_a=spared[0], spared_b=spared[1], benign=over.benign)
+    out |= dict(missed_a=missed[0], missed_b=missed[1], malignant=over.malignant)
+    return out | dict(patients=over.patients)
 
 
-def results(
+def numbers(
     predictions: pd.DataFrame,
     *,
-    split: str = "test",
     fnr: Sequence[float] = roc.FNR,
     resamples: int = 2000,
     seed: int = 0,
@@ -327,25 +289,16 @@ def results(
     and E+S; `tnr_gain.E+S-E@0.02`.  Each entry has value, low, high, kind and its counts; AUC and
     TNR also mean and sd over runs, and AUC the value of each run.
     """
-    sampling = dict(split=split, resamples=resamples, seed=seed)
+    sampling = dict(resamples=resamples, seed=seed)
     models, out = models_of(predictions), {}
     for row in table_3(predictions, **sampling).to_dict("records"):
-        s = scores(predictions, row["model"], split)
+        s = scores(predictions, row["model"])
         each = [float(roc.auc(s.truth, x)) for x in s.runs.T]
         counts = {k: row[k] for k in ("lesions", "malignant", "benign", "patients")}
         out[f"auc.{row['model']}"] = _entry(row, "auc", each=each, **counts)
     for a, b in GAINS:
         if a in models and b in models:
-            g = gain(predictions, a, b, **sampling)
-            out[f"gain.{a}-{b}"] = dict(
-                value=g.value,
-                low=g.low,
-                high=g.high,
-                kind=g.kind,
-                lesions=g.n,
-                malignant=g.malignant,
-                patients=g.patients,
-            )
+            out[f"gain.{a}-{b}"] = gain_entry(gain(predictions, a, b, **sampling))
     for model in (m for m in ("E", "E+S") if m in models):
         for row in table_2(predictions, model, fnr, **sampling).to_dict("records"):
             names = ("missed", "malignant", "spared", "benign", "patients")
@@ -356,6 +309,12 @@ def results(
     return out
 
 
+def gain_entry(g: resampling.Interval) -> dict:
+    """A difference of two AUCs as an entry of ``results.json``."""
+    entry = dict(value=g.value, low=g.low, high=g.high, kind=g.kind)
+    return entry | dict(lesions=g.n, malignant=g.malignant, patients=g.patients)
+
+
 def _entry(row: dict, value: str, **more) -> dict:
     over = dict(value=row[value], low=row["low_patients"], high=row["high_patients"])
     # one run has no SD: JSON has no NaN
@@ -364,7 +323,7 @@ def _entry(row: dict, value: str, **more) -> dict:
     return {**over, "kind": "95 % over patients", **runs, **more}
 
 
-def table_1_results(table: pd.DataFrame) -> dict[str, dict]:
+def table_1_numbers(table: pd.DataFrame) -> dict[str, dict]:
     """The counts of :func:`table_1` under the keys `table_1.<split>.<column>`."""
     cells = table.stack().items()
     return {f"table_1.{split}.{column}": {"value": int(n)} for (split, column), n in cells}
@@ -376,7 +335,6 @@ def figure_7(
     models: Sequence[str] = ("E", "S", "E+S"),
     *,
     bands: Sequence[str] = ("E", "E+S"),
-    split: str = "test",
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -387,7 +345,7 @@ def figure_7(
     """
     parts = []
     for model in (m for m in models if m in set(predictions["model"])):
-        s = scores(predictions, model, split)
+        s = scores(predictions, model)
         curve = roc.tnr_curve(s.truth, s.mean)
         curve["low"] = curve["high"] = np.nan
         if model in bands:
@@ -400,12 +358,12 @@ def figure_7(
 
 
 def roc_curves(
-    predictions: pd.DataFrame, models: Sequence[str] = ("E", "S", "E+S"), *, split: str = "test"
+    predictions: pd.DataFrame, models: Sequence[str] = ("E", "S", "E+S")
 ) -> pd.DataFrame:
     """ROC curves of the run-averaged scores: model, auc, and the columns of ``roc.roc_curve``."""
     parts = []
     for model in (m for m in models if m in set(predictions["model"])):
-        s = scores(predictions, model, split)
+        s = scores(predictions, model)
         curve = roc.roc_curve(s.truth, s.mean)
         parts.append(curve.assign(model=model, auc=float(roc.auc(s.truth, s.mean))))
     return pd.concat(parts, ignore_index=True)
@@ -414,24 +372,21 @@ def roc_curves(
 def figure_6(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean and spread over runs of each arm of figure 6, and the paper's value where it is named.
 
-    runs : columns backbone, initialisation, run, test_auc; one row a run, as
-    ``pipeline.architectures`` gives them.  Returns backbone, initialisation, auc, sd, low, high
+    runs : columns backbone, initialisation, run, test_auc; one row per run, as
+    ``steps.architectures`` gives them.  Returns backbone, initialisation, auc, sd, low, high
     (mean +- 1.96 SD), runs and the paper's column.
     """
-    printed = paper.figure_6().set_index(["backbone", "initialisation"])
-    rows = []
-    for arm, part in runs.groupby(["backbone", "initialisation"], sort=False):
+    printed, arms, rows = paper.figure_6(), ["backbone", "initialisation"], []
+    for arm, part in runs.groupby(arms, sort=False):
         r = resampling.runs_interval(part["test_auc"])
-        row = dict(zip(("backbone", "initialisation"), arm, strict=True))
+        row = dict(zip(arms, arm, strict=True))
         row |= dict(auc=r.mean, sd=r.sd, low=r.low, high=r.high, runs=r.n)
-        row[paper.LABEL] = "not printed"
-        if arm in printed.index:
-            row[paper.LABEL] = "{auc:.3f} +- {spread:.3f}".format(**printed.loc[arm])
+        row[paper.LABEL] = _printed(printed[(printed[arms] == arm).all(axis=1)])
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def figure_6_results(table: pd.DataFrame) -> dict[str, dict]:
+def figure_6_numbers(table: pd.DataFrame) -> dict[str, dict]:
     """Entries `floc.<backbone>.<initialisation>`, and `floc_gain.<backbone>` (ImageNet less He)."""
     out = {}
     for row in table.to_dict("records"):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from data_manifest.images import build
 from study.__main__ import main
 from study.settings import project_root
 
@@ -102,8 +103,14 @@ CASES = {
 }  # fmt: skip
 
 
-def test_the_valid_set_is_taken(project):
+def test_the_valid_set_is_taken_and_a_corrected_pathology_decodes_no_image(project, monkeypatch):
     assert main(["stage", "store", "--experiment", "mine"]) == 0
+    for row in (0, 1):  # one finding on two views
+        set_value("lesions", row, "pathology", "benign")(project)
+    monkeypatch.setattr(build, "prepare", None)  # any work would fail
+    assert main(["stage", "store", "--experiment", "mine"]) == 0
+    stored = pd.read_csv(next((project / "runs" / "mine").rglob("canvases/lesions.csv")))
+    assert stored["pathology"].head(2).tolist() == ["benign", "benign"]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -122,7 +129,7 @@ def test_damaged_images_are_left_out_when_asked(project):
     text = SETTINGS.replace("dataset: table", "dataset: table, damaged: exclude")
     (project / "experiments" / "mine.yaml").write_text(text)
     assert main(["stage", "store", "--experiment", "mine"]) == 0
-    listed = pd.read_csv(project / "runs" / "mine" / "store" / "canvases" / "exclusions.csv")
+    listed = pd.read_csv(next((project / "runs" / "mine").rglob("canvases/exclusions.csv")))
     assert set(listed["id"]) == {"P01_CC", "P01_1@P01_CC"}
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from data_manifest.checks import check_manifest, warnings_of
+from data_manifest.splits import count_by_split, with_splits
 from study.settings import GMIC, Canvas, Compute, Experiment, FLoc, Windows
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -22,13 +24,13 @@ SMALL = Experiment(
 
 
 def test_the_made_up_manifest_has_the_proportions_of_the_nyu_set_and_splits_well():
-    manifest = bench_manifest.made_up(10_000).validate()
+    manifest = check_manifest(bench_manifest.made_up(10_000))
     assert (len(manifest.images), len(manifest.lesions)) == (10_000, 88)
     assert manifest.images["patient_id"].nunique() == 1412
-    split = manifest.with_splits(0.15, 0.25, seed=1)
-    counts = split.counts()
+    split = with_splits(manifest, 0.15, 0.25, seed=1)
+    counts = count_by_split(split.images, split.lesions)
     assert counts.loc["test", "patients"] in range(350, 357)  # a quarter
-    assert counts["lesions_malignant"].min() >= 1 and manifest.warnings().empty
+    assert counts["lesions_malignant"].min() >= 1 and warnings_of(manifest).empty
 
 
 def test_every_step_is_measured():

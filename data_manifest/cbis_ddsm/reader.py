@@ -14,6 +14,7 @@ import pandas as pd
 
 from data_manifest.cbis_ddsm import layouts, lists, masks
 from data_manifest.cbis_ddsm.layouts import File
+from data_manifest.checks import check_manifest
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError, nearest
 
@@ -59,7 +60,7 @@ def read(
     unused += _unused_films(listed, images, unused)
     unused += lists.on_these_films(folder, kinds, {image["image_id"] for image in images})
     frames = (pd.DataFrame(table) for table in (images, lesions, unused))
-    return Manifest("CBIS-DDSM", folder, *frames, counted=lists.count(whole)).validate()
+    return check_manifest(Manifest("CBIS-DDSM", folder, *frames, counted=lists.count(whole)))
 
 
 def _check(name: str, value: object, known) -> None:

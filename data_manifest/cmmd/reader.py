@@ -25,6 +25,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_manifest import published_sets as published
+from data_manifest.checks import check_manifest
 from data_manifest.images.dicom_header import header_of, one_line_errors, parse, text
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
@@ -54,7 +55,7 @@ def read(folder: Path | str, *, partial: bool = False) -> Manifest:
     if not partial:  # no list names the images, so that only their number tells a missing one
         counted |= {"images_total": len(images), "images_labelled": int(biopsied.sum())}
     images, exclusions = images.assign(negative=negative), pd.DataFrame(exclusions)
-    return Manifest("CMMD", folder, images, pd.DataFrame(), exclusions, counted).validate()
+    return check_manifest(Manifest("CMMD", folder, images, pd.DataFrame(), exclusions, counted))
 
 
 def read_breasts(folder: Path | str) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from data_manifest.checks import check_manifest
 from data_manifest.images.dicom_header import ImageHeader, check_accept, read_header
 from data_manifest.images.read import is_dicom
 from data_manifest.manifest import LESION_COLUMNS, Manifest
@@ -70,7 +71,7 @@ def read(
         )
     exclusions = _exclusions(images, lesions)
     lesions = lesions[lesions["image_id"].isin(used["image_id"])]
-    return Manifest("DICOM folder", folder, used, lesions, exclusions).validate()
+    return check_manifest(Manifest("DICOM folder", folder, used, lesions, exclusions))
 
 
 def dicom_files(folder: Path) -> list[str]:

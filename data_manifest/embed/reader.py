@@ -30,6 +30,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from data_manifest.checks import check_manifest
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.published_sets import missing_images, read_list, with_truth
 from data_manifest.table.reader import without_images
@@ -79,7 +80,7 @@ def read(
     unfit = unfit.assign(level="image", stage="tables")
     out = pd.concat([unfit, pd.DataFrame([*useless, *lost])])
     lesions = pd.DataFrame(lesions)
-    found = Manifest("EMBED", folder, used, lesions, out, _counted(files)).validate()
+    found = check_manifest(Manifest("EMBED", folder, used, lesions, out, _counted(files)))
     there = [(folder / file).is_file() for file in found.images["file"]]
     absent = found.images.loc[~np.array(there), "image_id"].tolist()
     missing_images(absent, len(used), folder, partial)

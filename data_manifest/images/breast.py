@@ -12,30 +12,35 @@ import numpy as np
 
 from lesionlib.errors import InputError
 
-cv2.setNumThreads(1)  # one image a process; many processes share the machine
-
 WORK_PX = 512  # the breast is looked for on at most this many px a side
 OPENING = 100 / 2944  # radius of the opening, as a share of the image's longer side (GMIC: 100 px)
+MARGIN = 0.01  # kept around the breast when a film is blanked, as a share of its longer side
 BORDER = 0.06  # deepest white border of a film, as a share of the image's longer side
-BESIDE = 0.06  # how far beside the breast a border is looked at, as a share of the edge
+BESIDE = 0.06  # how far next to the breast a border is looked at, as a share of the edge
 TILT = 0.05  # steepest border, px per px: 3 degrees
 
 
 def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
     """The breast as a bool mask of the image's shape.
 
+    The mask is one connected part without holes, found on a reduced copy of at most 512 px a side,
+    so its border is exact to one step of that copy.  On film it ends at the film's white border.
+
+    Parameters
+    ----------
     pixels : (rows, cols), uint8 or uint16, bright tissue on dark background.
     source : "ffdm" or "synth2d" (background 0), or "film".
 
-    The mask is one connected part without holes, found on a reduced copy of at most 512 px a side,
-    so its border is exact to one step of that copy.  On film it ends at the film's white border.
-    Raises InputError if nothing is found.
+    Raises
+    ------
+    InputError
+        If nothing is found.
     """
     step = _step(pixels)
     if source == "film":
         mask = _film(_reduced(pixels, step))
     else:
-        mask = _digital(pixels[::step, ::step] > 0)
+        mask = _largest_thick(pixels[::step, ::step] > 0, cv2.BORDER_REPLICATE)
     if mask is None:
         raise InputError(
             f"no breast found on a {source} image", "", "Look at it; leave it out if empty"
@@ -46,28 +51,40 @@ def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
 def film_border(pixels: np.ndarray) -> np.ndarray:
     """The white strips above and below on a scanned film, as a bool mask of the image's shape.
 
-    pixels : as for :func:`find_breast`.
-
     Unexposed film is white.  Where the exposed field ends before the scan does, a straight, often
-    tilted strip runs along the edge through the breast and some way past it.  White is what lies at
+    tilted strip runs along the edge through the breast and some way past it.  White is what is at
     least half way from the background to the brightest grey.  The strip is as deep as it is white on
-    nine tenths of the breast's lines across it, and on nine tenths of those just beside the breast,
-    which are dark again behind the strip.  So tissue that touches the edge is no border: beside it
+    nine tenths of the breast's lines across it, and on nine tenths of those just next to the breast,
+    which are dark again behind the strip.  So tissue that touches the edge is no border: next to it
     the edge is dark.  Where tissue fills the whole edge nothing is known, and nothing taken away.
 
     The chest wall's edge is left alone: lesions reach into the strips that are there.
+
+    Parameters
+    ----------
+    pixels : as for :func:`find_breast`.
     """
     step = _step(pixels)
     levels = _levels(_reduced(pixels, step))
     return _enlarged(_border(levels, _background(levels)[0]), step, pixels.shape)
 
 
-def chest_wall(mask: np.ndarray) -> str:
-    """ "left" or "right": the side edge at which the breast lies.
+def blanked_film(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A film with 0 off the breast and on its white borders; a margin of 1 % around it is kept."""
+    kept = dilated(mask, MARGIN * max(mask.shape)) & ~film_border(pixels)
+    return np.where(kept, pixels, 0).astype(pixels.dtype)
 
-    mask : bool (rows, cols) from :func:`find_breast`.  The edge with more breast in its outermost
-    2 % of the columns, in the upper half of the breast: a large breast reaches both edges, but only
-    below on the other side (MLO views).  If it touches neither edge, the nearer one.
+
+def chest_wall(mask: np.ndarray) -> str:
+    """The side edge of the chest wall, "left" or "right".
+
+    It is the edge with more breast in its outermost 2 % of the columns, in the upper half of the
+    breast: a large breast reaches both edges, but only below on the other side (MLO views).  If it
+    touches neither edge, it is the nearer one.
+
+    Parameters
+    ----------
+    mask : bool (rows, cols) from :func:`find_breast`.
     """
     r0, c0, r1, c1 = breast_box(mask)
     strip = max(1, round(0.02 * mask.shape[1]))
@@ -116,7 +133,7 @@ def _reduced(pixels: np.ndarray, step: int) -> np.ndarray:
 def _opened(mask: np.ndarray, radius: float, edge: int) -> np.ndarray:
     """Largest part of the mask that a disc of `radius` px can reach, and a fifth beyond, so that
     corners stay.  Above and below the image the mask ends; left and right, where the chest wall
-    lies, it goes on as at the edge or ends, as `edge` (a border type of OpenCV) says."""
+    is, it goes on as at the edge or ends, as `edge` (a border type of OpenCV) says."""
     pad = int(radius) + 2
     wide = cv2.copyMakeBorder(mask.astype(np.uint8), 0, 0, pad, pad, edge, value=0)
     wide = cv2.copyMakeBorder(wide, 1, 1, 0, 0, cv2.BORDER_CONSTANT, value=0)
@@ -137,25 +154,17 @@ def largest_part(mask: np.ndarray) -> np.ndarray:
     return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
 
 
-def _filled(mask: np.ndarray) -> np.ndarray:
-    """The mask without holes: what the background cannot reach from outside the image."""
-    wide = np.pad(~mask, 1, constant_values=True).astype(np.uint8)
-    cv2.floodFill(wide, None, (0, 0), 2)
-    return wide[1:-1, 1:-1] != 2
-
-
 def _largest_thick(mask: np.ndarray, edge: int) -> np.ndarray | None:
+    """The largest part that a disc fits into, without holes; None where there is none."""
     radius = OPENING * max(mask.shape)
     while radius >= 1:  # a very small breast vanishes under the full radius
         found = _opened(mask, radius, edge)
-        if found.any():
-            return _filled(found)
+        if found.any():  # a hole is what the background cannot reach from outside the image
+            wide = np.pad(~found, 1, constant_values=True).astype(np.uint8)
+            cv2.floodFill(wide, None, (0, 0), 2)
+            return wide[1:-1, 1:-1] != 2
         radius /= 2
     return None
-
-
-def _digital(mask: np.ndarray) -> np.ndarray | None:
-    return _largest_thick(mask, cv2.BORDER_REPLICATE)
 
 
 # ------------------------------------------------------------------ film
@@ -180,8 +189,8 @@ def _background(levels: np.ndarray) -> tuple[float, float]:
     """Level of the film's background, and the threshold above which tissue begins.
 
     The background's level is the most frequent one of the dark pixels, its spread that of the pixels
-    below that level; the threshold lies four spreads above it, but not nearer than 6 % and not
-    farther than 14 % of the way to the tissue.  Columns without tissue (the padding beside a film)
+    below that level; the threshold is four spreads above it, but not nearer than 6 % and not
+    farther than 14 % of the way to the tissue.  Columns without tissue (the padding next to a film)
     do not count.
     """
     otsu, _ = cv2.threshold(levels, 0, 1, cv2.THRESH_OTSU)
@@ -216,12 +225,12 @@ def _strip_depth(lines: np.ndarray, white: float, dark: float) -> np.ndarray:
     ended = np.pad(lines >= white, ((0, 0), (1, 0)), constant_values=True)[:, ::-1]
     depth = lines.shape[1] - ended.argmax(axis=1)  # up to the innermost white px
     off = (lines[:, -3:] <= dark).all(axis=1)
-    near = dilated(~off[None], BESIDE * len(lines))[0] & ~off.all()  # tissue, and beside it
+    near = dilated(~off[None], BESIDE * len(lines))[0] & ~off.all()  # tissue, and next to it
     beside = np.flatnonzero(off & near)
     if len(beside) < 0.02 * len(lines):
         return np.zeros(len(lines))
     slope, seen = 0.0, np.flatnonzero(off & (depth > 0))
-    if len(seen) > len(lines) / 4:  # a shorter stretch tells no tilt
+    if len(seen) > len(lines) / 4:  # a shorter stretch has no certain tilt
         points = np.stack([seen, depth[seen]], axis=1).astype(np.float32)
         along, across, _, _ = cv2.fitLine(points, cv2.DIST_L1, 0, 0.01, 0.01).ravel()
         slope = float(np.clip(across / along, -TILT, TILT))

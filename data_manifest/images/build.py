@@ -14,19 +14,23 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from data_manifest.images.image import Image
 from data_manifest.images.prepare import Prepared, Task, decoded, prepare
-from data_manifest.images.read import Image
 from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError
 
 RECIPE = 1  # raise it when the same settings would give other pixels
 BLOCK = 16  # images a process between two waits for the writer
 FEWEST = 48  # images for which it is worth starting processes
+IMAGE_SOURCE = ["image_id", "file", "rows", "cols", "bits", "polarity", "source", "laterality"]
+IMAGE_SOURCE += ["view", "chest_wall", "accept", "resized"]
+LESION_SOURCE = ["lesion_id", "image_id", "geom", "mask_file", "mask_value", "polygon"]
+LESION_SOURCE += ["x0", "y0", "x1", "y1", "cx", "cy", "r", "resized"]
 USUAL = {"grey": "raw", "placement": "breast"}  # named in a store only where it differs
 
 
 def settings_of(manifest: Manifest, canvas) -> dict:
-    """What decides a canvas beside its image; 8-bit images make a store of uint8."""
+    """What decides a canvas, apart from its image; 8-bit images make a store of uint8."""
     found = {name: str(getattr(canvas, name, usual)) for name, usual in USUAL.items()}
     return {name: value for name, value in found.items() if value != USUAL[name]} | {
         "rows": int(canvas.rows),
@@ -39,11 +43,20 @@ def settings_of(manifest: Manifest, canvas) -> dict:
 
 
 def digest_of(manifest: Manifest, settings: dict) -> str:
-    """Digest of all that decides the store's pixels and outlines; splits do not."""
-    total = hashlib.sha256(json.dumps([RECIPE, str(manifest.root), settings]).encode())
-    for frame in (manifest.images.drop(columns=["split", "negative"]), manifest.lesions):
-        total.update(frame.to_csv(index=False).encode())
+    """Digest of all that decides the store's pixels and outlines.
+
+    Labels (pathology, truth, splits, ...) and the folder in which the files are do not.
+    """
+    total = hashlib.sha256(json.dumps([RECIPE, settings]).encode())
+    for table in _sources(manifest):
+        total.update(table.to_csv(index=False).encode())
     return total.hexdigest()[:16]
+
+
+def _sources(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The columns of images and lesions that decide pixels and outlines: all that a task has."""
+    tables = (manifest.images, IMAGE_SOURCE), (manifest.lesions, LESION_SOURCE)
+    return tuple(table[[name for name in names if name in table]] for table, names in tables)
 
 
 def file_states(manifest: Manifest) -> Callable[[str], list]:
@@ -67,21 +80,26 @@ def file_states(manifest: Manifest) -> Callable[[str], list]:
 
 
 def tasks_of(manifest: Manifest, settings: dict, first: int = 0) -> Iterator[Task]:
-    """One task an image, in the manifest's order, from image number `first` on."""
-    lesions = list(_plain(manifest.lesions))
+    """One task per image, in the manifest's order, from image number `first` on."""
+    images, lesions = _sources(manifest)
     of_image: dict[str, list[dict]] = {}
-    for row in lesions:
+    for row in _plain(lesions):
         of_image.setdefault(row["image_id"], []).append(row)
-    root = str(manifest.root)
-    for row in _plain(manifest.images.iloc[first:]):
-        yield Task(root, row, of_image.get(row["image_id"], []), **settings)
+    for row in _plain(images.iloc[first:]):
+        yield Task(str(manifest.root), row, of_image.get(row["image_id"], []), **settings)
 
 
 def source_image(manifest: Manifest, image_id: str, canvas) -> Image:
     """One image as the build reads it: of the stated size, before anything is blanked or placed.
 
-    canvas : ``experiment.canvas``; it says how greys are read.  Raises InputError for a file that
-    the build would leave out.
+    Parameters
+    ----------
+    canvas : ``experiment.canvas``; it says how greys are read.
+
+    Raises
+    ------
+    InputError
+        For a file that the build would leave out.
     """
     row = manifest.images[manifest.images["image_id"] == image_id]
     task = next(tasks_of(replace(manifest, images=row), settings_of(manifest, canvas)))
@@ -100,8 +118,14 @@ def ordered_results(
 ) -> Iterator[Prepared]:
     """What :func:`prepare` makes of each image, in their order, with a bar on the terminal.
 
+    Parameters
+    ----------
     first : number of images done before.
-    Raises InputError if a worker process dies (most often: out of memory).
+
+    Raises
+    ------
+    InputError
+        If a worker process dies (most often: out of memory).
     """
     number = len(manifest.images)
     tasks = tasks_of(manifest, settings, first)

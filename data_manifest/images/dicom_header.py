@@ -1,4 +1,4 @@
-"""The header of a DICOM mammogram: what it shows, how it lies, and whether it may be used.
+"""The header of a DICOM mammogram: what it shows, how it is oriented, and whether it may be used.
 
 Only the elements of an allow-list are read, so nothing about the patient reaches a manifest, a log
 or an error: values are passed on as numbers or as words of this module.  Identifiers leave it only
@@ -22,7 +22,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from data_manifest.images.read import DAMAGED, MAX_PIXELS
+from data_manifest.images.image import DAMAGED, MAX_PIXELS
 from lesionlib.errors import InputError, nearest
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below it
@@ -75,6 +75,8 @@ REMEDIES = {
 class ImageHeader:
     """What the header of one file says.
 
+    Attributes
+    ----------
     rows, cols, frames : 0 rows where the file holds no image.  bits : BitsStored.
     inverse : low stored values are bright (MONOCHROME1, or an inverse presentation shape).
     laterality : "L", "R", or "" where neither the header nor the file name says.
@@ -116,8 +118,14 @@ class ImageHeader:
 def read_header(path: Path | str, salt: str = "") -> ImageHeader:
     """The header of a DICOM file, with or without preamble; its pixels are not read.
 
+    Parameters
+    ----------
     salt : secret text for the hashes of identifiers; without it they stay empty.
-    Raises InputError for a missing or damaged file.
+
+    Raises
+    ------
+    InputError
+        For a missing or damaged file.
     """
     path = Path(path)
     try:
@@ -128,7 +136,7 @@ def read_header(path: Path | str, salt: str = "") -> ImageHeader:
 
 
 def hashed(identifier: str, salt: str) -> str:
-    """16 hex digits that stand for an identifier; without the salt they lead nowhere."""
+    """16 hex digits that stand for an identifier; without the salt nobody can find it."""
     text = str(identifier or "").strip()
     return hmac.digest(salt.encode(), text.encode(), "sha256").hex()[:16] if text and salt else ""
 
@@ -187,7 +195,9 @@ def header_of(data: Dataset, path: Path, salt: str = "") -> ImageHeader:
         "cols": int(number(data, "Columns")),
         "frames": max(1, int(number(data, "NumberOfFrames", 1))),
         "bits": int(number(data, "BitsStored")),
-        "inverse": _inverse(data),
+        # both say the same thing: together they still invert once
+        "inverse": text(data, "PhotometricInterpretation") == "MONOCHROME1"
+        or text(data, "PresentationLUTShape") == "INVERSE",
         "laterality": _laterality(data, path),
         "view": view if view in (*PLAIN_VIEWS, "") else "other",
         "chest_wall": {"A": "left", "P": "right"}.get(_orientation(data)[0], ""),
@@ -222,12 +232,6 @@ def words(data: Dataset, name: str) -> list[str]:
     return [str(v).strip().upper() for v in values]
 
 
-def _inverse(data: Dataset) -> bool:
-    """MONOCHROME1 and the presentation shape INVERSE say the same thing, never twice."""
-    shape = text(data, "PresentationLUTShape")
-    return text(data, "PhotometricInterpretation") == "MONOCHROME1" or shape == "INVERSE"
-
-
 def _laterality(data: Dataset, path: Path) -> str:
     for name in ("ImageLaterality", "Laterality"):
         if text(data, name) in ("L", "R"):
@@ -253,7 +257,7 @@ def _view(data: Dataset) -> str:
 
 
 def _modifiers(data: Dataset) -> list[str]:
-    """Kinds of the view's modifiers, which stand inside the item of the view, or beside it."""
+    """Kinds of the view's modifiers, which are inside the item of the view or next to it."""
     places = [data, *(data.get("ViewCodeSequence") or [])]
     items = [item for place in places for item in place.get("ViewModifierCodeSequence") or []]
     return [MODIFIER_CODES.get(text(item, "CodeValue"), "modifier") for item in items]
@@ -301,7 +305,7 @@ def _refusals(data: Dataset, found: dict, view: str) -> dict[str, str]:
     checks = {
         "pixels": not (rows and cols) and "DICOM without pixels (a report, a directory, ...)",
         "frames": (frames > 1 or tomosynthesis) and f"{frames} frames (tomosynthesis?)",
-        "colour": (samples != 1 or not grey) and f"colour, {samples} samples a pixel",
+        "colour": (samples != 1 or not grey) and f"colour, {samples} samples per pixel",
         "size": rows * cols * frames > MAX_PIXELS
         and f"size {rows} rows x {cols} cols, allowed 1 to {MAX_PIXELS:,} px",
         "bits": not low_bits and "BitsStored is not 8 to 16, or not the lowest bits",

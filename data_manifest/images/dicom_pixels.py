@@ -9,27 +9,16 @@ that a compressed stream states itself.
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pillow
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder
-from pydicom.uid import (
-    JPEG2000,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
+from pydicom.uid import RLELossless
 
-from data_manifest.images.apart import apart
 from data_manifest.images.dicom_header import (
     REMEDIES,
     VIEW_KINDS,
@@ -42,32 +31,32 @@ from data_manifest.images.dicom_header import (
     text,
     words,
 )
-from data_manifest.images.read import DAMAGED, MAX_PIXELS
+from data_manifest.images.image import DAMAGED, Image
+from data_manifest.images.own_process import in_own_process
 from lesionlib.errors import InputError
 
 PIXEL_TAGS = """PixelData ModalityLUTSequence RescaleSlope RescaleIntercept VOILUTSequence
     WindowCenter WindowWidth VOILUTFunction PixelPaddingValue PixelPaddingRangeLimit""".split()
 GREYS = ("raw", "voi")
+HEADER_FACTS = ("spacing_mm", "laterality", "view", "chest_wall")
 FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}  # JPEG's SOF, and JPEG-LS's
-Pillow.MAX_IMAGE_PIXELS = MAX_PIXELS  # pydicom decodes some streams with Pillow
-# GDCM ends the whole process on damaged JPEG 2000 and, in 3 of 800 damaged files, JPEG Lossless: it
-# is left to what nothing else decodes, and works apart
-JPEGS = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
-for _syntax in (*JPEGS, JPEG2000, JPEG2000Lossless, JPEGLSLossless, JPEGLSNearLossless):
-    if set(get_decoder(_syntax).available_plugins) > {"gdcm"}:
-        get_decoder(_syntax).remove_plugin("gdcm")
 
 
-def decode(data: bytes, path: Path, accept: tuple[str, ...] = (), grey: str = "raw") -> dict:
-    """The fields of :class:`data_manifest.images.read.Image` from the bytes of a DICOM file.
+def decode(data: bytes, path: Path, accept: tuple[str, ...] = (), grey: str = "raw") -> Image:
+    """The image in the bytes of a DICOM file.
 
+    Parameters
+    ----------
     accept : kinds of file that are refused unless named, see ``dicom_header.FILE_KINDS``.
     grey : "raw": rescaled stored values, the full range, as the networks of Shen et al. 2021 were
         trained; "voi": the first VOI LUT or else the first window of the header is applied, too.
 
-    Raises InputError for a damaged file, no pixels, colour, several frames, tomosynthesis, a size
-    that is too large or not that of the data, a file of a kind not accepted, a VOI window without
-    width, or a codec that is not installed.
+    Raises
+    ------
+    InputError
+        For a damaged file, no pixels, colour, several frames, tomosynthesis, a size that is too
+        large or not that of the data, a file of a kind not accepted, a VOI window without width,
+        or a codec that is not installed.
     """
     if grey not in GREYS:
         raise InputError(f"grey = '{grey}'", "canvas.grey", "Write 'raw' or 'voi'")
@@ -77,16 +66,8 @@ def decode(data: bytes, path: Path, accept: tuple[str, ...] = (), grey: str = "r
         header = header_of(stated, path)
         _refuse(stated, header, path, accept)
         pixels, bits, applied = _pixels(stated, header, path, grey)
-    return {
-        "pixels": pixels,
-        "bits": bits,
-        "spacing_mm": header.spacing_mm,
-        "laterality": header.laterality,
-        "view": header.view,
-        "chest_wall": header.chest_wall,
-        "oriented": True,
-        "grey": applied,
-    }
+    facts = {name: getattr(header, name) for name in HEADER_FACTS}
+    return Image(pixels, bits, oriented=True, grey=applied, **facts)
 
 
 def _refuse(stated: Dataset, header: ImageHeader, path: Path, accept: tuple[str, ...]) -> None:
@@ -151,16 +132,26 @@ def _pixels(
 
 
 def _stored(stated: Dataset, path: Path) -> np.ndarray:
-    """The stored values, (rows, cols) if the file is as its header says."""
-    if "gdcm" not in get_decoder(stated.file_meta.TransferSyntaxUID).available_plugins:
-        return _decoded(stated)
-    try:
-        return apart(_decoded, stated)
-    except ChildProcessError:
-        raise InputError("the compressed data end their decoder", path, DAMAGED) from None
+    """The stored values, (rows, cols) if the file is as its header says.
+
+    GDCM ends the whole process on damaged JPEG 2000 and, in 3 of 800 damaged files, JPEG Lossless:
+    it is left to what nothing else decodes, and has a process of its own.
+    """
+    plugins = get_decoder(stated.file_meta.TransferSyntaxUID).available_plugins
+    if plugins == ("gdcm",):
+        try:
+            return in_own_process(_decoded, stated, "gdcm")
+        except ChildProcessError:
+            raise InputError("the compressed data end their decoder", path, DAMAGED) from None
+    *others, last = [name for name in plugins if name != "gdcm"] or [""]
+    for plugin in others:
+        with suppress(Exception):  # each decoder raises its own kinds; the last one's are reported
+            return _decoded(stated, plugin)
+    return _decoded(stated, last)
 
 
-def _decoded(stated: Dataset) -> np.ndarray:
+def _decoded(stated: Dataset, plugin: str) -> np.ndarray:
+    stated.pixel_array_options(decoding_plugin=plugin)
     return stated.pixel_array
 
 
@@ -208,12 +199,10 @@ def _looked_up(item: Dataset, values: np.ndarray) -> tuple[np.ndarray, int]:
 def _windowed(stated: Dataset, values: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
     """Values through the first window, 0 to 1, and the function's name (PS3.3, C.11.2.1)."""
     function = text(stated, "VOILUTFunction") or "LINEAR"
-    try:
-        centre, width = (float(words(stated, f"Window{name}")[0]) for name in ("Center", "Width"))
-        if not np.isfinite([centre, width]).all():
-            raise ValueError
-    except (IndexError, ValueError):
-        raise InputError("VOI window without centre or width", path, _NO_VOI) from None
+    names = ("WindowCenter", "WindowWidth")
+    centre, width = (float((words(stated, name) or ["nan"])[0]) for name in names)
+    if not np.isfinite([centre, width]).all():
+        raise InputError("VOI window without centre or width", path, _NO_VOI)
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         raise InputError("VOI function that the standard does not know", path, _NO_VOI)
     if not (width >= 1 if function == "LINEAR" else width > 0):

@@ -11,7 +11,7 @@ views at the window's last row, and all padding below a short one.
 
 :func:`noisy_window` is the published way's other half: the same window with random borders, for
 training and test-time augmentation.  It starts from the film, so it is a function for those who
-have films in hand; a store holds one window an image, the one without noise.
+have films in hand; a store holds one window per image, the one without noise.
 """
 
 from __future__ import annotations
@@ -35,16 +35,18 @@ SIZE_NOISE = 100  # px that each of its borders moves besides
 
 @dataclass(frozen=True)
 class BreastCrop:
-    """What cropping finds; the names of the published lists stand in brackets.
+    """What cropping finds; the names of the published lists are in brackets.
 
+    `rightmost` and `bottommost` are on the crop after it was mirrored to face right.  As published,
+    the columns of a film that was mirrored are larger by 1 than those of its mirror image.
+
+    Attributes
+    ----------
     faces_right : where the breast points on the stored film.
     box : y0, y1, x0, x1 (half-open) on the stored film [window_location].
     rightmost : (first row, last row), column of the breast's tip [rightmost_points].
     bottommost : row, (first column, last column) of its foot [bottommost_points].
     gap : px between the chest wall and the film's edge [distance_from_starting_side].
-
-    `rightmost` and `bottommost` are on the crop after it was mirrored to face right.  As published,
-    the columns of a film that was mirrored are larger by 1 than those of its mirror image.
     """
 
     faces_right: bool
@@ -63,11 +65,16 @@ class BreastCrop:
 def crop_to_breast(
     pixels: np.ndarray, faces_right: bool, *, steps: int = STEPS, buffer: int = BUFFER
 ) -> BreastCrop:
-    """Where the breast lies on a film whose background is 0.
+    """Where the breast is on a film whose background is 0.
 
     The breast is the largest 4-connected part of what is left of the px above 0 after `steps`
     erosions, dilated as often; beyond the film there is nothing, so erosion eats from its edges,
-    too.  Raises InputError where nothing is left (the published code stops with the whole batch).
+    too.
+
+    Raises
+    ------
+    InputError
+        If nothing is left (the published code stops with the whole batch).
     """
     mask = _opened(pixels > 0, steps)
     row0, col0, row1, col1 = breast_box(mask)
@@ -89,10 +96,18 @@ def optimal_centre(
 ) -> tuple[int, int]:
     """Row and column of the window's centre on the crop, facing right; may be negative.
 
-    view : "CC" or "MLO"; InputError for another.
-    CC: the tip lies at the right edge, and of all rows the window holds most px above 0 (on a tie
+    CC: the tip is at the right edge, and of all rows the window holds most px above 0 (on a tie
     nearest to the crop's middle, then the upper).  MLO: the tip at the right, the foot at the last
     row; no search.
+
+    Parameters
+    ----------
+    view : "CC" or "MLO".
+
+    Raises
+    ------
+    InputError
+        For another view.
     """
     rows, cols = window
     height, width = cropped.shape
@@ -119,12 +134,17 @@ def gmic_placement(
     cols: int = WINDOW[1],
     buffer: int = BUFFER,
 ) -> Placement:
-    """Where a film lies on GMIC's window, as a placement on a canvas of rows x cols px.
+    """Where a film is on GMIC's window, as a placement on a canvas of rows x cols px.
 
+    Parameters
+    ----------
     pixels : (rows, cols) of the film, bright tissue on a background of 0.
     chest_wall : "left" or "right" edge of the film.  view : "CC" or "MLO".
 
-    Raises InputError where no breast is found, and for other views.
+    Raises
+    ------
+    InputError
+        Where no breast is found, and for other views.
     """
     crop = crop_to_breast(pixels, chest_wall == "left", buffer=buffer)
     centre = optimal_centre(crop.apply(pixels), view, crop, (rows, cols))
@@ -140,8 +160,10 @@ def gmic_placement(
 
 @dataclass(frozen=True)
 class NoisyBorders:
-    """Where a window with noise lies on the padded crop; borders are (top, bottom, left, right).
+    """Where a window with noise is on the padded crop; borders are (top, bottom, left, right).
 
+    Attributes
+    ----------
     padded_shape : rows and cols of the crop with 0 around it, px.
     above : rows of that padding above the crop; none is ever at its left.
     after_shift_noise : a window of the usual size, half-open, px.
@@ -171,7 +193,10 @@ def noisy_borders(
     moves inwards, and no shift exceeds the room on its side.  The borders move by no more than the
     edge nearest to any of them allows, and in proportion to the window's sides.
 
-    Raises InputError for a view other than "CC" and "MLO".
+    Raises
+    ------
+    InputError
+        For a view other than "CC" and "MLO".
     """
     shares = rng.uniform(-1, 1, 2) if any(noise) else np.zeros(2)
     spare = [n + size_noise for n in noise]
@@ -199,12 +224,14 @@ def noisy_window(
 ) -> np.ndarray:
     """A window with random borders, (rows, cols) of `window` as float32, not standardised.
 
+    Without noise it is the window of :func:`gmic_placement`.
+
+    Parameters
+    ----------
     cropped : (rows, cols) of the crop, facing right.  view, centre : of :func:`optimal_centre`.
     rng : the published generator; its draws advance it, and one seed gives the published borders.
     noise : px down or up and px left or right of a random shift.
     size_noise : px by which each border moves after it; the cut is resized (bicubic) to `window`.
-
-    Without noise it is the window of :func:`gmic_placement`.
     """
     given = {"noise": noise, "size_noise": size_noise, "window": window}
     borders = noisy_borders(cropped.shape, view, centre, rng, **given)

@@ -11,17 +11,19 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from data_manifest.images.breast import breast_box
-from lesionlib.outlines import Outline, tight
+from lesionlib.outlines import Outline, outline_of
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a source image lies on the canvas.
+    """Where a source image is on the canvas.
 
+    Attributes
+    ----------
     source_rows, source_cols : size of the source, px.
     flipped : mirrored left-right; rows and columns below are of the mirrored image.
     row0, col0, row1, col1 : the part of it that is shown (half-open), px of the source.
-    top : canvas row at which `row0` lies; negative where the part is cut.
+    top : canvas row of `row0`; negative where the part is cut.
     scale : canvas px per source px.
     rows, cols : size of the canvas, px.
     """
@@ -73,7 +75,7 @@ class Placement:
     def apply_outline(self, outline: Outline) -> Outline:
         """An outline of the source on the canvas; of shape (0, 0) where none of it is on it.
 
-        One that lies on the canvas but covers half of no px keeps the px that it covers most.
+        One that is on the canvas but covers half of no px keeps the px that it covers most.
         """
         mask, col0 = outline.mask, outline.col0
         if self.flipped:
@@ -84,7 +86,7 @@ class Placement:
             return Outline(r0, c0, np.zeros((0, 0), bool))
         share = self._shares(mask, outline.row0, col0, (r0, c0, r1, c1))
         most = share.max()
-        return tight((share >= min(0.5, most)) & (share > 0), r0, c0)
+        return outline_of((share >= min(0.5, most)) & (share > 0), r0, c0)
 
     def record(self) -> dict:
         """The fields, for a table; the sizes of the canvas left out."""
@@ -142,12 +144,14 @@ def place_on_canvas(
 ) -> Placement:
     """Where an image goes: chest wall at the left edge, breast centred vertically.
 
+    What is larger than the canvas is cut: above and below alike, and at the right.
+
+    Parameters
+    ----------
     mask : bool, the breast on the source.  chest_wall : "left" or "right" edge of the source.
     rows, cols : of the canvas, px.  scale : canvas px per source px.
     buffer : px of the canvas shown around the breast's box, but for the chest-wall side (GMIC: 50).
     keep_whole : an image that has the canvas's size already, at scale 1, stays where it is.
-
-    What is larger than the canvas is cut: above and below alike, and at the right.
     """
     flipped = chest_wall == "right"
     r0, c0, r1, c1 = breast_box(mask)

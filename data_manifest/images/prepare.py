@@ -6,21 +6,24 @@ arrays, and imports neither pandas nor torch, so that workers start quickly.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from data_manifest.images.breast import breast_box, chest_wall, dilated, film_border, find_breast
+from data_manifest.images.breast import blanked_film, breast_box, chest_wall, find_breast
 from data_manifest.images.gmic_preparation import gmic_placement
+from data_manifest.images.image import Image
 from data_manifest.images.placement import Placement, place_on_canvas
-from data_manifest.images.read import Image, mask_of, read_image, read_mask_levels
+from data_manifest.images.read import mask_of, read_image, read_mask_levels
+from data_manifest.shapes import check_extent, rasterise
 from lesionlib.errors import InputError
-from lesionlib.outlines import Outline, check_extent, rasterise, tight
+from lesionlib.outlines import Outline, outline_of
 
 BREAST_STRIDE = 4
-FILM_MARGIN = 0.01  # film: share of the image's longer side kept around the breast before blanking
 
 
 @dataclass(frozen=True)
@@ -44,16 +47,20 @@ class Task:
 class Prepared:
     """What one image became; `canvas` is None if it is excluded.
 
-    canvas : (rows, cols) of the store's type.  breast : packed bits of the mask at stride 4.
-    record : its row of the table of images.  lesions : rows of the table of lesions, each with its
-    packed outline.  exclusions : (level, id, reason).
+    Attributes
+    ----------
+    canvas : (rows, cols) of the store's type.
+    breast : bool (rows // 4, cols // 4), the mask at stride 4.
+    record : its row of the table of images.
+    lesions : rows of the table of lesions, each with the packed bits of its outline, in hexadecimal.
+    exclusions : (level, id, reason).
     """
 
     image_id: str
     canvas: np.ndarray | None = None
-    breast: bytes = b""
+    breast: np.ndarray | None = None
     record: dict = field(default_factory=dict)
-    lesions: list[tuple[dict, bytes]] = field(default_factory=list)
+    lesions: list[dict] = field(default_factory=list)
     exclusions: list[tuple[str, str, str]] = field(default_factory=list)
 
 
@@ -61,7 +68,8 @@ def prepare(task: Task) -> Prepared:
     """Read, find, place and measure one image.  Bad input becomes an exclusion with its reason."""
     out = Prepared(str(task.image["image_id"]))
     try:
-        _prepare(task, out)
+        with _one_thread():
+            _prepare(task, out)
     except InputError as error:
         out.canvas, out.lesions = None, []
         reason = _reason(error, task.root)
@@ -72,11 +80,22 @@ def prepare(task: Task) -> Prepared:
     return out
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """OpenCV on one thread: images are prepared in many processes that share the machine."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
 def _prepare(task: Task, out: Prepared) -> None:
     row = task.image
     image = decoded(Path(task.root) / row["file"], row, task)
     mask = find_breast(image.pixels, row["source"])
-    pixels = _blanked(image.pixels, mask, task.background)
+    pixels = blanked_film(image.pixels, mask) if task.background == "film" else image.pixels
     placement = _place(task, pixels, mask, row, image)
     outlines = _outlines(task, image, mask, placement, out)
     if task.lesions and not outlines:
@@ -86,7 +105,7 @@ def _prepare(task: Task, out: Prepared) -> None:
     if not on_canvas.any():
         raise InputError("no breast on the canvas", row["file"], "Check canvas.scale")
     out.canvas = canvas
-    out.breast = np.packbits(_reduced_mask(on_canvas)).tobytes()
+    out.breast = _reduced_mask(on_canvas)
     box = dict(zip(_BOX, breast_box(on_canvas), strict=True))
     out.record = {**moments(canvas), **box, **placement.record(), "sha256": image.sha256}
     out.record["unplaced"] = len(task.lesions) - len(outlines)
@@ -114,11 +133,8 @@ def decoded(file: Path, row: dict, task: Task) -> Image:
         image = replace(image, pixels=_brought_to(image.pixels, stated))
     found = image.pixels.shape
     if all(stated) and found != stated:
-        raise InputError(
-            f"size {found[0]} rows x {found[1]} cols, the table says {stated[0]} x {stated[1]}",
-            row["file"],
-            "Correct rows and cols, or the file",
-        )
+        what = f"size {found[0]} rows x {found[1]} cols, the table says {stated[0]} x {stated[1]}"
+        raise InputError(what, row["file"], "Correct rows and cols, or the file")
     sides = {image.laterality, row["laterality"]} - {""}
     if len(sides) > 1 and "laterality" not in accept:
         raise InputError(
@@ -130,11 +146,8 @@ def decoded(file: Path, row: dict, task: Task) -> Image:
     most = int(np.iinfo(task.dtype).max) if image.oriented else top  # DICOM: a LUT may add bits
     highest = int(image.pixels.max())
     if highest > most:
-        raise InputError(
-            f"grey levels up to {highest}, but {row['bits']} bits allow {top}",
-            row["file"],
-            "Correct 'bits'",
-        )
+        what = f"grey levels up to {highest}, but {row['bits']} bits allow {top}"
+        raise InputError(what, row["file"], "Correct 'bits'")
     pixels = image.pixels.astype(task.dtype, copy=False)
     if row["polarity"] == "MONOCHROME1" and not image.oriented:
         pixels = top - pixels
@@ -152,11 +165,8 @@ def _place(task: Task, pixels: np.ndarray, mask: np.ndarray, row: dict, image: I
         _check_edge(found, row, image)
     edge = mask[:, 0] if stated == "left" else mask[:, -1]
     if stated not in ("auto", found) and not edge.any():
-        raise InputError(
-            f"the breast lies at the {found} edge, the table says {stated}",
-            row["file"],
-            "Correct chest_wall, or write auto",
-        )
+        what = f"the breast is at the {found} edge, the table says {stated}"
+        raise InputError(what, row["file"], "Correct chest_wall, or write auto")
     side = found if stated == "auto" else stated
     canvas = {"rows": task.rows, "cols": task.cols, "buffer": task.buffer}
     if task.placement == "gmic":
@@ -166,27 +176,20 @@ def _place(task: Task, pixels: np.ndarray, mask: np.ndarray, row: dict, image: I
 
 
 def _check_edge(found: str, row: dict, image: Image) -> None:
-    """InputError where a DICOM file lies otherwise than its header says.
+    """InputError where a DICOM file is oriented otherwise than its header says.
 
-    Digital images lie with the chest wall of a left breast at the left edge; scanned films do as
-    they were put on the scanner.
+    Digital images have the chest wall of a left breast at the left edge; scanned films are as they
+    were put on the scanner.
     """
     digital = image.oriented and row["source"] != "film"
     side = {"L": "left", "R": "right"}.get(row["laterality"], "") if digital else ""
     for edge, source in ((image.chest_wall, "PatientOrientation"), (side, "laterality")):
         if edge and edge != found:
             raise InputError(
-                f"the breast lies at the {found} edge, its {source} means the {edge} one",
+                f"the breast is at the {found} edge, its {source} means the {edge} one",
                 row["file"],
                 f"Correct the side, or, if it is right, write chest_wall {found} into the table",
             )
-
-
-def _blanked(pixels: np.ndarray, mask: np.ndarray, background: str) -> np.ndarray:
-    if background != "film":
-        return pixels
-    kept = dilated(mask, FILM_MARGIN * max(mask.shape)) & ~film_border(pixels)
-    return np.where(kept, pixels, 0).astype(pixels.dtype)
 
 
 def moments(canvas: np.ndarray) -> dict[str, float]:
@@ -212,8 +215,8 @@ def _reduced_mask(mask: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------ its lesions
 def _outlines(
     task: Task, image: Image, breast: np.ndarray, placement: Placement, out: Prepared
-) -> list[tuple[dict, bytes]]:
-    """Table rows and packed masks of the usable outlines; the others are listed in `out`."""
+) -> list[dict]:
+    """Table rows of the usable outlines; the others are listed in `out`."""
     files: dict[str, tuple[np.ndarray, bool]] = {}
     usable = []
     for row in task.lesions:
@@ -223,14 +226,13 @@ def _outlines(
         except InputError as error:
             out.exclusions.append(("lesion", row["lesion_id"], _reason(error, task.root)))
             continue
-        on_canvas = _share_on_canvas(source, placement)
-        on_breast = _share_on(source, breast)
-        record = {"row0": placed.row0, "col0": placed.col0, "rows": placed.mask.shape[0]}
-        record |= {"cols": placed.mask.shape[1], "area_px": placed.area_px}
-        record |= {"on_canvas": on_canvas, "on_breast": on_breast}
-        usable.append(
-            ({"lesion_id": row["lesion_id"], **record}, np.packbits(placed.mask).tobytes())
-        )
+        record = {"lesion_id": row["lesion_id"], "row0": placed.row0, "col0": placed.col0}
+        record |= {"rows": placed.mask.shape[0], "cols": placed.mask.shape[1]}
+        points = placement.to_canvas(source.pixels + 0.5)
+        inside = (points >= 0) & (points < (placement.rows, placement.cols))
+        record |= {"area_px": placed.area_px, "on_canvas": float(inside.all(axis=1).mean())}
+        record |= {"on_breast": _share_on(source, breast)}
+        usable.append(record | {"bits": np.packbits(placed.mask).tobytes().hex()})
     return usable
 
 
@@ -252,7 +254,7 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
                 "Give a mask of the image's size",
             )
         value = row["mask_value"]
-        outline = tight(mask_of(levels, lossy, None if value is None else int(value)))
+        outline = outline_of(mask_of(levels, lossy, None if value is None else int(value)))
         if not outline.area_px:
             meant = "above 0" if value is None else f"equal to {value}"
             raise InputError(f"empty mask, no px {meant}", name, "Check the mask or mask_value")
@@ -264,11 +266,11 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
 
 
 def _placed(source: Outline, breast: np.ndarray, placement: Placement) -> Outline:
-    """The outline on the canvas; InputError where it lies wholly off the breast or the canvas."""
+    """The outline on the canvas; InputError where all of it is off the breast or the canvas."""
     r0, c0, r1, c1 = source.box
     if _share_on(source, breast) == 0:
         raise InputError(
-            "outline lies off the breast",
+            "outline is off the breast",
             f"rows {r0}..{r1}, cols {c0}..{c1} of the image",
             "Check its coordinates",
         )
@@ -286,9 +288,3 @@ def _placed(source: Outline, breast: np.ndarray, placement: Placement) -> Outlin
 def _share_on(outline: Outline, breast: np.ndarray) -> float:
     r0, c0, r1, c1 = outline.box
     return float((breast[r0:r1, c0:c1] & outline.mask).sum() / outline.area_px)
-
-
-def _share_on_canvas(outline: Outline, placement: Placement) -> float:
-    points = placement.to_canvas(outline.pixels + 0.5)
-    inside = (points >= 0) & (points < (placement.rows, placement.cols))
-    return float(inside.all(axis=1).mean())

@@ -7,10 +7,8 @@ file ends in an InputError of one line.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import warnings
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -18,74 +16,48 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
+from data_manifest.images.dicom_header import FILE_KINDS
+from data_manifest.images.dicom_pixels import decode
+from data_manifest.images.image import DAMAGED, MAX_PIXELS, Image, check_size
 from lesionlib.errors import InputError
 
-MAX_PIXELS = 60_000_000
-DAMAGED = "Copy or export the file again"
 _GREY_BITS = {"1": 8, "L": 8, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 16}
-
-
-@dataclass(frozen=True)
-class Image:
-    """One decoded image.
-
-    pixels : uint8 or uint16 (rows, cols), bright tissue on dark background.
-    bits : grey levels are 0 .. 2**bits - 1.
-    spacing_mm : mm per px on the detector or film; nan where the file does not say.
-    laterality, view : "L" or "R", "CC", "MLO" or "other"; empty where the file does not say.
-    oriented : the file itself said which grey is bright, and has been obeyed (DICOM).
-    chest_wall : "left" or "right" edge, where a DICOM header states the patient's orientation.
-    grey : what has been done to the grey levels of a DICOM file: "raw", "voi linear", ...
-    """
-
-    pixels: np.ndarray
-    bits: int
-    spacing_mm: float = float("nan")
-    laterality: str = ""
-    view: str = ""
-    oriented: bool = False
-    chest_wall: str = ""
-    grey: str = ""
-
-    @property
-    def sha256(self) -> str:
-        """Of size, type and pixels: the same film in another container has the same."""
-        head = f"{self.pixels.shape[0]}x{self.pixels.shape[1]} {self.pixels.dtype.name}\n".encode()
-        total = hashlib.sha256(head)
-        total.update(np.ascontiguousarray(self.pixels))
-        return total.hexdigest()
 
 
 def read_image(path: Path | str, *, accept: tuple[str, ...] = (), grey: str = "raw") -> Image:
     """A mammogram from a PGM, PNG, TIFF, JPEG or DICOM file.
 
+    Parameters
+    ----------
     accept, grey : of DICOM files, see :func:`data_manifest.images.dicom_pixels.decode`; other files
         have neither kinds nor windows.
 
-    Raises InputError for a missing, empty, damaged or truncated file, an unknown format, colour,
-    several frames, more than 60 million pixels, and DICOM files of a kind that is not accepted.
+    Raises
+    ------
+    InputError
+        For a missing, empty, damaged or truncated file, an unknown format, colour, several frames,
+        more than 60 million pixels, and DICOM files of a kind that is not accepted.
     """
     path = Path(path)
     data = _read_bytes(path)
     kind = _format(data, path)
-    if kind == "pgm":
-        pixels, bits = _pgm(data, path)
-    elif kind == "dicom":
-        from data_manifest.images.dicom_pixels import decode
-
-        return Image(**decode(data, path, accept, grey))
-    else:
-        pixels, bits = _raster(data, path, kind)
-    return Image(pixels, bits)
+    if kind == "dicom":
+        return decode(data, path, accept, grey)
+    return Image(*(_pgm(data, path) if kind == "pgm" else _raster(data, path, kind)))
 
 
 def read_mask(path: Path | str, value: int | None = None) -> np.ndarray:
     """A mask file as a bool array (rows, cols).
 
+    Parameters
+    ----------
     value : the grey level that marks the lesion; None: every level above 0 (JPEG: above 127, since
         its compression leaves faint echoes of the border).
 
-    Raises InputError as :func:`read_image`; an empty mask is no error here.
+    Raises
+    ------
+    InputError
+        As :func:`read_image`; an empty mask is no error here.
     """
     levels, lossy = read_mask_levels(path)
     return mask_of(levels, lossy, value)
@@ -97,9 +69,7 @@ def read_mask_levels(path: Path | str) -> tuple[np.ndarray, bool]:
     data = _read_bytes(path)
     kind = _format(data, path)
     if kind == "dicom":
-        from data_manifest.images.dicom_header import FILE_KINDS
-
-        return read_image(path, accept=FILE_KINDS).pixels, False
+        return decode(data, path, FILE_KINDS).pixels, False
     if kind == "pgm":
         return _pgm(data, path)[0], False
     return _raster(data, path, kind, palette=True)[0], kind == "jpeg"
@@ -110,14 +80,6 @@ def mask_of(levels: np.ndarray, lossy: bool, value: int | None) -> np.ndarray:
     if value is not None:
         return levels == value
     return levels > (127 if lossy else 0)
-
-
-def check_size(rows: int, cols: int, path: Path) -> None:
-    """InputError for a size of nothing, or of more pixels than any mammogram has."""
-    if rows < 1 or cols < 1 or rows * cols > MAX_PIXELS:
-        raise InputError(
-            f"size {rows} rows x {cols} cols, allowed 1 to {MAX_PIXELS:,} px", path, DAMAGED
-        )
 
 
 def is_dicom(start: bytes) -> bool:
@@ -167,7 +129,10 @@ def _pgm(data: bytes, path: Path) -> tuple[np.ndarray, int]:
     kind = np.dtype(np.uint8 if top < 256 else ">u2")
     body = data[head.end() :]
     if head.group(1) == b"2":
-        values = _numbers(body.split()[: rows * cols], top, path).astype(kind)
+        words = body.split()[: rows * cols]
+        if not all(word.isdigit() and len(word) <= 5 and int(word) <= top for word in words):
+            raise InputError(f"PGM text holds more than numbers 0 to {top}", path, DAMAGED)
+        values = np.array(words, dtype=np.int64).astype(kind)
     else:
         values = np.frombuffer(body[: len(body) // kind.itemsize * kind.itemsize], kind)
     if values.size < rows * cols:
@@ -176,12 +141,6 @@ def _pgm(data: bytes, path: Path) -> tuple[np.ndarray, int]:
     if int(pixels.max()) > top:
         raise InputError(f"levels up to {pixels.max()}, PGM maximum {top}", path, DAMAGED)
     return pixels, max(8, top.bit_length())
-
-
-def _numbers(words: list[bytes], top: int, path: Path) -> np.ndarray:
-    if not all(word.isdigit() and len(word) <= 5 and int(word) <= top for word in words):
-        raise InputError(f"PGM text holds more than numbers 0 to {top}", path, DAMAGED)
-    return np.array([int(word) for word in words], dtype=np.int64)
 
 
 def _raster(data: bytes, path: Path, kind: str, *, palette: bool = False) -> tuple[np.ndarray, int]:

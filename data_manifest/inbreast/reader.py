@@ -24,10 +24,11 @@ import numpy as np
 import pandas as pd
 
 from data_manifest import published_sets as published
+from data_manifest.checks import check_manifest
 from data_manifest.images.dicom_header import read_header
 from data_manifest.manifest import Manifest, exclusion
+from data_manifest.shapes import polygon_text
 from lesionlib.errors import InputError
-from lesionlib.outlines import polygon_text
 
 LIST = "INbreast.csv"
 COLUMNS = ("Laterality", "View", "Acquisition date", "File Name", "Bi-Rads")
@@ -82,7 +83,9 @@ def read(
     images, untrue = published.with_truth(images, lesions)
     exclusions = pd.DataFrame(absent + unread + left_out + untrue)
     lesions = pd.DataFrame(lesions)
-    return Manifest("INbreast", folder, images, lesions, exclusions, _counted(listed)).validate()
+    return check_manifest(
+        Manifest("INbreast", folder, images, lesions, exclusions, _counted(listed))
+    )
 
 
 # ------------------------------------------------------------------ the list and the files

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_manifest.checks import check_manifest
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
 
@@ -64,7 +65,9 @@ def read(folder: Path | str, *, partial: bool = False) -> Manifest:
     lost = set(exclusions.loc[exclusions["level"] == "lesion", "id"])
     lesions = [_lesion(row) for row in rows if row["severity"] and row["lesion_id"] not in lost]
     lesions = pd.DataFrame(lesions)
-    return Manifest("mini-MIAS", folder, images, lesions, exclusions, _counted(rows)).validate()
+    return check_manifest(
+        Manifest("mini-MIAS", folder, images, lesions, exclusions, _counted(rows))
+    )
 
 
 # ------------------------------------------------------------------ the list

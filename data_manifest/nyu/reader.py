@@ -30,14 +30,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_manifest.checks import check_manifest
 from data_manifest.images.gmic_preparation import gmic_placement
-from data_manifest.images.read import DAMAGED, check_size, read_image, read_mask
+from data_manifest.images.image import DAMAGED, check_size
+from data_manifest.images.read import read_image, read_mask
 from data_manifest.manifest import Manifest, exclusion, with_findings_left_out
 from data_manifest.nyu.plain_pickle import load_plain
 from data_manifest.published_sets import whole_breasts
+from data_manifest.shapes import SPECK_PX, border, polygon_text, separated
 from data_manifest.table.reader import SPLIT_NAMES
 from lesionlib.errors import InputError
-from lesionlib.outlines import SPECK_PX, border, polygon_text, separated
 
 VIEWS = {"L-CC": ("left", "CC"), "R-CC": ("right", "CC")}
 VIEWS |= {"L-MLO": ("left", "MLO"), "R-MLO": ("right", "MLO")}
@@ -123,7 +125,7 @@ def read(
     for film in _films(read_exam_list(file, named), file.name):
         _add(film, options, rows)
     tables = (pd.DataFrame(t) for t in (rows.images, rows.lesions, rows.exclusions))
-    return _without_contradicted(Manifest("NYU", folder, *tables)).validate()
+    return check_manifest(_without_contradicted(Manifest("NYU", folder, *tables)))
 
 
 # ------------------------------------------------------------------ the list

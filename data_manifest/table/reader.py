@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from data_manifest.checks import check_manifest
 from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, RARE_COLUMNS, Manifest
 from lesionlib.errors import InputError
 
@@ -48,7 +49,7 @@ def read(folder: Path | str, *, name: str = "table", partial: bool = False) -> M
     lesions = with_findings(lesions)
     lost = check_files(folder, images, "file", "images.csv", "image_id", refuse=not partial)
     check_files(folder, lesions, "mask_file", "lesions.csv", "lesion_id", refuse=True)
-    whole = Manifest(name, folder, images, lesions).validate()
+    whole = check_manifest(Manifest(name, folder, images, lesions))
     return without_images(whole, lost, "files", "image file missing") if lost else whole
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_manifest import published_sets as published
+from data_manifest.checks import check_manifest
 from data_manifest.images.dicom_header import read_header
 from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError
@@ -71,7 +72,7 @@ def read(folder: Path | str, *, truth: str | None = None, partial: bool = False)
     images = images.assign(spacing_mm=[_spacing(folder / file) for file in images["file"]])
     exclusions = pd.DataFrame(absent + unusable + untrue)
     lesions, counted = pd.DataFrame(lesions), _counted(listed, whole)
-    return Manifest("VinDr-Mammo", folder, images, lesions, exclusions, counted).validate()
+    return check_manifest(Manifest("VinDr-Mammo", folder, images, lesions, exclusions, counted))
 
 
 # ------------------------------------------------------------------ the list

@@ -1,48 +1,14 @@
-"""Numbers that judge the scores: `roc` (AUC, operating points) and `resampling` (intervals).
+"""Numbers that judge the scores (Wu et al. 2020, tables 2 and 3): `roc` and `resampling`."""
 
-NumPy, SciPy and pandas only.  Tables are made of these in `study.tables`.
-"""
-
-from lesionlib.metrics.resampling import (
-    Interval,
-    Pooled,
-    Runs,
-    band,
-    interval,
-    paired_difference,
-    pooled_difference,
-    runs_interval,
-)
-from lesionlib.metrics.roc import (
-    FNR,
-    Auc,
-    DeLong,
-    auc,
-    delong,
-    hanley_mcneil_se,
-    operating_points,
-    roc_curve,
-    tnr_at,
-    tnr_curve,
-)
+from lesionlib.metrics.resampling import interval, paired_difference
+from lesionlib.metrics.roc import auc, delong, hanley_mcneil_se, operating_points, tnr_at
 
 __all__ = [
-    "FNR",
-    "Auc",
-    "DeLong",
-    "Interval",
-    "Pooled",
-    "Runs",
     "auc",
-    "band",
     "delong",
     "hanley_mcneil_se",
     "interval",
     "operating_points",
     "paired_difference",
-    "pooled_difference",
-    "roc_curve",
-    "runs_interval",
     "tnr_at",
-    "tnr_curve",
 ]

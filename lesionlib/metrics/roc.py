@@ -1,14 +1,14 @@
-"""How well a score tells malignant lesions from benign ones.
+"""How well a score separates malignant from benign lesions.
 
-Answers tables 2 and 3 and figure 7 of Wu et al. 2020: the area under the ROC curve, its standard
-error, and the share of benign lesions spared (TNR) when at most a given share of malignant ones is
-missed (FNR).
+Tables 2 and 3 and figure 7 of Wu et al. 2020: the area under the ROC curve, its standard error, and
+the share of benign lesions spared (TNR) when at most a given share of malignant ones is missed
+(FNR).
 
 Conventions, the same in every function:
 
 * the positive class is malignant; `y_true` holds 1 / 0, True / False or "malignant" / "benign";
 * a higher score means more suspicious;
-* a lesion is *called benign* when ``score < threshold``, so equal scores are never told apart;
+* a lesion is *called benign* when ``score < threshold``, so that equal scores are called alike;
 * FNR = missed / malignant, TNR = spared / benign.
 
 Every function raises InputError for missing or infinite scores, unequal lengths, unknown truths and
@@ -33,10 +33,6 @@ _EPS = 1e-9  # .29 * 100 is 28.999999999999996 in binary
 class Auc(float):
     """An AUC that remembers its counts: it prints ``0.799 (600 lesions, 136 malignant)``."""
 
-    n: int
-    malignant: int
-    benign: int
-
     def __new__(cls, value: float, malignant: int, benign: int) -> Auc:
         out = super().__new__(cls, value)
         out.malignant, out.benign, out.n = malignant, benign, malignant + benign
@@ -48,76 +44,93 @@ class Auc(float):
     def __repr__(self) -> str:
         return f"{float(self):.3f} ({self.n} lesions, {self.malignant} malignant)"
 
-    __str__ = __repr__
-
 
 def checked_truth(y_true, where: str = "y_true") -> np.ndarray:
-    """`y_true` as (n,) bool, True = malignant; both classes present, or an InputError."""
+    """Check the truth of lesions: True is malignant, and both classes are present.
+
+    Parameters
+    ----------
+    y_true : array of shape (n,)
+    where : str, names `y_true` in a message
+
+    Returns
+    -------
+    bool array of shape (n,)
+
+    Raises
+    ------
+    InputError
+        See the module.
+    """
     truth = np.asarray(y_true)
     if truth.ndim != 1:
-        raise InputError(
-            f"shape {truth.shape}, one axis expected", where, "Give one value a lesion"
-        )
+        what = f"shape {truth.shape}, one axis expected"
+        raise InputError(what, where, "Give one value per lesion")
+    malignant, known = truth == 1, np.isin(truth, (0, 1))
     if truth.dtype.kind in "OUS":
         text = np.char.lower(truth.astype(str))
-        known = np.isin(text, ("malignant", "benign", "1", "0", "true", "false", "1.0", "0.0"))
         malignant = np.isin(text, ("malignant", "1", "true", "1.0"))
-    else:
-        known = np.isin(truth, (0, 1))
-        malignant = truth == 1
+        known = malignant | np.isin(text, ("benign", "0", "false", "0.0"))
     if not known.all():
-        odd = truth[~known][0]
-        raise InputError(
-            f"{np.sum(~known)} of {truth.size} truths are neither malignant nor benign: {odd!r}",
-            where,
-            "Leave lesions of unknown pathology out before scoring",
-        )
+        number, odd = np.sum(~known), truth[~known][0]
+        what = f"{number} of {truth.size} truths are neither malignant nor benign: {odd!r}"
+        raise InputError(what, where, "Leave lesions of unknown pathology out before scoring")
     if malignant.all() or not malignant.any():
         kind = "malignant" if truth.size and malignant.all() else "benign"
-        raise InputError(
-            f"all {truth.size} lesions are {kind}; AUC, TNR and FNR need both classes",
-            where,
-            "Use a split that holds malignant and benign lesions, or enlarge it",
-        )
+        what = f"all {truth.size} lesions are {kind}; AUC, TNR and FNR need both classes"
+        raise InputError(what, where, "Use a split with malignant and benign lesions")
     return malignant
 
 
 def checked(y_true, y_score, where: str = "y_score") -> tuple[np.ndarray, np.ndarray]:
-    """Truth (n,) bool and finite score (n,) float64 of the same length, or an InputError."""
+    """Check truth and score of lesions.
+
+    Parameters
+    ----------
+    y_true, y_score : array of shape (n,)
+    where : str, names `y_score` in a message
+
+    Returns
+    -------
+    bool array of shape (n,), float64 array of shape (n,)
+
+    Raises
+    ------
+    InputError
+        See the module.
+    """
     truth, score = checked_truth(y_true), np.asarray(y_score, float)
     if score.shape != truth.shape:
-        raise InputError(
-            f"{truth.size} truths but scores of shape {score.shape}",
-            where,
-            "Give one score a lesion",
-        )
+        what = f"{truth.size} truths but scores of shape {score.shape}"
+        raise InputError(what, where, "Give one score per lesion")
     bad = ~np.isfinite(score)
     if bad.any():
-        raise InputError(
-            f"{bad.sum()} of {score.size} scores are missing or infinite, first at {bad.argmax()}",
-            where,
-            "Score every lesion, or drop these lesions for every model alike",
-        )
+        what = f"{bad.sum()} of {score.size} scores are missing or infinite"
+        raise InputError(what, where, "Score every lesion, or drop it for every model alike")
     return truth, score
 
 
-def checked_patients(patient, n: int) -> tuple[np.ndarray, int]:
-    """Patients as codes 0..k-1, (n,) int, and their number k; InputError where one is missing."""
-    names = pd.Series(np.asarray(patient))
-    if len(names) != n or names.isna().any():
-        raise InputError(
-            f"{len(names)} patients, {int(names.isna().sum())} of them missing, for {n} lesions",
-            "patient",
-            "Name the patient of every lesion",
-        )
+def _patient_codes(patient, n: int) -> tuple[np.ndarray, int]:
+    """Patients of n lesions as codes 0..k-1, int (n,), and their number k."""
+    names = pd.Series(np.atleast_1d(np.asarray(patient)))
+    missing = int(names.isna().sum())
+    if len(names) != n or missing:
+        what = f"{len(names)} patients, {missing} of them missing, for {n} lesions"
+        raise InputError(what, "patient", "Name the patient of every lesion")
     codes, found = pd.factorize(names)
     return codes, len(found)
 
 
 def auc(y_true, y_score) -> Auc:
-    """Area under the ROC curve: the share of (malignant, benign) pairs in the right order.
+    """Area under the ROC curve: share of (malignant, benign) pairs in order; ties count one half.
 
-    A tied pair counts one half.  Parameters are (n,) arrays; see the module for their values.
+    Parameters
+    ----------
+    y_true, y_score : array of shape (n,)
+
+    Returns
+    -------
+    Auc
     """
     truth, score = checked(y_true, y_score)
     return Auc(_auc(truth, score), int(truth.sum()), int((~truth).sum()))
@@ -133,87 +146,141 @@ def _auc(truth: np.ndarray, score: np.ndarray) -> float:
 def roc_curve(y_true, y_score) -> pd.DataFrame:
     """Every operating point, from the lowest threshold (nothing called benign) to inf.
 
-    Columns: threshold, missed, malignant, spared, benign, fnr, tnr, fpr, tpr; one row a distinct
-    score, and one for inf.
+    Parameters
+    ----------
+    y_true, y_score : array of shape (n,)
+
+    Returns
+    -------
+    DataFrame
+        One row per distinct score and one for inf: threshold, missed, malignant, spared, benign,
+        fnr, tnr, fpr, tpr.
     """
     truth, score = checked(y_true, y_score)
-    thresholds = np.append(np.unique(score), np.inf)
-    missed = np.searchsorted(np.sort(score[truth]), thresholds, side="left")
-    spared = np.searchsorted(np.sort(score[~truth]), thresholds, side="left")
-    m, b = int(truth.sum()), int((~truth).sum())
-    fnr, tnr = missed / m, spared / b
-    columns = dict(threshold=thresholds, missed=missed, malignant=m, spared=spared, benign=b)
-    return pd.DataFrame({**columns, "fnr": fnr, "tnr": tnr, "fpr": 1 - tnr, "tpr": 1 - fnr})
+    table = _counts_at(truth, score, np.append(np.unique(score), np.inf))
+    fnr, tnr = table["missed"] / table["malignant"], table["spared"] / table["benign"]
+    return table.assign(fnr=fnr, tnr=tnr, fpr=1 - tnr, tpr=1 - fnr)
 
 
-# ------------------------------------------------------------------ operating points
+def _counts_at(truth: np.ndarray, score: np.ndarray, thresholds: np.ndarray) -> pd.DataFrame:
+    """Lesions called benign at each threshold: threshold, missed, malignant, spared, benign."""
+    lower = [np.searchsorted(np.sort(score[kind]), thresholds) for kind in (truth, ~truth)]
+    counts = dict(missed=lower[0], malignant=truth.sum(), spared=lower[1], benign=(~truth).sum())
+    return pd.DataFrame({"threshold": thresholds, **counts})
+
+
 def allowed_misses(fnr, malignant: int) -> np.ndarray:
-    """floor(fnr * malignant): the malignant lesions that may be missed at each FNR, (k,) int."""
+    """Number of malignant lesions that may be missed, floor(fnr * malignant).
+
+    Parameters
+    ----------
+    fnr : float or array of shape (k,), 0..1
+    malignant : int, number of malignant lesions
+
+    Returns
+    -------
+    int array of shape (k,)
+
+    Raises
+    ------
+    InputError
+        For an FNR outside 0..1.
+    """
     shares = np.atleast_1d(np.asarray(fnr, float))
     if not ((shares >= 0) & (shares <= 1)).all():
-        raise InputError(
-            f"FNR {shares.tolist()}", "fnr", "Give shares between 0 and 1, not per cent"
-        )
+        what = f"FNR {shares.tolist()}"
+        raise InputError(what, "fnr", "Give shares between 0 and 1, not per cent")
     return np.floor(shares * malignant + _EPS).astype(int)
 
 
 def _thresholds(truth: np.ndarray, score: np.ndarray, fnr) -> np.ndarray:
-    """The highest threshold at which no more than the allowed malignant lesions lie below it.
+    """The highest threshold below which there are no more malignant lesions than allowed.
 
     With k misses allowed that is the (k+1)th lowest malignant score: any higher one misses that
-    lesion too.  Malignant lesions tied at it are all kept, so the FNR is never exceeded.
+    lesion too.  Malignant lesions tied at it are all kept, so that the FNR is never exceeded.
     """
     lowest = np.append(np.sort(score[truth]), np.inf)
     return lowest[allowed_misses(fnr, lowest.size - 1)]
 
 
 def tnr_at(y_true, y_score, fnr=FNR) -> np.ndarray:
-    """TNR at each FNR of :func:`operating_points`, as a plain (k,) array (for resampling)."""
+    """TNR at each FNR of :func:`operating_points`, without its table (for resampling).
+
+    Parameters
+    ----------
+    y_true, y_score, fnr : as :func:`operating_points`
+
+    Returns
+    -------
+    float64 array of shape (k,)
+    """
     truth, score = checked(y_true, y_score)
     benign = np.sort(score[~truth])
     return np.searchsorted(benign, _thresholds(truth, score, fnr), side="left") / benign.size
 
 
 def operating_points(y_true, y_score, fnr=FNR) -> pd.DataFrame:
-    """Benign lesions spared when at most a share `fnr` of the malignant ones is missed.
+    """Benign lesions spared when at most a share `fnr` of the malignant ones is missed (table 2).
 
-    At most floor(fnr * n_malignant) malignant lesions lie below the threshold; ties may make it
-    fewer, never more.  At FNR 0 the result hangs on one lesion, the lowest-scored malignant one.
+    At most floor(fnr * malignant) malignant lesions are below the threshold, fewer with ties.  At
+    FNR 0 the result depends on one lesion, the lowest-scored malignant one.
 
-    Returns one row an FNR: fnr (asked for), threshold (inf: all called benign), missed, malignant,
-    spared, benign, tnr = spared / benign.
+    Parameters
+    ----------
+    y_true, y_score : array of shape (n,)
+    fnr : float or array of shape (k,), 0..1
+
+    Returns
+    -------
+    DataFrame
+        One row per FNR: fnr (asked for), threshold (inf: all called benign), missed, malignant,
+        spared, benign, tnr = spared / benign.
     """
     truth, score = checked(y_true, y_score)
-    thresholds = _thresholds(truth, score, fnr)
-    missed = np.searchsorted(np.sort(score[truth]), thresholds, side="left")
-    spared = np.searchsorted(np.sort(score[~truth]), thresholds, side="left")
-    m, b = int(truth.sum()), int((~truth).sum())
-    counts = dict(missed=missed, malignant=m, spared=spared, benign=b)
-    head = {"fnr": np.atleast_1d(np.asarray(fnr, float)), "threshold": thresholds}
-    return pd.DataFrame({**head, **counts, "tnr": spared / b})
+    table = _counts_at(truth, score, _thresholds(truth, score, fnr))
+    table.insert(0, "fnr", np.atleast_1d(np.asarray(fnr, float)))
+    return table.assign(tnr=table["spared"] / table["benign"])
 
 
 def tnr_curve(y_true, y_score) -> pd.DataFrame:
     """Figure 7: the operating points at 0, 1, 2, ... malignant lesions missed.
 
-    Columns as :func:`operating_points`; fnr = 0/m, 1/m, ..., 1.  TNR is constant in between.
+    Parameters
+    ----------
+    y_true, y_score : array of shape (n,)
+
+    Returns
+    -------
+    DataFrame
+        As :func:`operating_points`, with fnr = 0/m, 1/m, ..., 1.  TNR is constant in between.
     """
     m = int(checked_truth(y_true).sum())
     return operating_points(y_true, y_score, np.arange(m + 1) / m)
 
 
-# ------------------------------------------------------------------ standard errors
 def hanley_mcneil_se(auc: float, malignant: int, benign: int) -> float:
     """Standard error of an AUC from its value and the counts alone (Hanley and McNeil 1982).
 
-    Takes the lesions as independent: a lower bound where patients bring several.
+    Lesions count as independent: a lower bound where patients have several.
+
+    Parameters
+    ----------
+    auc : float, 0..1
+    malignant, benign : int, numbers of lesions
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        For an AUC outside 0..1 or a kind without a lesion.
     """
     if malignant < 1 or benign < 1 or not 0 <= auc <= 1:
-        raise InputError(
-            f"AUC {auc:g} with {malignant} malignant and {benign} benign lesions",
-            "hanley_mcneil_se",
-            "Give an AUC in 0..1 and at least one lesion of each kind",
-        )
+        what = f"AUC {auc:g} with {malignant} malignant and {benign} benign lesions"
+        remedy = "Give an AUC in 0..1 and at least one lesion of each kind"
+        raise InputError(what, "hanley_mcneil_se", remedy)
     auc = float(auc)
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     spread = auc * (1 - auc) + (malignant - 1) * (q1 - auc**2) + (benign - 1) * (q2 - auc**2)
@@ -222,37 +289,37 @@ def hanley_mcneil_se(auc: float, malignant: int, benign: int) -> float:
 
 @dataclass(frozen=True)
 class DeLong:
-    """AUC, or difference of two AUCs on the same lesions, with a normal 95 % interval.
-
-    `p` (two-sided, of no difference) is NaN for a single AUC.  `patients` is None where lesions
-    were taken as independent.
-    """
+    """AUC, or difference of two AUCs on the same lesions, with a normal 95 % interval."""
 
     value: float
     se: float
     low: float
     high: float
-    p: float
+    p: float  # two-sided, of no difference; NaN for a single AUC
     malignant: int
     benign: int
-    patients: int | None
-
-    def __str__(self) -> str:
-        unit = "lesions as independent" if self.patients is None else f"{self.patients} patients"
-        p = "" if np.isnan(self.p) else f", p = {self.p:.2g}"
-        n = self.malignant + self.benign
-        text = f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]{p}"
-        return f"{text} ({n} lesions, {self.malignant} malignant; {unit})"
+    patients: int | None  # None where lesions count as independent
 
 
 def delong(y_true, a, b=None, patient=None) -> DeLong:
-    """Variance of an AUC, or of the difference a - b, without resampling.
+    """Variance of an AUC, or of the difference of two AUCs, without resampling.
 
     Parameters
     ----------
-    y_true, a, b : (n,) truth and scores of one or two models on the same lesions.
-    patient : (n,) patient of each lesion.  Without it lesions are taken as independent (DeLong et
-        al. 1988); with it the components are summed by patient first (Obuchowski 1997).
+    y_true, a, b : array of shape (n,)
+        Truth and the scores of one or two models on the same lesions.
+    patient : array of shape (n,), optional
+        Without it, lesions count as independent (DeLong et al. 1988); with it, the components are
+        summed by patient first (Obuchowski 1997).
+
+    Returns
+    -------
+    DeLong
+
+    Raises
+    ------
+    InputError
+        Where a lesion has no patient.
     """
     truth, a = checked(y_true, a, "a")
     v10, v01, value = _components(truth, a)
@@ -263,11 +330,14 @@ def delong(y_true, a, b=None, patient=None) -> DeLong:
     if patient is None:
         variance = sum(np.var(v, ddof=1) / v.size if v.size > 1 else np.nan for v in (v10, v01))
     else:
-        codes, patients = checked_patients(patient, truth.size)
+        codes, patients = _patient_codes(patient, truth.size)
         variance = _clustered_variance(truth, v10, v01, value, codes)
     se = float(np.sqrt(max(variance, 0.0))) if np.isfinite(variance) else np.nan
-    p = np.nan if b is None else _two_sided(value, se)
-    half = _Z95 * se
+    p, half = np.nan, _Z95 * se
+    if b is not None and se > 0:
+        p = float(2 * norm.sf(abs(value) / se))
+    elif b is not None and value == 0:  # two equal scores
+        p = 1.0
     counts = int(truth.sum()), int((~truth).sum())
     return DeLong(float(value), se, float(value - half), float(value + half), p, *counts, patients)
 
@@ -295,9 +365,3 @@ def _clustered_variance(truth, v10, v01, value: float, code: np.ndarray) -> floa
     m, b = c10.sum(), c01.sum()
     cross = k / (k - 1) * (d10 * d01).sum()
     return float(s10 / m**2 + s01 / b**2 + 2 * cross / (m * b))
-
-
-def _two_sided(value: float, se: float) -> float:
-    if not se > 0:  # two equal scores, or too few lesions
-        return 1.0 if value == 0 else np.nan
-    return float(2 * norm.sf(abs(value) / se))

@@ -4,7 +4,7 @@ Every trunk takes (n, 3, P, P) float tensors and gives (n, channels, p, p) featu
 passed their last batch norm and ReLU; pooling and head belong to `lesionlib.models.floc`.
 DenseNets are torchvision's (Huang et al. 2017). torchvision holds no pre-activation ResNet, so
 ResNetV2 is built here after He et al. 2016 ("Identity mappings"). The small ones are for 48-px
-patches of the phantom and for tests; their weights and cost are alike. All start with He weights.
+patches of small images and for tests; their weights and cost are alike. All start with He weights.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lesionlib.errors import InputError, nearest
+from lesionlib.models._torchvision import torchvision_models
 
 
 @dataclass(frozen=True)
 class Backbone:
     """How to build one trunk.
 
-    `build()` returns the module, `channels` is the width of its feature maps, `imagenet` the
-    name of torchvision's published weights ("" where there are none).
+    Attributes
+    ----------
+    build : gives the module with fresh He weights.
+    channels : width of its feature maps.
+    imagenet : name of torchvision's published weights, "" where there are none.
     """
 
     build: Callable[[], nn.Module]
@@ -32,20 +35,13 @@ class Backbone:
     imagenet: str = ""
 
 
-def build_backbone(name: str) -> nn.Module:
-    """The trunk `name` of `BACKBONES` with fresh He weights; InputError for an unknown name."""
-    return backbone(name).build()
-
-
-def backbone(name: str) -> Backbone:
-    """The registry entry of `name`; InputError with the nearest known name."""
-    if name in BACKBONES:
-        return BACKBONES[name]
-    raise InputError(f"unknown backbone {name!r}", "floc.backbone", nearest(name, BACKBONES))
-
-
 def he_initialise(module: nn.Module) -> None:
-    """He-normal convolutions (fan in), batch norms 1 and 0; in place, torch's generator."""
+    """He-normal convolutions (fan in; He et al. 2015), batch norms 1 and 0.
+
+    Parameters
+    ----------
+    module : changed in place, with torch's global generator.
+    """
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
@@ -59,8 +55,13 @@ def he_initialise(module: nn.Module) -> None:
 class PreActivationUnit(nn.Module):
     """Bottleneck unit: (batch norm, ReLU, convolution) of 1x1, 3x3 and 1x1, and a shortcut.
 
-    The stride sits on the 3x3 convolution. A projected shortcut is a bare 1x1 convolution of
-    the activated input; otherwise the input is added as it came.
+    The stride is that of the 3x3 convolution.
+
+    Parameters
+    ----------
+    inputs, width, outputs : channels before, within and after the unit.
+    stride : 1, or 2 to halve the map.
+    project : the shortcut is a bare 1x1 convolution of the activated input, not the input itself.
     """
 
     def __init__(self, inputs: int, width: int, outputs: int, stride: int, project: bool):
@@ -74,6 +75,7 @@ class PreActivationUnit(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if project else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, inputs, h, w) -> (n, outputs, h / stride, w / stride)."""
         active = self.norm1(x).relu()
         shortcut = x if self.shortcut is None else self.shortcut(active)
         out = self.conv1(active)
@@ -84,9 +86,14 @@ class PreActivationUnit(nn.Module):
 class ResNetV2(nn.Module):
     """Pre-activation bottleneck network (He et al. 2016).
 
-    `units` counts the units of each stage, `widths` are the stages' bottleneck widths (their
-    outputs are four times as wide); every stage but the first halves the map. The stem is one
-    bare convolution of stride 2, followed by a 3x3 max pool of stride 2 where `pool` is true.
+    Every stage but the first halves the map.
+
+    Parameters
+    ----------
+    units : units of each stage.
+    widths : bottleneck width of each stage; its output is four times as wide.
+    stem, kernel : channels and px per side of the first convolution, of stride 2.
+    pool : a 3x3 max pool of stride 2 follows the first convolution.
     """
 
     def __init__(
@@ -109,6 +116,7 @@ class ResNetV2(nn.Module):
         he_initialise(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, 3, P, P) -> activated features (n, 4 widths[-1], p, p)."""
         return self.norm(self.stages(self.pool(self.stem(x)))).relu()
 
 
@@ -121,30 +129,27 @@ def _stage(inputs: int, width: int, count: int, stride: int) -> nn.Sequential:
 
 def _densenet_trunk(network: nn.Module) -> nn.Module:
     """Features of a torchvision DenseNet; its ReLU after the last norm is outside `features`."""
-    parts = OrderedDict(features=network.features, relu=nn.ReLU())
-    trunk = nn.Sequential(parts)
+    trunk = nn.Sequential(OrderedDict(features=network.features, relu=nn.ReLU()))
     he_initialise(trunk)
     return trunk
 
 
 def _densenet(depth: int) -> nn.Module:
-    from torchvision import models  # slow to import: only where it is needed
-
-    return _densenet_trunk(getattr(models, f"densenet{depth}")(weights=None))
+    return _densenet_trunk(getattr(torchvision_models(), f"densenet{depth}")(weights=None))
 
 
 def _densenet_mini() -> nn.Module:
     """Growth 12, blocks of 2, 3, 4, 3; 5x5 stem of stride 2 without a pool: 48 px -> 3 x 3."""
-    from torchvision.models import DenseNet
-
-    network = DenseNet(growth_rate=12, block_config=(2, 3, 4, 3), num_init_features=16, bn_size=4)
+    network = torchvision_models().DenseNet(
+        growth_rate=12, block_config=(2, 3, 4, 3), num_init_features=16, bn_size=4
+    )
     network.features.conv0 = nn.Conv2d(3, 16, 5, 2, padding=2, bias=False)
     network.features.pool0 = nn.Identity()
     return _densenet_trunk(network)
 
 
 def _resnetv2_mini() -> nn.Module:
-    """Two units a stage; same stem as `densenet_mini`: 48 px -> 3 x 3."""
+    """Two units per stage; same stem as `densenet_mini`: 48 px -> 3 x 3."""
     return ResNetV2((2, 2, 2, 2), widths=(8, 16, 24, 32), stem=16, kernel=5, pool=False)
 
 

@@ -15,10 +15,15 @@ from lesionlib.models.floc import CLASS_COUNT, initialise_linear
 
 
 class FAgg(nn.Module):
-    """Aggregation network for X of `channels` maps (`lesionlib.maps.channels`).
+    """Aggregation network (Wu et al. 2020): 19,336 weights for 34 maps.
 
     Padding 1 keeps the maps' size. The paper leaves padding and biases open; convolutions have
-    biases here: 19,336 weights for 34 maps.
+    biases here.
+
+    Parameters
+    ----------
+    channels : maps of X, see `lesionlib.maps.channels`.
+    filters : of each convolution.
     """
 
     def __init__(self, channels: int, filters: int = 32):

@@ -1,7 +1,7 @@
 """What each of the three networks learns from, and how it is judged (Wu et al. 2020).
 
 `FLocTask` trains on patches drawn anew each epoch, `GMICTask` on whole images, `FAggTask` on maps
-built from stored windows.  All three are judged on the validation split alone; `training.fit` runs
+built from stored windows. All three are judged on the validation split alone; `training.fit` runs
 them.
 
 Promises: the batches of an epoch depend on (seed, epoch) only; the last, incomplete batch of an

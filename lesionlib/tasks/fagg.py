@@ -1,4 +1,4 @@
-"""What f_agg learns from: maps built from stored windows, their h and the saliency maps."""
+"""What f_agg learns from (Wu et al. 2020): maps of stored windows, their h and saliency maps."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from lesionlib.errors import InputError
 from lesionlib.metrics.roc import checked_truth
 from lesionlib.models.fagg import FAgg
 from lesionlib.seeds import rng
-from lesionlib.tasks.identity import seeded
-from lesionlib.tasks.inputs import KEPT_BYTES, Chunks, slices, whole_batches
-from lesionlib.tasks.judging import lesion_metrics, outputs_of
+from lesionlib.tasks._shared import Chunks, lesion_metrics, outputs_of, seeded, slices
 from lesionlib.tasks.loss import class_weights, weighted_loss
 from lesionlib.windows import CLASSES
 
@@ -23,18 +21,25 @@ from lesionlib.windows import CLASSES
 class FAggTask:
     """f_agg on maps of stored windows; judged by the AUC over validation lesions.
 
+    An epoch draws its windows from the stored ones, with replacement, class by class. With equally
+    many stored windows per lesion, every lesion of a class is then as likely, as in the paper. A
+    pool without negative windows moves their share to outside.
+
+    Parameters
+    ----------
     features : for "training" and "validation" (others for `logits`) a dict of ``windows`` (columns
-    image, label, lesion), ``h`` (n, 32) and ``location`` (n, H, W).  saliency : (images, 2, H, W)
-    by row of the store, S_m first; None will do where the combination has no S.  settings :
-    `experiment.FAgg`.  seed : of this run.
+        image, label, lesion), ``h`` (n, 32) and ``location`` (n, H, W).
+    saliency : (images, 2, H, W) by row of the store, S_m first; None where X has no S.
+    combination : of the maps in X, e.g. "I+S+E", see `lesionlib.maps.channels`.
+    settings : with the attributes epoch (windows of the four classes), batch, filters,
+        loss_divisor and windows_validation (the first windows of each validation lesion, which
+        judge an epoch).
+    seed : of this run.
 
-    An epoch draws its windows from the stored ones, with replacement, class by class.  Stored with
-    equally many windows a lesion, every lesion of a class is then as likely, as in the paper.
-    A pool without negative windows moves their share to outside.  The first
-    `settings.windows_validation` windows of each validation lesion judge an epoch.
-
-    Raises InputError for an unknown combination, a pool that lacks a class, and where the
-    validation windows lack one kind of lesion.
+    Raises
+    ------
+    InputError : for an unknown combination, a pool that lacks a class, and where the validation
+        windows lack one kind of lesion.
     """
 
     name = "f_agg"
@@ -46,9 +51,11 @@ class FAggTask:
         self.pool = [np.flatnonzero(label == k) for k in range(len(CLASSES))]
         self.counts = _composition(settings.epoch, self.pool)
         self.labels = torch.from_numpy(label.astype(np.int64))
-        self.steps = whole_batches(sum(self.counts), settings.batch)
+        self.steps = max(1, sum(self.counts) // settings.batch)
         self.chosen = self._judging_windows()
-        self._validation = None
+        self._validation = Chunks(
+            lambda part: self._maps("validation", self.chosen[part]), len(self.chosen), 1000
+        )
         self.identity = {"combination": combination, "features": self._digest()}
         with seeded(seed):
             self.model = FAgg(maps.channels(combination), settings.filters)
@@ -71,18 +78,26 @@ class FAggTask:
 
     def validate(self) -> dict[str, float]:
         """AUC over the validation lesions ("score") and plain cross-entropy of their windows."""
-        if self._validation is None:
-            self._validation = self._chunks("validation", self.chosen)
         logits = outputs_of(self.model, self._validation, self.model)
         windows = self.features["validation"]["windows"].iloc[self.chosen]
         return lesion_metrics(logits, windows, self.lesions, self.truth)
 
     def logits(self, split: str) -> np.ndarray:
-        """Logits, float32 (n, 4), of all stored windows of a split, by the network as it is."""
+        """Logits of all stored windows, by the network as it is.
+
+        Parameters
+        ----------
+        split : a key of `features`.
+
+        Returns
+        -------
+        float32 (n, 4).
+        """
         rows = np.arange(len(self.features[split]["windows"]))
+        chunks = (self._maps(split, rows[part]) for part in slices(len(rows), 1000))
         self.model.eval()
         with torch.inference_mode():
-            return outputs_of(self.model, self._chunks(split, rows, keep=False), self.model)
+            return outputs_of(self.model, chunks, self.model)
 
     def _judging_windows(self) -> np.ndarray:
         """Rows of the validation windows that judge an epoch; sets the lesions and their truth."""
@@ -105,14 +120,10 @@ class FAggTask:
         return location, _tensor(self.saliency, stored["windows"]["image"].to_numpy()[rows]), h
 
     def _stack(self, parts: tuple) -> torch.Tensor:
-        location, saliency, h = parts
-        return maps.stack(self.combination, location, saliency, h)
+        return maps.stack(self.combination, *parts)
 
-    def _chunks(self, split: str, rows: np.ndarray, keep: bool = True) -> Chunks:
-        shape = self.features[split]["location"].shape[1:]
-        size = 4 * maps.channels(self.combination) * int(np.prod(shape)) * len(rows)
-        make = lambda part: self._stack(self._inputs(split, rows[part]))  # noqa: E731
-        return Chunks(make, len(rows), 1000, size if keep else KEPT_BYTES + 1)
+    def _maps(self, split: str, rows: np.ndarray) -> torch.Tensor:
+        return self._stack(self._inputs(split, rows))
 
     def _digest(self) -> str:
         """Of all that training reads: windows, h, location and their images' saliency."""

@@ -1,4 +1,4 @@
-"""What f_loc learns from: patches of windows that are drawn anew each epoch."""
+"""What f_loc learns from (Wu et al. 2020): patches of windows that are drawn anew each epoch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ import torch
 
 from lesionlib.metrics.roc import checked_truth
 from lesionlib.models.floc import FLoc
+from lesionlib.models.weights import initialise
 from lesionlib.patches import extract_patches
 from lesionlib.sampling import sample_epoch, sample_lesion_windows
 from lesionlib.scoring import known_lesions
 from lesionlib.seeds import derive_seed, rng
-from lesionlib.tasks.identity import first_weights, seeded, store_digest
-from lesionlib.tasks.inputs import Chunks, prepared, slices, whole_batches
-from lesionlib.tasks.judging import lesion_metrics, outputs_of
+from lesionlib.tasks._shared import (
+    Chunks,
+    lesion_metrics,
+    outputs_of,
+    prepared,
+    seeded,
+    slices,
+    store_digest,
+)  # fmt: skip
 from lesionlib.tasks.loss import class_weights, weighted_loss
 from lesionlib.windows import CLASSES
 
@@ -26,12 +33,21 @@ PATCHES_AT_ONCE = 500
 class FLocTask:
     """f_loc on patches of an epoch of windows; judged by the AUC over validation lesions.
 
-    store : ImageStore.  settings : `experiment.FLoc`.  windows : `experiment.Windows`.
-    seed : of this run.  validation_seed : of the validation windows; it is not the run's, so that
-    all runs and trials are compared on the same windows.  workers : threads that cut patches
-    while a GPU computes; not used on the CPU.
+    Parameters
+    ----------
+    store : as `sampling` and `patches` read it, with the columns of `tasks._shared`.
+    settings : with the attributes backbone, h_activation, initialisation, weights_file,
+        weights_head, epoch (windows of the four classes), batch, flips (bool), loss_divisor and
+        windows_validation (windows per validation lesion).
+    windows : as `sampling.sample_epoch` reads it, with patch (px per side).
+    seed : of this run.
+    validation_seed : of the validation windows; it is not the run's, so that all runs and trials
+        are compared on the same windows.
+    workers : threads that cut patches while a GPU computes; not used on the CPU.
 
-    Raises InputError where the validation split lacks one kind of lesion.
+    Raises
+    ------
+    InputError : where the validation split lacks one kind of lesion.
     """
 
     name = "f_loc"
@@ -42,28 +58,24 @@ class FLocTask:
         self.lesions = known_lesions(store, "validation")
         self.truth = (store.lesions["pathology"].to_numpy() == "malignant")[self.lesions]
         checked_truth(self.truth, "validation lesions")
-        self.steps = whole_batches(sum(settings.epoch), settings.batch)
-        self.identity = {
-            "windows": windows.model_dump(mode="json"),
-            "validation_seed": validation_seed,
-            "store": store_digest(store),
-        }
+        self.steps = max(1, sum(settings.epoch) // settings.batch)
+        self.identity = {"windows": dict(vars(windows)), "validation_seed": validation_seed}
+        self.identity["store"] = store_digest(store)
         self.validation_seed, self._validation = validation_seed, None
         with seeded(seed):
             self.model = FLoc(settings.backbone, h_activation=settings.h_activation)
-            self.identity["weights"] = first_weights(self.model, settings)
+            first = settings.initialisation, settings.weights_file
+            self.identity["weights"] = initialise(self.model, *first, head=settings.weights_head)
 
     def batches(self, epoch: int) -> Iterator[tuple]:
         """(patches (n, 1, P, P), labels (n,), class weights (4,)) of newly drawn windows."""
-        drawn = sample_epoch(
-            self.store,
-            self.settings.epoch,
-            self.windows,
-            seed=derive_seed(self.seed, "windows", epoch),
-        )
+        seed = derive_seed(self.seed, "windows", epoch)
+        drawn = sample_epoch(self.store, self.settings.epoch, self.windows, seed=seed)
         labels = torch.from_numpy(drawn["label"].to_numpy(np.int64))
         weights = torch.from_numpy(class_weights(torch.bincount(labels, minlength=len(CLASSES))))
-        flips = self._flips(epoch, len(drawn))
+        # up-down alone: a breast keeps its chest wall on the left
+        share = 0.5 if self.settings.flips else 0.0
+        flips = torch.from_numpy(rng(self.seed, "flips", epoch).random(len(drawn)) < share)
         size = self.settings.batch
         each = max(1, PATCHES_AT_ONCE // size) * size
         parts = slices(min(len(drawn), max(size, self.steps * size)), each)
@@ -86,11 +98,6 @@ class FLocTask:
         logits = outputs_of(lambda patches: self.model(patches)[0], chunks, self.model)
         return lesion_metrics(logits, windows, self.lesions, self.truth)
 
-    def _flips(self, epoch: int, count: int) -> torch.Tensor:
-        """Which patches are mirrored up-down: a breast keeps its chest wall on the left."""
-        share = 0.5 if self.settings.flips else 0.0
-        return torch.from_numpy(rng(self.seed, "flips", epoch).random(count) < share)
-
     def _patches(self, windows: pd.DataFrame) -> torch.Tensor:
         return torch.as_tensor(extract_patches(self.store, windows, self.windows.patch))
 
@@ -104,7 +111,8 @@ class FLocTask:
                 seed=derive_seed(self.validation_seed, "validation windows"),
                 training=False,
             )
-            size = 4 * self.windows.patch**2 * len(windows)
-            cut = lambda part: self._patches(windows.iloc[part])  # noqa: E731
-            self._validation = windows, Chunks(cut, len(windows), PATCHES_AT_ONCE, size)
+            chunks = Chunks(
+                lambda part: self._patches(windows.iloc[part]), len(windows), PATCHES_AT_ONCE
+            )
+            self._validation = windows, chunks
         return self._validation

@@ -1,4 +1,4 @@
-"""What GMIC learns from: whole images, labelled by the lesions on them."""
+"""What GMIC learns from (Shen et al. 2021): whole images, labelled by the lesions on them."""
 
 from __future__ import annotations
 
@@ -10,35 +10,39 @@ import torch
 from lesionlib.errors import InputError
 from lesionlib.metrics.roc import auc, checked_truth
 from lesionlib.models.gmic import gmic_from_settings, gmic_loss_terms
+from lesionlib.models.weights import initialise
 from lesionlib.seeds import rng
-from lesionlib.tasks.identity import first_weights, seeded, store_digest
-from lesionlib.tasks.inputs import prepared, slices, whole_batches
-from lesionlib.tasks.judging import outputs_of
+from lesionlib.tasks._shared import outputs_of, prepared, seeded, slices, store_digest
 
 
 class GMICTask:
     """GMIC on whole images, labelled benign present and malignant present (GMIC's order).
 
-    Training: images with lesions of known truth, and negative images.  Images on which a lesion of
+    Training: images with lesions of known truth, and negative images. Images on which a lesion of
     unknown truth is outlined, or a finding was left out, are not used: their labels are not known.
-    Judged on the validation images with lesions.
+    Judged on the validation images with lesions by y_global, which is made of the saliency maps,
+    all that Wu et al. 2020 use.
 
-    store : ImageStore.  settings : `experiment.GMIC`.  seed : of this run.  selection : "global"
-    or "fusion", the prediction whose AUC for malignant is the score; the saliency maps, all that
-    Wu et al. 2020 use, make the global one.  workers : threads that read images while a GPU
-    computes; not used on the CPU.
+    Parameters
+    ----------
+    store : with rows and cols (px), the tables images and lesions (columns: `tasks._shared`),
+        ``standardised(i)``, float32 (rows, cols), and ``image_rows(split=, negative=,
+        with_lesions=, clear=)``, numbers of images.
+    settings : with the attributes that `models.gmic.gmic_from_settings` reads, initialisation,
+        weights_file, batch, flips (bool), beta, sparsity and sparsity_mean (bool).
+    seed : of this run.
+    workers : threads that read images while a GPU computes; not used on the CPU.
 
-    Raises InputError where the validation images all have, or all lack, malignant lesions, and
-    where there are no training images.
+    Raises
+    ------
+    InputError : where the validation images all have, or all lack, malignant lesions, and where
+        there are no training images.
     """
 
     name = "gmic"
 
-    def __init__(self, store, settings, *, seed: int, selection: str = "global", workers: int = 2):
-        if selection not in ("global", "fusion"):
-            raise InputError(f"unknown selection '{selection}'", "GMIC", "Use global or fusion")
-        self.store, self.settings, self.seed = store, settings, seed
-        self.selection, self.workers = selection, workers
+    def __init__(self, store, settings, *, seed: int, workers: int = 2):
+        self.store, self.settings, self.seed, self.workers = store, settings, seed, workers
         self.labels, known = image_labels(store)
         annotated = store.image_rows(split="training", with_lesions=True, clear=True)
         negative = store.image_rows(split="training", negative=True)
@@ -48,11 +52,12 @@ class GMICTask:
         checked_truth(self.labels[self.validation, 1], "validation images, malignant present")
         if len(self.training) == 0:
             raise InputError("no training images", "GMIC", "Put patients into the training split")
-        self.steps = whole_batches(len(self.training), settings.batch)
-        self.identity = {"selection": selection, "store": store_digest(store)}
+        self.steps = max(1, len(self.training) // settings.batch)
+        self.identity = {"selection": "global", "store": store_digest(store)}
         with seeded(seed):
             self.model = gmic_from_settings(settings)
-            self.identity["weights"] = first_weights(self.model, settings)
+            first = settings.initialisation, settings.weights_file
+            self.identity["weights"] = initialise(self.model, *first)
 
     def batches(self, epoch: int) -> Iterator[tuple]:
         """(images (n, 1, rows, cols), labels (n, 2)) in a new order, mirrored up-down at random."""
@@ -61,32 +66,26 @@ class GMICTask:
         flips = draw.random(len(order)) < (0.5 if self.settings.flips else 0.0)
         size = min(self.settings.batch, len(order))
         parts = slices(self.steps * size, size)
-        read = lambda part: self._images(order[part], flips[part])  # noqa: E731
-        for part, images in zip(parts, prepared(read, parts, self), strict=True):
+        read = prepared(lambda part: self._images(order[part], flips[part]), parts, self)
+        for part, images in zip(parts, read, strict=True):
             yield images, torch.from_numpy(self.labels[order[part]])
 
     def loss(self, batch) -> dict[str, torch.Tensor]:
         """The loss of Shen et al. 2021 and its four summands, see `models.gmic.gmic_loss_terms`."""
         images, labels = batch
-        settings = self.settings
-        terms = gmic_loss_terms(
-            self.model(images),
-            labels,
-            beta=settings.beta,
-            sparsity=settings.sparsity,
-            reduction="mean" if settings.sparsity_mean else "sum",
-        )
+        how = {"beta": self.settings.beta, "sparsity": self.settings.sparsity}
+        how["reduction"] = "mean" if self.settings.sparsity_mean else "sum"
+        terms = gmic_loss_terms(self.model(images), labels, **how)
         parts = {f"loss_{name}": term for name, term in terms.items()}
         return {"loss": torch.stack(tuple(terms.values())).sum(), **parts}
 
     def validate(self) -> dict[str, float]:
         """AUCs over validation images of y_global, y_local and y_fusion, for both labels.
 
-        The AUC for benign is not a number where every image, or none, has a benign lesion.
+        The score is that of y_global for malignant. The AUC for benign is not a number where every image, or none, has a benign lesion.
         """
-        read = lambda part: self._images(self.validation[part])  # noqa: E731
-        size = max(1, self.settings.batch)
-        chunks = (read(part) for part in slices(len(self.validation), size))
+        parts = slices(len(self.validation), self.settings.batch)
+        chunks = (self._images(self.validation[part]) for part in parts)
         scores = outputs_of(self._predictions, chunks, self.model)
         truth, metrics = self.labels[self.validation] > 0, {}
         for k, head in enumerate(("global", "local", "fusion")):
@@ -94,7 +93,7 @@ class GMICTask:
             metrics[f"auc_{head}"] = float(auc(truth[:, 1], malignant))
             both = truth[:, 0].any() and not truth[:, 0].all()
             metrics[f"auc_{head}_benign"] = float(auc(truth[:, 0], benign)) if both else np.nan
-        return {"score": metrics[f"auc_{self.selection}"], **metrics}
+        return {"score": metrics["auc_global"], **metrics}
 
     def _predictions(self, images: torch.Tensor) -> torch.Tensor:
         out = self.model(images)
@@ -110,10 +109,16 @@ class GMICTask:
 
 
 def image_labels(store) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of every image of the store, and whether they are known.
+    """Labels of every image of a store, and whether they are known.
 
-    float32 (n, 2): benign present, malignant present (GMIC's order).  bool (n,): False where a
-    lesion of unknown truth is outlined on the image.
+    Parameters
+    ----------
+    store : with the tables images and lesions (image, pathology).
+
+    Returns
+    -------
+    labels : float32 (n, 2), benign present, malignant present (GMIC's order).
+    known : bool (n,), False where a lesion of unknown truth is outlined on the image.
     """
     lesions, count = store.lesions, len(store.images)
     image, pathology = lesions["image"].to_numpy(), lesions["pathology"].to_numpy()

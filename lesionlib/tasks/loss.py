@@ -12,8 +12,16 @@ from torch.nn import functional as F
 def class_weights(counts: Sequence[int]) -> np.ndarray:
     """Weight of each class in the cross-entropy: windows of an epoch / those of the class.
 
-    float32 (4,).  A class without windows weighs 0.  The paper's epoch of 20, 35, 5,000 and 4,945
-    windows gives 500, 285.714, 2 and 2.0222; with torch's weighted mean only their ratios count.
+    The paper's epoch of 20, 35, 5,000 and 4,945 windows gives 500, 285.714, 2 and 2.0222; with
+    torch's weighted mean only their ratios count.
+
+    Parameters
+    ----------
+    counts : (4,), windows of an epoch by class.
+
+    Returns
+    -------
+    float32 (4,); 0 for a class without windows.
     """
     counts = np.asarray(counts, dtype=np.float64)
     weights = np.divide(counts.sum(), counts, out=np.zeros_like(counts), where=counts > 0)
@@ -23,11 +31,19 @@ def class_weights(counts: Sequence[int]) -> np.ndarray:
 def weighted_loss(
     logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, divisor: str = "weights"
 ) -> torch.Tensor:
-    """Weighted cross-entropy of a batch, (n, 4) logits and (n,) labels, as one number.
+    """Weighted cross-entropy of a batch, as one number.
 
+    Parameters
+    ----------
+    logits, labels : (n, 4) and int64 (n,).
+    weights : float32 (4,), see :func:`class_weights`.
     divisor : the sum over windows of weight x cross-entropy is divided by the sum of the "weights",
-    so that every batch counts alike, or by the number of "windows", so that every window of a class
-    counts alike whatever its batch holds.  The paper does not say which.
+        so that every batch counts alike, or by the number of "windows", so that every window of a
+        class counts alike whatever its batch holds. The paper does not say which.
+
+    Returns
+    -------
+    A scalar.
     """
     if divisor == "weights":
         return F.cross_entropy(logits.float(), labels, weights)

@@ -1,8 +1,8 @@
-"""How much a split by image, in place of one by patient, flatters a score: a demonstration.
+"""How much too good a score looks when images are split and not patients: a demonstration.
 
-The observer here knows a breast by a few plain numbers, its size and its mean grey, and gives an
-image the truth of the training image that is most like it.  It knows nothing of lesions.  What it
-still gets right when images are split is what the views of one patient share.
+The classifier here describes a breast by its size and mean grey, and gives an image the truth of
+the most similar training image.  It sees no lesion.  What it still gets right when images are split
+is what the views of one patient share.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import pandas as pd
 from scipy.spatial import KDTree
 
 from lesionlib.errors import InputError
-from lesionlib.seeds import rng
 from lesionlib.metrics.roc import auc
+from lesionlib.seeds import rng
 
 FEATURES = ("height", "width", "grey")
 
 
 def breast_features(store) -> pd.DataFrame:
-    """Height and width of the breast (px of the canvas) and its mean grey, one row a canvas.
+    """Height and width of the breast (px of the canvas) and its mean grey, one row per canvas.
 
     Standardised within each view, since a CC and an MLO of one breast differ in shape.
     """
@@ -40,7 +40,7 @@ def breast_features(store) -> pd.DataFrame:
 def compare_splits(features, truth, patient, sizes: Sequence[int], seed: int = 0) -> pd.DataFrame:
     """AUC of the nearest image's truth in small sets, halved by image and by patient.
 
-    For each of `sizes` the patients are dealt into as many disjoint sets of so many as there are,
+    For each of `sizes` the patients are divided into as many disjoint sets of that size as possible,
     so that the rows of one size are independent and their spread is one over patients.
 
     Parameters
@@ -48,7 +48,7 @@ def compare_splits(features, truth, patient, sizes: Sequence[int], seed: int = 0
     features : (n, k) numbers by which images are compared.  truth : (n,) 1 malignant, 0 not.
     patient : (n,) ids.  sizes : patients of a set, 4 or more.
 
-    Returns a row a set: patients, by image, by patient (AUC; NaN where the tested half holds one
+    Returns one row per set: patients, by image, by patient (AUC; NaN where the tested half has one
     kind only).  Raises InputError where there are fewer patients than one set needs.
     """
     x, y, owner = np.asarray(features, float), np.asarray(truth, int), np.asarray(patient)

@@ -1,16 +1,18 @@
-"""Mammograms as pictures: grey, upright pixels square, no ticks, a bar that tells the scale.
+"""Mammograms as pictures: grey, pixels square, no ticks, with a scale bar.
 
-Everything is drawn in px of the canvas with pixel centres at integer + .5, so outlines and windows
-from the library lie where they are.
+Everything is drawn in px of the canvas with pixel centres at integer + .5, as outlines and windows
+of the library are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
@@ -21,7 +23,6 @@ from lesionlib.windows import CLASSES
 from study.plots import style
 
 Box = tuple[float, float, float, float]
-_FLAG = "#B00010"
 _MOST = 1000  # rows of a drawn mammogram; more would only swell the file
 
 
@@ -31,7 +32,7 @@ class Mammogram:
 
     pixels : (rows, cols), any grey scale.
     outlines : lesions, each with its mask and upper left corner on the canvas.
-    pathologies : malignant, benign or unknown, one an outline.
+    pathologies : malignant, benign or unknown, one per outline.
     title : above the picture, such as "L CC".
     px_mm : mm that a canvas px measures; None or NaN draws the scale bar in px.
     """
@@ -41,17 +42,13 @@ class Mammogram:
     pathologies: Sequence[str] = ()
     title: str = ""
     px_mm: float | None = None
-    kinds: tuple = field(init=False, repr=False)
 
     def __post_init__(self):
         if np.ndim(self.pixels) != 2 or len(self.outlines) != len(self.pathologies):
-            raise InputError(
-                f"pixels of shape {np.shape(self.pixels)}, {len(self.outlines)} outlines and "
-                f"{len(self.pathologies)} pathologies",
-                "Mammogram",
-                "Give one grey image and one pathology an outline",
-            )
-        object.__setattr__(self, "kinds", tuple(zip(self.outlines, self.pathologies, strict=True)))
+            found = f"pixels of shape {np.shape(self.pixels)}, {len(self.outlines)} outlines and "
+            found += f"{len(self.pathologies)} pathologies"
+            wanted = "Give one grey image and one pathology per outline"
+            raise InputError(found, "Mammogram", wanted)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -78,7 +75,6 @@ def mammogram(
     outlines: bool = True,
     bar: bool = True,
     part: Box | None = None,
-    phantom: bool = False,
 ) -> Axes:
     """Draw one mammogram with the outlines of its lesions and a scale bar.
 
@@ -95,14 +91,12 @@ def mammogram(
     ax.imshow(shown, cmap="gray", vmin=low, vmax=high, extent=extent, aspect="equal")
     ax.set(xlim=box[1::2], ylim=box[2::-2], xticks=[], yticks=[], facecolor="0.8")
     ax.set_title(image.title or None)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
     if outlines:
-        for outline, pathology in image.kinds:
+        for outline, pathology in zip(image.outlines, image.pathologies, strict=True):
             draw_outline(ax, outline, pathology)
     if bar:
         scale_bar(ax, image.px_mm)
-    style.mark(ax.figure, phantom)
     return ax
 
 
@@ -135,7 +129,7 @@ def _grey_range(pixels: np.ndarray) -> tuple[float, float]:
 
 
 def scale_bar(ax: Axes, px_mm: float | None) -> None:
-    """A bar of a round length in what the axes show: in mm where the spacing is known, else px."""
+    """A bar of a round length, a quarter of the width at most: mm where the spacing is known."""
     known = bool(px_mm) and np.isfinite(px_mm)
     unit, name = (px_mm, "mm") if known else (1.0, "px")
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
@@ -150,24 +144,19 @@ def scale_bar(ax: Axes, px_mm: float | None) -> None:
 
 def truth_legend(target, kinds: Sequence[str], **where) -> None:
     """A legend of outlines or windows by class, on axes or a figure."""
+    # the white of unknown truth would be nothing on the paper's white
+    colours = style.CLASS_COLOURS | {"unknown": "#AAAAAA"}
     handles = [
-        Line2D([], [], color=_visible(k), linestyle=style.CLASS_DASHES[k], linewidth=1.6, label=k)
-        for k in (*CLASSES, "unknown")
+        Line2D([], [], color=colours[k], linestyle=style.CLASS_DASHES[k], linewidth=1.6, label=k)
+        for k in colours
         if k in kinds
     ]
     if handles:
         target.legend(handles=handles, **{"ncols": len(handles), **where})
 
 
-def _visible(kind: str) -> str:
-    # white on the paper's white would be nothing
-    return style.CLASS_COLOURS.get(kind, "#AAAAAA")
-
-
 # ------------------------------------------------------------------ figure 1
-def figure_1(
-    mammograms: Sequence[Mammogram], *, zoom: bool = True, phantom: bool = False
-) -> Figure:
+def figure_1(mammograms: Sequence[Mammogram], *, zoom: bool = True) -> Figure:
     """Figure 1 of Wu et al. 2020: mammograms (CC and MLO) with the outlines of their lesions.
 
     zoom : a second row shows the first lesion of each image, magnified.
@@ -188,7 +177,7 @@ def figure_1(
     kinds = {p for image in mammograms for p in image.pathologies}
     truth_legend(figure, kinds, loc="outside lower left", title="Outline of a lesion",
                  alignment="left")  # fmt: skip
-    return style.mark(figure, phantom, strip=not kinds)
+    return figure
 
 
 def _magnified(ax: Axes, image: Mammogram) -> None:
@@ -203,48 +192,6 @@ def _magnified(ax: Axes, image: Mammogram) -> None:
     ax.set_title(f"its {image.pathologies[0]} lesion", fontsize=7)
 
 
-# ------------------------------------------------------------------ many at once
-def contact_sheet(
-    mammograms: Sequence[Mammogram],
-    breasts: Sequence[np.ndarray],
-    *,
-    columns: int = 10,
-    flagged: Sequence[bool] | None = None,
-    phantom: bool = False,
-) -> Figure:
-    """Small mammograms side by side, each with the contour of its breast and its title.
-
-    breasts : one mask a mammogram, bool, of any whole fraction of its size (a store's are at
-    stride 4).  flagged : whose title is red.
-    """
-    n, columns = len(mammograms), min(columns, len(mammograms))
-    side = style.PAGE / columns
-    tall = 0.96 * side * max(image.shape[0] / image.shape[1] for image in mammograms)
-    step, rows = tall + 0.15, -(-n // columns)
-    height = rows * step + (0.2 if phantom else 0)
-    # the places are known, so no layout is searched: it takes long for so many axes
-    figure = Figure(figsize=(style.PAGE, height))
-    flags = [False] * n if flagged is None else flagged
-    longest = max(len(image.title) for image in mammograms)
-    size = min(5.5, 72 * side / (0.62 * max(longest, 1)))
-    for k, (image, breast, flag) in enumerate(zip(mammograms, breasts, flags, strict=True)):
-        row, column = divmod(k, columns)
-        left, bottom = (column + 0.02) / columns, 1 - (row + 1) * step / height
-        ax = figure.add_axes((left, bottom, 0.96 / columns, tall / height), anchor="N")
-        mammogram(image, ax=ax, outlines=False, bar=False)
-        breast_contour(ax, breast, image.shape)
-        ax.set_title(image.title, fontsize=size, pad=1.5, color=_FLAG if flag else "black")
-    return style.mark(figure, phantom)
-
-
-def breast_contour(ax: Axes, breast: np.ndarray, shape: tuple[int, int]) -> None:
-    """The edge of a breast mask on a drawn image of `shape` (rows, cols) px."""
-    step = shape[0] / breast.shape[0], shape[1] / breast.shape[1]
-    mask = np.pad(np.asarray(breast, float), 1)
-    rows, cols = ((np.arange(n) - 0.5) * s for n, s in zip(mask.shape, step, strict=True))
-    ax.contour(cols, rows, mask, [0.5], colors=["#F0E442"], linewidths=0.7)
-
-
 # ------------------------------------------------------------------ windows
 def windows_on_image(
     image: Mammogram,
@@ -252,12 +199,10 @@ def windows_on_image(
     *,
     labels: Sequence[int] | None = None,
     values: np.ndarray | None = None,
-    numbers: bool = False,
-    first: int = 1,
+    numbers: Sequence[int] | None = None,
     legend: bool = True,
     part: Box | None = None,
     ax: Axes | None = None,
-    phantom: bool = False,
 ) -> Axes:
     """Windows as squares on their mammogram.
 
@@ -267,9 +212,9 @@ def windows_on_image(
     labels : (n,) class of each window, 0..3, which colours it (white without); or
     values : (n,) window scores in 0..1, which colour it, with a colour bar.
     part : see :func:`mammogram`.
-    numbers : write first, first + 1, ... at each window's upper left corner.
+    numbers : (n,) written at each window's upper left corner.
     """
-    ax = mammogram(image, ax=ax, part=part, phantom=phantom)
+    ax = mammogram(image, ax=ax, part=part)
     corners = np.asarray(corners, float).reshape(-1, 4, 2)
     names = [CLASSES[int(k)] for k in labels] if labels is not None else [""] * len(corners)
     shades = None if values is None else score_map()
@@ -281,8 +226,8 @@ def windows_on_image(
         rim = style.halo(2.2, "white") if names[k] == "negative" else style.halo(1.8)
         ax.add_patch(Polygon(square[:, ::-1], fill=False, edgecolor=colour, linestyle=dash,
                              linewidth=1.0, path_effects=rim))  # fmt: skip
-        if numbers:
-            ax.text(square[0, 1], square[0, 0], f" {first + k}", color="white", fontsize=6,
+        if numbers is not None:
+            ax.text(square[0, 1], square[0, 0], f" {numbers[k]}", color="white", fontsize=6,
                     va="top", path_effects=style.halo(1.5), clip_on=True)  # fmt: skip
     if shades is not None and legend:
         ax.figure.colorbar(shades, ax=ax, shrink=0.6, label="window score m / (m + b)")
@@ -291,9 +236,6 @@ def windows_on_image(
     return ax
 
 
-def score_map():
+def score_map() -> ScalarMappable:
     """Colours of window scores 0..1: dark blue benign-like, bright yellow malignant-like."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     return ScalarMappable(Normalize(0, 1), "plasma")

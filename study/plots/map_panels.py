@@ -34,16 +34,13 @@ def saliency_overlay(
     return ax
 
 
-def figure_2(
-    image: Mammogram, saliency: np.ndarray, *, vmax: float | None = None, phantom: bool = False
-) -> Figure:
+def figure_2(image: Mammogram, saliency: np.ndarray) -> Figure:
     """Figure 2 of Wu et al. 2020: a mammogram and its saliency maps S_m and S_b over it.
 
-    saliency : (2, h, w), malignant first, values 0..1.  vmax : upper end of the one colour scale of
-    both maps; by default their maximum.
+    saliency : (2, h, w), malignant first, values 0..1; one colour scale up to the maximum of both.
     """
-    saliency = _maps(saliency, 2)
-    vmax = float(max(saliency.max(), 1e-3)) if vmax is None else vmax
+    saliency = checked_maps(saliency, 2)
+    vmax = float(max(saliency.max(), 1e-3))
     rows, cols = image.shape
     height = (style.PAGE - 0.7) / 3 * rows / cols + 0.55
     figure = style.new_figure(style.PAGE, height)
@@ -52,58 +49,17 @@ def figure_2(
     left.set_title(f"mammogram {image.title}")
     saliency_overlay(image, saliency[0], ax=middle, vmax=vmax, title="S_m: malignant present")
     saliency_overlay(image, saliency[1], ax=right, vmax=vmax, title="S_b: benign present")
-    scale = ScalarMappable(Normalize(0, vmax), _SALIENCY)
     h, w = saliency.shape[1:]
     label = f"saliency, 0 to 1 ({h} x {w} cells of {rows // h} px)"
-    figure.colorbar(scale, ax=[left, middle, right], shrink=0.7, pad=0.01, label=label)
-    truth_legend(figure, set(image.pathologies), loc="outside lower left")
-    return style.mark(figure, phantom)
+    scale_and_legend(figure, [left, middle, right], vmax, label, image.pathologies)
+    return figure
 
 
-def saliency_overlays(
-    images: Sequence[Mammogram],
-    saliency: np.ndarray,
-    titles: Sequence[str],
-    *,
-    name: str = "S_m",
-    vmax: float | None = None,
-    phantom: bool = False,
-) -> Figure:
-    """One saliency map of each image (n, h, w) over it, all on one colour scale.
-
-    vmax : upper end of the scale; by default the largest value of all.
-    """
-    saliency = _maps(saliency, len(images))
-    vmax = float(max(saliency.max(), 1e-3)) if vmax is None else vmax
-    n, (rows, cols) = len(images), images[0].shape
-    width = min(style.PAGE, 2.3 * n)
-    lines = 1 + max(title.count("\n") for title in titles)
-    figure = style.new_figure(width, (width - 0.7) / n * rows / cols + 0.5 + 0.17 * lines)
-    panels = figure.subplots(1, n, squeeze=False)[0]
-    for ax, image, values, title in zip(panels, images, saliency, titles, strict=True):
-        saliency_overlay(image, values, ax=ax, vmax=vmax, title=title)
+def scale_and_legend(figure: Figure, panels, vmax: float, label: str, kinds) -> None:
+    """The colour scale 0..vmax of saliency to the right, the outlines' truths below."""
     scale = ScalarMappable(Normalize(0, vmax), _SALIENCY)
-    figure.colorbar(scale, ax=list(panels), shrink=0.7, pad=0.01, label=name)
-    kinds = {p for image in images for p in image.pathologies}
-    truth_legend(figure, kinds, loc="outside lower left")
-    return style.mark(figure, phantom)
-
-
-def cell_grid(
-    ax: Axes,
-    shape: tuple[int, int],
-    cell: int = 64,
-    *,
-    shift: tuple[float, float] = (0.0, 0.0),
-    **look,
-) -> Axes:
-    """The cells (h, w) of the maps as lines over a mammogram, moved by `shift` (row, col) px."""
-    (h, w), (down, right) = shape, shift
-    look = {"color": "white", "linewidth": 0.5, "alpha": 0.7} | look
-    rows, cols = down + cell * np.arange(h + 1), right + cell * np.arange(w + 1)
-    ax.hlines(rows, cols[0], cols[-1], **look)
-    ax.vlines(cols, rows[0], rows[-1], **look)
-    return ax
+    figure.colorbar(scale, ax=list(panels), shrink=0.7, pad=0.01, label=label)
+    truth_legend(figure, set(kinds), loc="outside lower left")
 
 
 def maps(
@@ -112,7 +68,6 @@ def maps(
     *,
     columns: int = 9,
     shared: bool = True,
-    phantom: bool = False,
 ) -> Figure:
     """Maps side by side, each cell as it is.
 
@@ -123,26 +78,28 @@ def maps(
         to the largest value of the kind, which is written below.
     shared : False gives each map its own range, its maximum written below it.
     """
-    x = _maps(x, len(names))
+    x = checked_maps(x, len(names))
     n, (h, w) = len(x), x.shape[1:]
     columns = min(columns, n)
     rows = -(-n // columns)
     side = style.PAGE / max(columns, 4)
     figure = style.new_figure(side * columns + 0.5, (side * h / w * 0.85 + 0.22) * rows + 0.35)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    tops = _tops(x, names)
-    for ax, values, name in zip(grid, x, names, strict=False):
-        top = tops[_kind(name)] if shared else max(float(values.max()), 1e-6)
-        below = None if shared else f"max {values.max():.2g}"
-        cell_map(values, ax=ax, title=name, vmax=top, kind=_kind(name))
-        ax.set_xlabel(below, fontsize=5.5)
+    kinds = [name[0] if name[0] in "IS" else "E" for name in names]
+    tops: dict[str, float] = {}
+    for kind, values in zip(kinds, x, strict=True):
+        tops[kind] = max(tops.get(kind, 1e-6), float(values.max()))
+    for ax, values, name, kind in zip(grid, x, names, kinds, strict=False):
+        top = tops[kind] if shared else float(values.max())
+        cell_map(values, ax=ax, title=name, vmax=top, kind=kind)
+        ax.set_xlabel(None if shared else f"max {values.max():.2g}", fontsize=5.5)
     for ax in grid[n:]:
         ax.set_axis_off()
     text = f"{n} maps of {h} x {w} cells"
     if shared:
         text += "; dark 0 to bright " + ", ".join(f"{k} {v:.2g}" for k, v in tops.items())
     figure.supxlabel(text, fontsize=7)
-    return style.mark(figure, phantom)
+    return figure
 
 
 def cell_map(
@@ -157,18 +114,8 @@ def cell_map(
     return ax
 
 
-def _kind(name: str) -> str:
-    return name[0] if name[0] in "IS" else "E"
-
-
-def _tops(x: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    tops: dict[str, float] = {}
-    for values, name in zip(x, names, strict=True):
-        tops[_kind(name)] = max(tops.get(_kind(name), 1e-6), float(values.max()))
-    return tops
-
-
-def _maps(x: np.ndarray, n: int) -> np.ndarray:
+def checked_maps(x: np.ndarray, n: int) -> np.ndarray:
+    """(n, h, w) as floats, or an InputError."""
     x = np.asarray(x, float)
     if x.ndim != 3 or len(x) != n or not np.isfinite(x).all():
         raise InputError(f"maps of shape {x.shape}", "plots", f"Give {n} finite maps (n, h, w)")
@@ -185,7 +132,6 @@ def figure_4(
     embedding: np.ndarray,
     *,
     probabilities: np.ndarray | None = None,
-    phantom: bool = False,
 ) -> Figure:
     """Figure 4 of Wu et al. 2020: what f_agg sees of one window, from the image to X.
 
@@ -195,12 +141,12 @@ def figure_4(
     location : (h, w).  saliency : (2, h, w).  embedding : (k, h, w); the three largest are drawn.
     probabilities : (4,) softmax of f_agg over the classes, drawn as bars where given.
     """
-    saliency, embedding = _maps(saliency, 2), _maps(embedding, len(embedding))
+    saliency, embedding = checked_maps(saliency, 2), checked_maps(embedding, len(embedding))
     figure = style.new_figure(style.PAGE, 4.3)
     figure.set_layout_engine("none")
     place = lambda x, y, w, h: figure.add_axes((x, y, w, h))  # noqa: E731
     whole = place(0.005, 0.20, 0.23, 0.62)
-    windows_on_image(image, corners, labels=None, ax=whole)
+    windows_on_image(image, corners, ax=whole)
     whole.set_title(f"image {image.shape[0]} x {image.shape[1]} px\nand one window", fontsize=7)
     small = place(0.30, 0.44, 0.12, 0.20)
     patch(np.squeeze(pixels), ax=small, title="patch {} x {}".format(*np.shape(pixels)[-2:]))
@@ -209,7 +155,7 @@ def figure_4(
     if probabilities is not None:
         _bars(place(0.895, 0.34, 0.095, 0.38), np.asarray(probabilities, float))
     _arrows(figure, len(embedding), probabilities is not None)
-    return style.mark(figure, phantom)
+    return figure
 
 
 def _map_column(place, location, saliency, embedding) -> None:

@@ -1,4 +1,4 @@
-"""Patches as grids, and where their windows lie: figure 3."""
+"""Patches as grids, and where their windows are: figure 3."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ def patch(pixels: np.ndarray, *, ax: Axes, title: str = "", colour: str | None =
     ax.imshow(pixels, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect="equal")
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, fontsize=6.5, pad=2)
-    for spine in ax.spines.values():
-        spine.set(visible=True, edgecolor=colour or "0.6", linewidth=1.6 if colour else 0.6)
+    ax.spines[:].set(visible=True, edgecolor=colour or "0.6", linewidth=1.6 if colour else 0.6)
     return ax
 
 
@@ -32,7 +31,6 @@ def patches(
     labels: Sequence[int] | None = None,
     titles: Sequence[str] | None = None,
     columns: int = 8,
-    phantom: bool = False,
 ) -> Figure:
     """A grid of patches.
 
@@ -55,7 +53,7 @@ def patches(
     for ax in grid[n:]:
         ax.set_axis_off()
     figure.supxlabel(f"each patch {side} x {side} px", fontsize=7)
-    return style.mark(figure, phantom)
+    return figure
 
 
 def figure_3(
@@ -63,10 +61,8 @@ def figure_3(
     windows: pd.DataFrame,
     corners: np.ndarray,
     pixels: np.ndarray,
-    *,
-    phantom: bool = False,
 ) -> Figure:
-    """Figure 3 of Wu et al. 2020: patches of the four classes and where their windows lie.
+    """Figure 3 of Wu et al. 2020: patches of the four classes and where their windows are.
 
     Parameters
     ----------
@@ -77,35 +73,24 @@ def figure_3(
     pixels, corners = _grey(pixels), np.asarray(corners, float)
     missing = set(windows["image"]) - set(mammograms)
     if missing or len(mammograms) > 3:
-        raise InputError(
-            f"{len(mammograms)} mammograms, windows on {len(missing)} others",
-            "figure_3",
-            "Give the mammogram of every window, three at most",
-        )
+        what = f"{len(mammograms)} mammograms, windows on {len(missing)} others"
+        raise InputError(what, "figure_3", "Give the mammogram of every window, three at most")
+    # numbered by class, on the mammograms as among the patches
     order = np.argsort(windows["label"].to_numpy(), kind="stable")
-    number = np.empty(len(order), int)
-    number[order] = np.arange(1, len(order) + 1)
+    labels, rows = (windows[k].to_numpy()[order] for k in ("label", "image"))
     figure = style.new_figure(style.PAGE, 3.15)
     left, right = figure.subfigures(1, 2, width_ratios=(0.5 * len(mammograms), 1), wspace=0.02)
     panels = left.subplots(1, len(mammograms), squeeze=False)[0]
     for ax, (row, image) in zip(panels, mammograms.items(), strict=True):
-        here = np.flatnonzero(windows["image"].to_numpy() == row)
-        here = here[np.argsort(number[here])]
-        _numbered(ax, image, corners[here], windows["label"].to_numpy()[here], number[here])
-    _class_grid(right, windows["label"].to_numpy()[order], pixels[order])
-    return style.mark(figure, phantom)
-
-
-def _numbered(ax, image, corners, labels, numbers) -> None:
-    windows_on_image(image, corners, labels=labels, legend=False, ax=ax)
-    for square, k in zip(corners, numbers, strict=True):
-        row, col = square[0]
-        ax.text(col, row, f" {k}", color="white", fontsize=5.5, va="top", clip_on=True,
-                path_effects=style.halo(1.5))  # fmt: skip
+        (here,) = np.nonzero(rows == row)
+        windows_on_image(image, corners[order][here], labels=labels[here], numbers=here + 1,
+                         legend=False, ax=ax)  # fmt: skip
+    _class_grid(right, labels, pixels[order])
+    return figure
 
 
 def _class_grid(place, labels: np.ndarray, pixels: np.ndarray) -> None:
-    """One row a class, numbered as on the mammograms."""
+    """One row per class, numbered as on the mammograms."""
     most = max(np.bincount(labels, minlength=len(CLASSES)))
     grid = place.subplots(len(CLASSES), int(most), squeeze=False)
     for k, name in enumerate(CLASSES):

@@ -1,4 +1,4 @@
-"""Scores as pictures: the windows of a lesion and their mean (figure 5), histograms by truth."""
+"""Scores as pictures: the windows of a lesion and their mean (figure 5), and scores by truth."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -34,8 +33,8 @@ class LesionCase:
     zoom: float | None = None
 
 
-def figure_5(cases: Sequence[LesionCase], *, phantom: bool = False) -> Figure:
-    """Figure 5 of Wu et al. 2020: from the windows of a lesion to its score, one row a lesion."""
+def figure_5(cases: Sequence[LesionCase]) -> Figure:
+    """Figure 5 of Wu et al. 2020: from the windows of a lesion to its score, one row per lesion."""
     if not cases:
         raise InputError("no lesion", "figure_5", "Give one malignant and one benign lesion")
     figure = style.new_figure(6.0, 2.3 * len(cases) + 0.7)
@@ -47,7 +46,7 @@ def figure_5(cases: Sequence[LesionCase], *, phantom: bool = False) -> Figure:
     grid[-1][1].set_xlabel("score m / (m + b), 0 benign to 1 malignant")
     figure.colorbar(score_map(), ax=list(grid[:, 0]), location="bottom", shrink=0.8, aspect=25,
                     label="window score m / (m + b)")  # fmt: skip
-    return style.mark(figure, phantom)
+    return figure
 
 
 def _windows(ax: Axes, case: LesionCase) -> None:
@@ -76,10 +75,8 @@ def scores(
     y_score,
     *,
     threshold: float | None = None,
-    bins: int = 25,
     ax: Axes | None = None,
     title: str = "",
-    phantom: bool = False,
 ) -> Axes:
     """Lesion scores by truth: benign upwards, malignant downwards, so neither hides the other.
 
@@ -87,7 +84,7 @@ def scores(
     """
     truth, score = checked(y_true, y_score)
     ax = style.axes(ax, style.WIDTH, 2.8)
-    edges = np.linspace(min(0.0, score.min()), max(1.0, score.max()), bins + 1)
+    edges = np.linspace(min(0.0, score.min()), max(1.0, score.max()), 26)
     for kind, of_kind, sign in (("benign", ~truth, 1), ("malignant", truth, -1)):
         counts = sign * np.histogram(score[of_kind], edges)[0]
         ax.bar(edges[:-1], counts, np.diff(edges), align="edge", edgecolor="white", linewidth=0.4,
@@ -102,31 +99,4 @@ def scores(
     low, high = ax.get_ylim()
     ax.set_ylim(low, high + 0.35 * (high - low))
     ax.legend(loc="upper right")
-    style.mark(ax.figure, phantom)
     return ax
-
-
-def by_windows(draws: pd.DataFrame, *, phantom: bool = False) -> Figure:
-    """What more windows a lesion bring: how far its score wanders, and the AUC.
-
-    draws : a row for each random choice of windows: model, windows, spread (root mean square
-    distance of a lesion's score from its score by all windows), auc.
-    """
-    figure = style.new_figure(style.PAGE, 2.8)
-    left, right = figure.subplots(1, 2)
-    for model, rows in draws.groupby("model", sort=False):
-        part = rows.groupby("windows")
-        look = style.line(model)
-        drawn = dict(color=look.colour, linestyle=look.dash, marker=look.marker, label=model)
-        left.plot(part["spread"].mean(), **drawn)
-        mean, sd = part["auc"].mean(), part["auc"].std(ddof=1)
-        right.errorbar(mean.index, mean, sd, capsize=2, **drawn)
-    for ax in (left, right):
-        ax.set_xscale("log", base=2)
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.set_xlabel("windows a lesion (log scale)")
-    left.set(ylabel="distance from the score\nby all windows (RMS)", ylim=(0, None))
-    right.set_ylabel("AUC over lesions\n(mean ± SD over draws)")
-    right.yaxis.set_major_locator(MaxNLocator(5))
-    left.legend()
-    return style.mark(figure, phantom)

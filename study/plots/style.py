@@ -2,25 +2,29 @@
 
 Colours of the four classes, and of the eight models, differ in lightness by steps that remain when
 printed in grey; lines differ by dash and marker besides.  `use()` also fixes what would make two
-runs write different bytes (`svg.hashsalt`); pass :data:`METADATA` to `savefig` to leave dates out.
+runs write different bytes (`svg.hashsalt`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib as mpl
 import matplotlib.patheffects as effects
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 
+from lesionlib.errors import InputError
 from lesionlib.windows import CLASSES
 
 WIDTH = 4.8  # inches of a single plot
 PAGE = 7.2  # inches of a row of pictures
+BLUE = "#14507E"  # of what is neither a class nor a model
 CLASS_COLOURS = dict(zip(CLASSES, ("#D9152C", "#56B4E9", "#F0E442", "#7E57A8"), strict=True))
-# an outline of unknown truth is neither
+# outlines of unknown truth
 UNKNOWN = "#FFFFFF"
 CLASS_DASHES = {"malignant": "-", "benign": (0, (3, 1.2)), "outside": (0, (1, 1)), "unknown": ":"}
 CLASS_DASHES["negative"] = "-."
@@ -46,11 +50,6 @@ MODEL_LINES = {
 }
 _SPARE = Line("#8A8A8A", "-", "P")
 PAPER_COLOUR = "#7A0019"
-METADATA = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
-    "svg": {"Date": None, "Creator": None},
-}
 
 _RC = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs everywhere
@@ -98,28 +97,40 @@ def axes(ax: Axes | None, width: float = WIDTH, height: float = 3.2) -> Axes:
     return new_figure(width, height).subplots() if ax is None else ax
 
 
-def mark(figure: Figure, phantom: bool, *, strip: bool = True) -> Figure:
-    """Write *phantom* into the lower right corner of a figure made from made-up images, once.
+def need(frame: pd.DataFrame, *columns: str) -> None:
+    """Raise InputError for a frame without these columns, or without a row."""
+    absent = [name for name in columns if name not in frame]
+    if absent or frame.empty:
+        what = f"no column {', '.join(absent)}" if absent else "no row"
+        raise InputError(what, "plots", "Give a frame of study.tables, or history.csv")
 
-    strip : below all else, so that the word covers no label; False where there is room beside.
+
+def rows(ax: Axes, names: Sequence[str], notes: Sequence[str]) -> None:
+    """One row per name, the first on top, with a note to the right of the axes."""
+    ax.set(ylim=(len(names) - 0.5, -0.5))
+    ax.set_yticks(range(len(names)), names)
+    for row, note in enumerate(notes):
+        ax.annotate(note, (1.02, row), xycoords=("axes fraction", "data"), va="center",
+                    fontsize=6.5, annotation_clip=False)  # fmt: skip
+
+
+def legend_above(ax: Axes, *handles_and_labels, **look) -> None:
+    """A legend above the axes, where it covers nothing, in two columns by default."""
+    look = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2} | look
+    ax.legend(*handles_and_labels, **look)
+
+
+def mark(figure: Figure) -> None:
+    """Write *phantom* into the lower right corner of a figure made from made-up images.
+
+    It is a legend of one word, so that the layout leaves room for it.
     """
-    if phantom and not any(t.get_text() == "phantom" for t in figure.texts):
-        engine = figure.get_layout_engine()
-        if strip and isinstance(engine, ConstrainedLayoutEngine):
-            height = 0.17 / figure.get_figheight()
-            engine.set(rect=(0, height, 1, 1 - height))
-        box = dict(boxstyle="round,pad=0.2", facecolor="white", edgecolor="0.5", linewidth=0.5)
-        right = 1 - 0.04 / figure.get_figwidth()  # the box's rim stays inside a narrow figure
-        figure.text(right, 0.008, "phantom", ha="right", va="bottom", fontsize=7, style="italic",
-                    color="0.25", bbox=box)  # fmt: skip
-    return figure
+    figure.legend([Line2D([], [], linestyle="none")], ["phantom"], loc="outside lower right",
+                  prop={"style": "italic", "size": 7}, labelcolor="0.25", frameon=True,
+                  framealpha=1, edgecolor="0.5", handlelength=0, handletextpad=0, borderpad=0.2,
+                  borderaxespad=0.1)  # fmt: skip
 
 
 def halo(width: float = 1.0, colour: str = "black") -> list:
     """A thin rim that keeps a line or text readable on any background."""
     return [effects.withStroke(linewidth=width, foreground=colour)]
-
-
-def share_axis(ax: Axes, x: str | None = None, y: str | None = None) -> None:
-    """Both axes as shares 0..1 with their labels, a little air around them."""
-    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x, ylabel=y)

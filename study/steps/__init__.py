@@ -14,8 +14,9 @@ once per process, and a completed stage is looked at once.
 from study.steps.aggregation_network import fagg, features, load_fagg
 from study.steps.context_network import gmic, load_gmic, saliency
 from study.steps.data import data_folder, fingerprint, followed_lesion, manifest, store
-from study.steps.lesion_scores import predictions, predictions_other_cells, results
+from study.steps.lesion_scores import predictions, predictions_other_cells
 from study.steps.patch_network import architectures, best_floc, floc, load_floc, outputs
+from study.steps.results_file import phantom_cases, results
 from study.steps.runs import torch_ready
 from study.steps.searches import search
 from study.steps.windows import evaluation_windows
@@ -44,6 +45,7 @@ __all__ = [
     "load_gmic",
     "manifest",
     "outputs",
+    "phantom_cases",
     "predictions",
     "predictions_other_cells",
     "results",

@@ -12,7 +12,7 @@ from study.stages import once, stage
 from study.steps.context_network import saliency
 from study.steps.data import store
 from study.steps.patch_network import stored_outputs
-from study.steps.runs import learning_rate, loaded, named, torch_ready
+from study.steps.runs import fitted, learning_rate, loaded, torch_ready, trained
 from study.steps.windows import LOCATION, OUTPUTS, SCORED, location_maps, stored_windows
 
 # in the keys of the stages that f_agg reads, or in the name of its run
@@ -74,11 +74,11 @@ def trained_fagg(
     def compute(place: Path) -> None:
         from lesionlib.scoring import lesion_predictions, window_scores
         from lesionlib.tasks import FAggTask
-        from lesionlib.training import fit
 
         torch_ready(lab)
         task = FAggTask(read, maps, combination, settings, seed=seed)
-        fit(task, place, settings, seed=seed, compute=s.compute, progress=named(lab, name))
+        if not fitted(lab, name, task, place, settings, seed):
+            return
         scored = [
             lesion_predictions(
                 images, read[split]["windows"], window_scores(task.logits(split)),
@@ -88,7 +88,7 @@ def trained_fagg(
         ]  # fmt: skip
         pd.concat(scored).to_csv(place / "predictions.csv", index=False)
 
-    return stage(lab, name, inputs, compute, reads=stages, resumes=True)
+    return trained(stage(lab, name, inputs, compute, reads=stages, resumes=True))
 
 
 def fagg_trial(lab: Lab, name: str, settings, k: int) -> Path:

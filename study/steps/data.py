@@ -47,6 +47,7 @@ def data_folder(lab: Lab) -> Path:
 @once
 def manifest(lab: Lab):
     """The validated :class:`~data_manifest.manifest.Manifest` with patient-disjoint splits."""
+    from data_manifest.checks import check_manifest
     from data_manifest.checksums import write_checksums
     from data_manifest.manifest import Manifest
     from data_manifest.registry import OWN
@@ -61,7 +62,7 @@ def manifest(lab: Lab):
         inputs |= {"files": fingerprint(folder), "folder": str(folder.resolve())}
 
     def compute(place: Path) -> str:
-        found = split_by_settings(read(lab, folder), s.data, s.seed).validate()
+        found = check_manifest(split_by_settings(read(lab, folder), s.data, s.seed))
         found.write(place)
         if s.data.sha256:
             write_checksums(found, place / "files.sha256", s.compute.workers)
@@ -134,7 +135,7 @@ def store(lab: Lab):
 
     # ImageStore: what the networks read goes through its code, and its key goes into theirs
     place = stage(lab, "store", inputs, compute, ImageStore, reads=["manifest"], keeps=True)
-    images = ImageStore.open(place / "canvases")
+    images = ImageStore(place / "canvases")
     if s.data.damaged == "error":
         _refuse_damaged(lab, images.exclusions[images.exclusions["stage"] == STAGE])
     return images

@@ -1,4 +1,4 @@
-"""What comes out of an experiment: the scores of its lesions and the file of its results."""
+"""What comes out of an experiment: the scores of its lesions."""
 
 from __future__ import annotations
 
@@ -53,10 +53,3 @@ def _gathered(lab: Lab, folders: list[Path], name: str) -> pd.DataFrame:
     if not target.is_file() or target.read_bytes() != content:
         files.write_bytes(target, content)
     return table
-
-
-def results(lab: Lab) -> dict:
-    """Every number of this experiment, ``figures/../results.json``; see `study.results`."""
-    from study.results import assemble
-
-    return assemble(lab)

@@ -13,10 +13,11 @@ from study.stages import once, stage
 from study.steps.data import store
 from study.steps.runs import (
     file_state,
+    fitted,
     learning_rate,
     loaded,
-    named,
     torch_ready,
+    trained,
     with_weights_file,
 )
 from study.steps.windows import (
@@ -54,13 +55,11 @@ def trained_floc(
     def compute(place: Path) -> None:
         from lesionlib.scoring import lesion_predictions, window_scores
         from lesionlib.tasks import FLocTask
-        from lesionlib.training import fit
 
         torch_ready(lab)
         judged = {"validation_seed": s.seed, "workers": s.compute.workers}
         task = FLocTask(images, with_weights_file(settings), s.windows, seed=seed, **judged)
-        fit(task, place, settings, seed=seed, compute=s.compute, progress=named(lab, name))
-        if not scored:
+        if not fitted(lab, name, task, place, settings, seed) or not scored:
             return
         net = _floc_network(lab, place, settings)
         h, logits = _outputs(net, images, windows, s)
@@ -68,7 +67,7 @@ def trained_floc(
         table = lesion_predictions(images, windows, window_scores(logits), model="f_loc", run=run)
         table.to_csv(place / "predictions.csv", index=False)
 
-    return stage(lab, name, inputs, compute, reads=("store", EVALUATION), resumes=True)
+    return trained(stage(lab, name, inputs, compute, reads=("store", EVALUATION), resumes=True))
 
 
 def load_floc(lab: Lab, run: int = 0):

@@ -1,4 +1,4 @@
-"""What the runs of all three networks share: weights, threads, progress, the random search."""
+"""What the runs of all three networks share: training, weights, threads, the random search."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from lesionlib import files
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
 from study.settings import project_root
 from study.stages import once
 
+DIVERGED = "diverged.json"
 # lab, stage, settings and number of a trial -> its folder
 Train = Callable[[Lab, str, object, int], Path]
 
@@ -19,8 +21,8 @@ Train = Callable[[Lab, str, object, int], Path]
 def random_search(
     lab: Lab, network: str, train: Train, trials: Iterable[int] | None = None
 ) -> pd.DataFrame:
-    """Random search over a network's learning rate, see `lesionlib.search`; all trials if None."""
-    from lesionlib.search import run_search
+    """Random search over a network's learning rate, see `lesionlib.learning_rates`; all trials if None."""
+    from lesionlib.learning_rates import run_search
     from lesionlib.training import read_result
 
     s = lab.settings
@@ -44,9 +46,36 @@ def learning_rate(lab: Lab, network: str, train: Train) -> float:
     rate = getattr(lab.settings, network).learning_rate
     if rate != "search":
         return rate
-    from lesionlib.search import best_trial
+    from lesionlib.learning_rates import best_trial
 
     return float(best_trial(random_search(lab, network, train))["learning_rate"])
+
+
+def fitted(lab: Lab, name: str, task, place: Path, settings, seed: int) -> bool:
+    """Train a network in the folder of its stage.
+
+    False for a trial of a search whose loss was no number: it would be so again, so it is kept.
+    """
+    from lesionlib.training import Diverged, fit
+
+    say = lambda message: lab.progress(f"{name}: {message}")  # noqa: E731
+    try:
+        fit(task, place, settings, seed=seed, compute=lab.settings.compute, progress=say)
+    except Diverged as fault:
+        if not name.startswith("search/"):
+            raise
+        files.write_json(place / DIVERGED, fault.args)
+        return False
+    return True
+
+
+def trained(folder: Path) -> Path:
+    """The folder of a run that has ended; raises Diverged where that is how it ended."""
+    if fault := files.read_json(folder / DIVERGED):
+        from lesionlib.training import Diverged
+
+        raise Diverged(*fault)
+    return folder
 
 
 def with_weights_file(settings):
@@ -77,8 +106,3 @@ def torch_ready(lab: Lab) -> None:
     import torch
 
     torch.set_num_threads(lab.settings.compute.threads)
-
-
-def named(lab: Lab, name: str) -> Callable[[str], None]:
-    """The lab's progress, each line under the name of what is being trained."""
-    return lambda message: lab.progress(f"{name}: {message}")

@@ -54,7 +54,7 @@ def test_one_film_under_two_names_is_a_fault_where_it_leaks(tiny_table, capsys):
     (tiny_table / "png" / "P09_MLO.png").write_bytes(source)  # validation
     (tiny_table / "png" / "P06_CC.png").write_bytes(source)  # training, mirrored by its side
     faults = data_check("table", tiny_table, SMALL, pixels=True)
-    assert faults == ["2 pairs of near-duplicates lie in different splits"]
+    assert faults == ["2 pairs of near-duplicates are in different splits"]
     pairs = lines_below("near-duplicates of different patients", capsys.readouterr().out)
     assert len(pairs) == 1 + 3  # the pair within training is shown, too
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import mlcroissant
 import pytest
 
+import data_manifest
 from data_manifest import registry
 from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2] / "data_manifest"
-SETS = sorted(p.name for p in ROOT.iterdir() if p.is_dir())
+NO_SET = {"images", "dicom_folder"}  # any export; it is named on the page of the table format
+SETS = sorted(p.parent.name for p in ROOT.glob("*/__init__.py") if p.parent.name not in NO_SET)
 PARTS = ("Motivation", "Composition", "Collection", "Labels", "Splits", "Uses", "Limits")
 
 
@@ -58,8 +63,7 @@ def test_the_page_tells_where_from_under_which_licence_and_how_to_cite(name):
 
 
 def test_every_reader_has_a_folder_and_every_folder_a_row_of_the_table():
-    any_export = {"dicom_folder"}  # no set; named on the page of the table format
-    assert set(registry.OWN) - any_export <= set(SETS)
+    assert set(registry.OWN) - NO_SET == set(SETS)
     table = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [name for name in SETS if f"({name}/README.md)" not in table] == []
 
@@ -67,3 +71,23 @@ def test_every_reader_has_a_folder_and_every_folder_a_row_of_the_table():
 @pytest.mark.parametrize("file", sorted(ROOT.glob("*/expected_counts.json")), ids=str)
 def test_expected_counts_say_where_they_come_from(file):
     assert len(json.loads(file.read_text(encoding="utf-8"))["about"]) > 20
+
+
+def test_importing_the_modules_changes_nothing_in_other_packages():
+    """Trap: a reader of this package finds OpenCV on one thread and a decoder of pydicom gone."""
+    found = pkgutil.walk_packages(data_manifest.__path__, "data_manifest.")
+    code = f"""
+import importlib, cv2, PIL.Image
+from pydicom.pixels import get_decoder
+from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGLSLossless
+def state():
+    plugins = [get_decoder(s).available_plugins for s in (JPEG2000, JPEGBaseline8Bit, JPEGLSLossless)]
+    return cv2.getNumThreads(), PIL.Image.MAX_IMAGE_PIXELS, plugins
+cv2.setNumThreads(3)
+before = state()
+for name in {[module.name for module in found]}:
+    importlib.import_module(name)
+assert state() == before, (before, state())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

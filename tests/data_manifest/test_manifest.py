@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data_manifest.checks import check_manifest, warnings_of
 from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, Manifest, exclusion, flow_table
+from data_manifest.splits import check_splits, count_by_split, with_folds, with_splits
 from data_manifest.table import reader as table
 from lesionlib.errors import InputError
 
@@ -62,7 +64,7 @@ def setting(column, value, row=0):
 
 
 def test_every_manifest_has_all_columns_with_their_types():
-    manifest = make().validate()
+    manifest = check_manifest(make())
     assert list(manifest.images) == list(IMAGE_COLUMNS)
     assert list(manifest.lesions) == list(LESION_COLUMNS)
     assert manifest.images["negative"].dtype == "boolean"
@@ -113,20 +115,20 @@ def test_every_manifest_has_all_columns_with_their_types():
 def test_a_fault_is_refused_in_one_line_with_its_remedy(where, column, value, words):
     broken = make(**{where: setting(column, value)})
     with pytest.raises(InputError) as caught:
-        broken.validate()
+        check_manifest(broken)
     text = str(caught.value)
     assert words in text and "\n" not in text and caught.value.remedy
 
 
 def test_the_other_view_of_a_breast_with_a_lesion_is_not_negative():
-    one_view = make(lesions=lambda f: f[f["lesion_id"] != "l0_MLO"]).validate()
+    one_view = check_manifest(make(lesions=lambda f: f[f["lesion_id"] != "l0_MLO"]))
     marked = replace(one_view, images=setting("negative", True, row=1)(one_view.images))
     with pytest.raises(InputError, match="image p0_MLO is negative"):
-        marked.validate()
+        check_manifest(marked)
     # patient 2 has no lesion: one that was left out on the CC view makes neither view negative
     left_out = pd.DataFrame([exclusion("lesion", "x", "reader", "left out", "p2_CC")])
     with pytest.raises(InputError, match="image p2_CC is negative.*2 such images"):
-        replace(make(), exclusions=left_out).validate()
+        check_manifest(replace(make(), exclusions=left_out))
 
 
 @pytest.mark.parametrize("other", [{"laterality": "R"}, {"exam_id": "later"}, {"patient_id": "p"}])
@@ -136,16 +138,16 @@ def test_another_breast_exam_or_patient_may_be_negative(other):
     images = one_view.images
     images.loc[1, ["negative", *other]] = [True, *other.values()]
     images.loc[0, "negative"] = pd.NA
-    replace(one_view, images=images).validate()
+    check_manifest(replace(one_view, images=images))
 
 
 def test_a_finding_of_unknown_pathology_on_one_view_is_that_of_the_other():
-    make(lesions=setting("pathology", "unknown")).validate()
+    check_manifest(make(lesions=setting("pathology", "unknown")))
 
 
 def test_a_manifest_without_images_is_refused():
     with pytest.raises(InputError, match="no images"):
-        Manifest("none", ".", pd.DataFrame(), pd.DataFrame()).validate()
+        check_manifest(Manifest("none", ".", pd.DataFrame(), pd.DataFrame()))
 
 
 def test_a_patient_in_two_splits_is_refused():
@@ -153,14 +155,14 @@ def test_a_patient_in_two_splits_is_refused():
     images.loc[0, "split"] = "test"
     broken = Manifest("made", ".", images, make().lesions)
     with pytest.raises(InputError, match="patient p0 is in 2 splits, test and training"):
-        broken.validate()
+        check_manifest(broken)
     with pytest.raises(InputError, match="p0 is in 2 splits"):
-        broken.check_splits()
-    with pytest.raises(InputError, match="p0 is in two splits"):
-        broken.with_splits()
+        check_splits(broken)
+    with pytest.raises(InputError, match="p0 is in 2 splits"):
+        with_splits(broken)
     images["split"] = ""
     images.loc[0, "split"] = "test"  # of the other view the set says nothing
-    replace(broken, images=images).validate()
+    check_manifest(replace(broken, images=images))
 
 
 @pytest.mark.parametrize(
@@ -171,35 +173,35 @@ def test_a_patient_in_two_splits_is_refused():
     ],
 )
 def test_a_test_split_with_one_kind_is_refused(kind, words):
-    manifest = make(30).with_splits(0.2, 0.3, seed=3)
+    manifest = with_splits(make(30), 0.2, 0.3, seed=3)
     of_kind = set(manifest.lesions.loc[manifest.lesions["pathology"] == kind, "image_id"])
     images = manifest.images.copy()
     moved = images["image_id"].isin(of_kind) & (images["split"] == "test")
     images.loc[moved, "split"] = "training"
     with pytest.raises(InputError, match=words):
-        replace(manifest, images=images).check_splits()
+        check_splits(replace(manifest, images=images))
     unknown = replace(manifest, lesions=manifest.lesions.assign(pathology="unknown"))
     with pytest.raises(InputError, match="none of 40 lesions has a known pathology"):
-        unknown.check_splits()
+        check_splits(unknown)
     with pytest.raises(InputError, match="60 of 60 images have no split"):
-        make(30).check_splits()
+        check_splits(make(30))
 
 
 def test_splits_are_patient_disjoint_stratified_and_of_the_asked_size():
-    manifest = make(60).with_splits(0.15, 0.25, seed=1)
+    manifest = with_splits(make(60), 0.15, 0.25, seed=1)
     per_patient = manifest.images.groupby("patient_id")["split"].nunique()
     assert (per_patient == 1).all()
-    counts = manifest.counts()
+    counts = count_by_split(manifest.images, manifest.lesions)
     assert counts["patients"].tolist() == [36, 9, 15, 60]  # of each stratum of 20: 12, 3, 5
     assert counts["lesions_malignant"].tolist() == [24, 6, 10, 40]
     assert counts["images_negative"].tolist() == [24, 6, 10, 40]
 
 
 def test_splits_depend_on_the_seed_and_on_nothing_else():
-    first, same = make(60).with_splits(seed=1), make(60).with_splits(seed=1)
+    first, same = with_splits(make(60), seed=1), with_splits(make(60), seed=1)
     assert first.images["split"].equals(same.images["split"])
-    assert not first.images["split"].equals(make(60).with_splits(seed=2).images["split"])
-    turned = make(60, images=lambda f: f.iloc[::-1]).with_splits(seed=1)
+    assert not first.images["split"].equals(with_splits(make(60), seed=2).images["split"])
+    turned = with_splits(make(60, images=lambda f: f.iloc[::-1]), seed=1)
     by_id = turned.images.set_index("image_id")["split"]
     assert (first.images["image_id"].map(by_id) == first.images["split"]).all()
 
@@ -209,7 +211,7 @@ def test_the_splits_that_a_set_brings_are_kept():
     images = manifest.images.copy()
     official = images["patient_id"].isin([f"p{p}" for p in range(30)])
     images.loc[official & (images["view"] == "CC"), "split"] = "test"  # one view names it
-    drawn = replace(manifest, images=images).with_splits(0.2, 0.25, seed=1).images
+    drawn = with_splits(replace(manifest, images=images), 0.2, 0.25, seed=1).images
     assert (drawn.loc[official, "split"] == "test").all()
     assert (drawn.loc[~official, "split"] == "validation").sum() == 2 * 3 * 2
     assert not (drawn.loc[~official, "split"] == "test").any()
@@ -225,26 +227,28 @@ def official(manifest, training, test):
 def test_validation_is_taken_from_the_official_training_part():
     """The trap: a set with training and test alone would have no validation part at all."""
     brought = official(make(60), range(30), range(30, 60))
-    drawn = brought.with_splits(0.2, 0.25, seed=1)
+    drawn = with_splits(brought, 0.2, 0.25, seed=1)
     moved = drawn.images["split"] != brought.images["split"]
     assert set(brought.images.loc[moved, "split"]) == {"training"}
     assert set(drawn.images.loc[moved, "split"]) == {"validation"}
-    assert drawn.counts()["patients"].tolist() == [24, 6, 30, 60]  # 2 of 10 in each stratum
-    assert drawn.counts()["lesions_malignant"].tolist() == [16, 4, 20, 40]
-    again = brought.with_splits(0.2, 0.25, seed=1).images["split"]
+    counts = count_by_split(drawn.images, drawn.lesions)
+    assert counts["patients"].tolist() == [24, 6, 30, 60]  # 2 of 10 in each stratum
+    assert counts["lesions_malignant"].tolist() == [16, 4, 20, 40]
+    again = with_splits(brought, 0.2, 0.25, seed=1).images["split"]
     assert again.equals(drawn.images["split"])
 
 
 def test_patients_without_a_split_join_an_official_training_part_but_not_the_test():
-    drawn = official(make(60), range(18), range(18, 36)).with_splits(0.25, 0.25, seed=1)
+    drawn = with_splits(official(make(60), range(18), range(18, 36)), 0.25, 0.25, seed=1)
     assert (drawn.images["split"] == "test").sum() == 2 * 18
-    assert drawn.counts()["patients"].tolist() == [30, 12, 18, 60]  # 2 of 6 and 2 of 8 a stratum
+    counts = count_by_split(drawn.images, drawn.lesions)
+    assert counts["patients"].tolist() == [30, 12, 18, 60]  # 2 of 6 and 2 of 8 in each stratum
 
 
 def test_an_official_validation_part_is_kept():
     images = official(make(60), range(30), range(30, 60)).images
     images.loc[images["patient_id"].isin(["p0", "p1", "p2"]), "split"] = "validation"
-    drawn = replace(make(60), images=images).with_splits(seed=1)
+    drawn = with_splits(replace(make(60), images=images), seed=1)
     assert drawn.images["split"].equals(images["split"])
 
 
@@ -252,9 +256,9 @@ def test_folds_test_every_patient_once_and_are_even_in_every_stratum():
     manifest = make(62)  # 21 malignant, 21 benign, 20 negative patients
     tested = []
     for fold in range(5):
-        drawn = manifest.with_folds(5, fold, validation_share=0.25, seed=1)
+        drawn = with_folds(manifest, 5, fold, validation_share=0.25, seed=1)
         assert (drawn.images.groupby("patient_id")["split"].nunique() == 1).all()
-        counts = drawn.counts()
+        counts = count_by_split(drawn.images, drawn.lesions)
         assert counts.loc["test", "patients"] in (12, 13)
         assert counts.loc["test", "lesions_malignant"] in (2 * 4, 2 * 5)
         assert counts.loc["test", "images_negative"] == 2 * 4
@@ -265,19 +269,19 @@ def test_folds_test_every_patient_once_and_are_even_in_every_stratum():
 
 def test_folds_put_the_splits_of_the_set_aside_and_depend_on_the_seed_alone():
     brought = official(make(60), range(30), range(30, 60))
-    folded = brought.with_folds(5, 2, seed=1).images["split"]
-    assert folded.equals(make(60).with_folds(5, 2, seed=1).images["split"])
-    assert not folded.equals(make(60).with_folds(5, 2, seed=2).images["split"])
+    folded = with_folds(brought, 5, 2, seed=1).images["split"]
+    assert folded.equals(with_folds(make(60), 5, 2, seed=1).images["split"])
+    assert not folded.equals(with_folds(make(60), 5, 2, seed=2).images["split"])
 
 
 @pytest.mark.parametrize(("folds", "fold"), [(1, 0), (5, 5), (5, -1)])
 def test_folds_that_do_not_exist_are_refused(folds, fold):
     with pytest.raises(InputError, match=f"fold {fold} of {folds}"):
-        make().with_folds(folds, fold)
+        with_folds(make(), folds, fold)
 
 
 def test_warnings_are_collected_and_leave_the_manifest_valid():
-    assert make(images=lambda f: f.assign(spacing_mm=0.1)).warnings().empty
+    assert warnings_of(make(images=lambda f: f.assign(spacing_mm=0.1))).empty
     shapes = [
         {"geom": "circle", "cx": 30.0, "cy": 4.5, "r": 5.0},  # over the upper edge by half a px
         {"geom": "box", "x0": 70.0, "y0": 10.0, "x1": 80.0, "y1": 20.0},  # just up to the edge
@@ -296,7 +300,7 @@ def test_warnings_are_collected_and_leave_the_manifest_valid():
         return setting("rows", 0, row=8)(frame)
 
     manifest = make(images=images, lesions=reshaped)
-    found = manifest.validate().warnings().to_numpy().tolist()
+    found = warnings_of(check_manifest(manifest)).to_numpy().tolist()
     cut = "the outline is cut at the edge of its image"
     assert found == [
         ["image", "p1_MLO", "spacing_mm is empty"],
@@ -306,13 +310,13 @@ def test_warnings_are_collected_and_leave_the_manifest_valid():
         ["lesion", "l3_CC", cut],
     ]
     outlines = pd.DataFrame({"lesion_id": ["l0_CC", "l0_MLO"], "on_breast": [0.8, 0.79]})
-    more = manifest.warnings(outlines).to_numpy().tolist()[len(found) :]
-    assert more == [["lesion", "l0_MLO", "over 20% of the outline lies off the breast"]]
+    more = warnings_of(manifest, outlines).to_numpy().tolist()[len(found) :]
+    assert more == [["lesion", "l0_MLO", "over 20% of the outline is off the breast"]]
 
 
 def test_shares_that_leave_no_training_are_refused():
     with pytest.raises(InputError, match="leave no training"):
-        make().with_splits(0.5, 0.5)
+        with_splits(make(), 0.5, 0.5)
 
 
 def test_write_and_read_give_the_same_manifest(tiny_table, tmp_path):
@@ -323,7 +327,7 @@ def test_write_and_read_give_the_same_manifest(tiny_table, tmp_path):
     pd.testing.assert_frame_equal(back.lesions, manifest.lesions)
     pd.testing.assert_frame_equal(back.exclusions, manifest.exclusions)
     assert (back.name, back.root) == (manifest.name, manifest.root)
-    back.validate()
+    check_manifest(back)
     replace(manifest, counted={"images": 24}).write(tmp_path / "m")
     assert Manifest.read(tmp_path / "m").counted == {"images": 24}
 
@@ -358,7 +362,8 @@ def test_the_flow_closes_and_joins_reasons_that_differ_in_numbers_only():
 
 
 def test_counts_by_hand(tiny_table):
-    counts = table.read(tiny_table).counts()
+    manifest = table.read(tiny_table)
+    counts = count_by_split(manifest.images, manifest.lesions)
     assert counts.loc["all"].to_dict() == {
         "patients": 12,
         "images": 24,

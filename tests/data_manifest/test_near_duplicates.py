@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from data_manifest import near_duplicates as module
 from data_manifest.mini_mias import reader as mini_mias
 from data_manifest.near_duplicates import near_duplicates, thumbnail
 
@@ -35,7 +36,7 @@ def test_a_thumbnail_is_the_mean_of_areas_with_mean_0_and_length_1():
 
 @pytest.mark.parametrize("block", [2, 2048])
 def test_copies_are_found_scaled_brightened_labelled_or_mirrored(block, monkeypatch):
-    monkeypatch.setattr(near_duplicates, "BLOCK", block)  # pairs within and between blocks
+    monkeypatch.setattr(module, "BLOCK", block)  # pairs within and between blocks
     first = picture(1)
     scaled = np.asarray(Image.fromarray(first).resize((130, 170))).astype(np.uint16) * 16 + 100
     labelled = first.copy()
@@ -79,4 +80,4 @@ def test_no_two_women_of_mini_mias_look_the_same(real_data):
     files = manifest.root / manifest.images["file"]
     small = np.stack([thumbnail(np.asarray(Image.open(file))) for file in files])
     assert near_duplicates(manifest.images, small).empty
-    assert len(list(near_duplicates._alike(small))) > 12  # by the outline of the breast alone
+    assert len(list(module._alike(small))) > 12  # by the outline of the breast alone

@@ -1,7 +1,5 @@
 """Patches against a plain bilinear reading of the image, pixel by pixel."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,17 +8,13 @@ from hypothesis import strategies as st
 
 from lesionlib.errors import InputError
 from lesionlib.patches import extract_patches
+from lesionlib.store import ArrayStore
 from lesionlib.windows import window_affine, window_table
 
 
 def store_of(*images, mean=0.0, std=1.0):
-    stack = np.stack(images)
-    return SimpleNamespace(
-        rows=stack.shape[1],
-        cols=stack.shape[2],
-        raw=lambda i: stack[i],
-        images=pd.DataFrame(dict(mean=mean, std=std), index=range(len(stack))),
-    )
+    facts = pd.DataFrame(dict(mean=mean, std=std), index=range(len(images)))
+    return ArrayStore(np.stack(images), facts)
 
 
 def one(row, col, side, angle=0.0, image=0):
@@ -70,7 +64,7 @@ def test_one_pixel_lands_where_the_affine_map_says():
     for angle in (0, 20, 45, -30):
         window = one(40, 55, 31.7, angle)
         patch = extract_patches(store_of(image), window, 48)[0, 0]
-        u, v = window_affine(window, 48)[0] @ (61.5, 33.5, 1)
+        u, v, _ = np.linalg.solve([*window_affine(window, 48)[0], (0, 0, 1)], (61.5, 33.5, 1))
         mass_v, mass_u = np.average(np.mgrid[:48, :48] + 0.5, axis=(1, 2), weights=patch)
         assert (mass_u, mass_v) == pytest.approx((u, v), abs=0.1)
         assert np.hypot(*(np.argwhere(patch > 0) + 0.5 - (v, u)).T).max() < 1.5 * 48 / 31.7

@@ -1,13 +1,13 @@
 """Drawn windows keep the rules of their class, checked against a plain reading of those rules."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from lesionlib.errors import InputError
+from lesionlib.outlines import Outline
 from lesionlib.sampling import sample_epoch, sample_lesion_windows
+from lesionlib.store import ArrayStore
 from lesionlib.windows import COLUMNS
 from study.settings import Windows
 
@@ -16,46 +16,19 @@ RULES = Windows(side_min=12, side_max=30, patch=16)
 DISC = np.hypot(*np.mgrid[-4:5, -4:5]) <= 4
 
 
-class FakeStore:
+def made(lesions, negative=2, extra=0):
     """Images whose breast is the left half; lesions are (image, pathology, row0, col0, mask)."""
-
-    breast_stride = 4
-
-    rows, cols = ROWS, COLS
-
-    def __init__(self, lesions, negative=2, extra=0):
-        self.masks = [mask for *_, mask in lesions]
-        self.lesions = pd.DataFrame(
-            [
-                dict(lesion_id=f"L{k}", image=i, pathology=p, row0=r, col0=c, area_px=m.sum(),
-                     rows=m.shape[0], cols=m.shape[1], split="training")
-                for k, (i, p, r, c, m) in enumerate(lesions)
-            ]
-        )  # fmt: skip
-        self.with_lesions = sorted({i for i, *_ in lesions})
-        used = max(self.with_lesions) + 1 + extra  # extra: neither a lesion nor negative
-        self.negative = list(range(used, used + negative))
-        self.unclear: set[int] = set()  # images with a finding that was left out
-
-    def outline(self, j):
-        row0, col0 = self.lesions.loc[j, ["row0", "col0"]]
-        return SimpleNamespace(row0=int(row0), col0=int(col0), mask=self.masks[j])
-
-    def breast(self, i):
-        mask = np.zeros((ROWS // 4, COLS // 4), bool)
-        mask[:, : COLS // 8] = True
-        return mask
-
-    def lesion_rows(self, split=None, pathology=None):
-        known = (self.lesions.split == split) & (self.lesions.pathology == pathology)
-        return np.flatnonzero(known)
-
-    def image_rows(self, split=None, negative=None, with_lesions=None, clear=None):
-        if split != "training":
-            return np.array([], int)
-        if negative:
-            return np.array(self.negative, int)
-        return np.array([i for i in self.with_lesions if not (clear and i in self.unclear)], int)
+    image, pathology, *_ = zip(*lesions, strict=True)
+    used = max(image) + 1 + extra  # extra: neither a lesion nor negative
+    breast = np.zeros((ROWS // 4, COLS // 4), bool)
+    breast[:, : COLS // 8] = True
+    return ArrayStore(
+        np.zeros((used + negative, ROWS, COLS), np.uint8),
+        pd.DataFrame({"negative": np.arange(used + negative) >= used}),
+        pd.DataFrame({"image": image, "pathology": pathology}),
+        [Outline(row0, col0, mask) for *_, row0, col0, mask in lesions],
+        np.broadcast_to(breast, (used + negative, *breast.shape)),
+    )
 
 
 def simple(**kwargs):
@@ -68,7 +41,7 @@ def simple(**kwargs):
         (2, "benign", 100, 40, DISC),
         (3, "unknown", 20, 10, DISC),
     ]
-    return FakeStore(lesions, **kwargs)
+    return made(lesions, **kwargs)
 
 
 def inside(window, row, col):
@@ -106,10 +79,9 @@ def test_an_epoch_keeps_its_composition_and_the_rules_of_every_class():
             assert all(n == 0 for j, n in pixels.items() if truth[j] != kind)
         else:
             assert window.lesion == -1 and not any(pixels.values())
-            wanted = store.with_lesions if window.label == 2 else store.negative
-            assert window.image in wanted
+            assert window.image in (range(4) if window.label == 2 else (4, 5))
     assert set(table.image[table.label == 2]) == {0, 1, 2, 3}
-    assert set(table.image[table.label == 3]) == set(store.negative)
+    assert set(table.image[table.label == 3]) == {4, 5}
 
 
 def test_sides_and_angles_fill_their_ranges():
@@ -169,13 +141,13 @@ def test_lesions_are_drawn_uniformly_whatever_their_size_or_place():
         (3, "malignant", 50, 50, DISC),
         (3, "benign", 61, 50, DISC),
     ]
-    table = sample_epoch(FakeStore(lesions), (2000, 0, 0, 0), RULES, seed=9)
+    table = sample_epoch(made(lesions), (2000, 0, 0, 0), RULES, seed=9)
     counts = np.bincount(table.lesion)
     assert counts.sum() == 2000 and np.abs(counts - 500).max() < 5 * np.sqrt(2000 * 0.25 * 0.75)
 
 
 def test_the_pixel_lies_anywhere_in_the_window():
-    store = FakeStore([(0, "malignant", 80, 60, np.ones((1, 1), bool))])
+    store = made([(0, "malignant", 80, 60, np.ones((1, 1), bool))])
     table = sample_epoch(store, (3000, 0, 0, 0), RULES, seed=4)
     a = np.deg2rad(table.angle)
     x, y = 60.5 - table.col, 80.5 - table.row
@@ -185,7 +157,7 @@ def test_the_pixel_lies_anywhere_in_the_window():
 
 
 def test_a_one_pixel_lesion_in_the_corner_keeps_centres_on_the_canvas():
-    store = FakeStore([(0, "malignant", ROWS - 1, COLS - 1, np.ones((1, 1), bool))])
+    store = made([(0, "malignant", ROWS - 1, COLS - 1, np.ones((1, 1), bool))])
     table = sample_epoch(store, (200, 0, 0, 0), RULES, seed=4)
     assert table.row.between(0, ROWS, inclusive="left").all()
     assert table.col.between(0, COLS, inclusive="left").all()
@@ -206,17 +178,17 @@ def test_without_negative_images_their_share_goes_outside_and_is_said():
 def test_images_of_neither_kind_are_never_used():
     store = simple(extra=3)
     table = sample_epoch(store, (0, 0, 100, 100), RULES, seed=1)
-    assert set(table.image) == set(store.with_lesions) | set(store.negative)
+    assert set(table.image) == {0, 1, 2, 3, 7, 8}
 
 
 def test_outside_windows_keep_off_images_with_a_finding_that_was_left_out():
     """Trap: the place of such a finding is not known here, so that any window could touch it."""
     store = simple()
-    store.unclear = {2}
+    store.images.loc[2, "clear"] = False
     table = sample_epoch(store, (20, 20, 60, 0), RULES, seed=1)
     assert set(table.image[table.label == 2]) == {0, 1, 3}
     assert 2 in set(table.image[table.label == 1]), "its own lesion is still drawn"
-    store.unclear = {0, 1, 2, 3}
+    store.images["clear"] = False
     with pytest.raises(InputError, match="none of them left out, for 9 outside windows"):
         sample_epoch(store, (1, 0, 9, 0), RULES, seed=1)
 
@@ -227,7 +199,7 @@ def entangled():
     ring = np.ones((81, 81), bool)
     ring[38:43, 38:43] = False
     core = np.ones((5, 5), bool)
-    return FakeStore(
+    return made(
         [
             (0, "malignant", 78, 58, core),
             (0, "benign", 40, 20, ring),
@@ -328,14 +300,14 @@ def test_least_overlap_counts_pixels_of_the_outline():
 
 
 def test_an_outline_smaller_than_the_least_overlap_is_held_whole():
-    store = FakeStore([(0, "malignant", 80, 60, np.ones((3, 3), bool))])
+    store = made([(0, "malignant", 80, 60, np.ones((3, 3), bool))])
     rules = RULES.model_copy(update=dict(min_overlap=20))
     table = sample_lesion_windows(store, [0], 50, rules, seed=3, training=True)
     assert {overlaps(store, w)[0] for w in table.itertuples()} == {9}
 
 
 def test_a_least_overlap_that_no_window_can_hold_names_lesion_and_setting():
-    store = FakeStore([(0, "malignant", 50, 40, np.ones((40, 40), bool))])
+    store = made([(0, "malignant", 50, 40, np.ones((40, 40), bool))])
     rules = RULES.model_copy(update=dict(min_overlap=1500))
     with pytest.raises(InputError, match="lesion L0 holds 1500 px.*Lower windows.min_overlap"):
         sample_lesion_windows(store, [0], 5, rules, seed=3, training=False)
@@ -358,7 +330,7 @@ def test_windows_of_a_real_store_keep_the_rules(tiny_store):
 
 # ------------------------------------------------------------------ bad input
 def test_a_class_without_lesions_is_named():
-    store = FakeStore([(0, "malignant", 50, 40, DISC)])
+    store = made([(0, "malignant", 50, 40, DISC)])
     with pytest.raises(InputError, match="no benign lesion in the training split, 3 windows"):
         sample_epoch(store, (0, 3, 0, 0), RULES, seed=1)
 
@@ -391,6 +363,6 @@ def test_a_malformed_composition_is_refused(composition):
 
 def test_a_breast_share_that_no_window_has_is_an_error():
     store = simple()
-    store.breast = lambda i: np.zeros((ROWS // 4, COLS // 4), bool)
+    store.breasts = np.zeros_like(store.breasts)
     with pytest.raises(InputError, match="no negative window .*4 wanted.*windows.breast_share"):
         sample_epoch(store, (0, 0, 0, 4), RULES, seed=1)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from lesionlib.errors import InputError
-from lesionlib.scoring import PREDICTION_COLUMNS, lesion_predictions, lesion_scores, window_scores
+from lesionlib.outlines import Outline
+from lesionlib.scoring import (
+    PREDICTION_COLUMNS,
+    known_lesions,
+    lesion_predictions,
+    lesion_scores,
+    truth_of,
+    window_scores,
+)
+from lesionlib.store import ArrayStore
 
 
 def test_window_score_by_hand():
@@ -60,15 +67,17 @@ def test_lesions_that_cannot_be_scored_are_refused(scores, lesions, message):
 
 @pytest.fixture
 def small_store():
-    lesions = pd.DataFrame(
-        {
-            "lesion_id": ["a", "b", "c", "d"],
-            "patient_id": ["P1", "P1", "P2", "P3"],
-            "split": ["validation", "validation", "test", "test"],
-            "pathology": ["malignant", "benign", "benign", "unknown"],
-        }
-    )
-    return SimpleNamespace(lesions=lesions)
+    images = pd.DataFrame({"patient_id": ["P1", "P2", "P3"], "split": ["validation", "test", "test"]})
+    kinds = ["malignant", "benign", "benign", "unknown"]
+    lesions = {"lesion_id": list("abcd"), "image": [0, 0, 1, 2], "pathology": kinds}
+    outlines = [Outline(0, 0, np.ones((2, 2), bool))] * 4
+    return ArrayStore(np.ones((3, 8, 8), np.uint8), images, pd.DataFrame(lesions), outlines)
+
+
+def test_truth_is_decided_once(small_store):
+    assert truth_of(small_store.lesions).tolist() == [1, 0, 0, -1]
+    assert known_lesions(small_store, "test", "validation").tolist() == [0, 1, 2]
+    assert known_lesions(small_store, "test").tolist() == [2]
 
 
 def test_prediction_rows(small_store):

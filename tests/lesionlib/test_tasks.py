@@ -15,7 +15,9 @@ from lightning_fabric.utilities import move_data_to_device
 from lesionlib import tasks
 from lesionlib.errors import InputError
 from lesionlib.models.weights import save_checkpoint
+from lesionlib.outlines import Outline
 from lesionlib.scoring import lesion_scores, window_scores
+from lesionlib.store import ArrayStore
 from lesionlib.tasks import FAggTask, FLocTask, GMICTask, class_weights, image_labels, weighted_loss
 from lesionlib.training import fit
 from study.settings import GMIC, FAgg, FLoc, Windows
@@ -168,54 +170,6 @@ def flat(batch) -> list[torch.Tensor]:
 
 
 # ------------------------------------------------------------------ a small store by hand
-class SmallStore:
-    """Images of random pixels; a lesion is (image, pathology); splits by image."""
-
-    breast_stride = 4
-
-    rows, cols = 192, 128
-    with_findings_left_out = ()
-
-    def __init__(self, split, lesions, negative=()):
-        count = len(split)
-        self.pixels = np.random.default_rng(0).integers(0, 255, (count, self.rows, self.cols))
-        self.pixels = self.pixels.astype(np.uint8)
-        self.images = pd.DataFrame({"image_id": [f"i{k}" for k in range(count)], "split": split})
-        self.images["negative"] = [k in negative for k in range(count)]
-        self.images["mean"], self.images["std"], self.images["sha256"] = 127.0, 70.0, ""
-        frame = pd.DataFrame(lesions, columns=["image", "pathology"])
-        frame["lesion_id"] = [f"l{k}" for k in range(len(frame))]
-        frame["split"] = frame["image"].map(self.images["split"])
-        frame["row0"], frame["col0"], frame["rows"], frame["cols"] = 80, 40, 9, 9
-        self.lesions = frame.assign(area_px=81)
-
-    def raw(self, i):
-        return self.pixels[i]
-
-    def standardised(self, i):
-        return (self.pixels[i] - np.float32(127)) / np.float32(70)
-
-    def breast(self, i):
-        return np.ones((self.rows // 4, self.cols // 4), bool)
-
-    def outline(self, j):
-        return SimpleNamespace(row0=80, col0=40, mask=np.ones((9, 9), bool))
-
-    def lesion_rows(self, split=None, pathology=None):
-        known = (self.lesions["split"] == split) & (self.lesions["pathology"] == pathology)
-        return np.flatnonzero(known)
-
-    def image_rows(self, split=None, negative=None, with_lesions=None, clear=None):
-        chosen = (self.images["split"] == split).to_numpy()
-        if negative is not None:
-            chosen &= self.images["negative"].to_numpy() == negative
-        if with_lesions is not None:
-            chosen &= np.isin(np.arange(len(chosen)), self.lesions["image"]) == with_lesions
-        if clear is not None:
-            chosen &= np.isin(np.arange(len(chosen)), self.with_findings_left_out, invert=clear)
-        return np.flatnonzero(chosen)
-
-
 @pytest.fixture
 def store():
     """Training 0-5 (5 of unknown lesion, 4 negative, 3 nothing known); validation 6-9."""
@@ -231,8 +185,12 @@ def store():
         (9, "unknown"),
         (9, "malignant"),
     ]
-    # fmt: skip
-    return SmallStore(["training"] * 6 + ["validation"] * 4, lesions, negative=[4])
+    pixels = np.random.default_rng(0).integers(0, 255, (10, 192, 128)).astype(np.uint8)
+    images = pd.DataFrame({"split": ["training"] * 6 + ["validation"] * 4, "mean": 127.0})
+    images = images.assign(negative=images.index == 4, std=70.0)
+    lesions = pd.DataFrame(lesions, columns=["image", "pathology"])
+    outlines = [Outline(80, 40, np.ones((9, 9), bool))] * len(lesions)
+    return ArrayStore(pixels, images, lesions, outlines, np.ones((10, 48, 32), bool))
 
 
 # ------------------------------------------------------------------ f_loc
@@ -278,8 +236,8 @@ def test_floc_cuts_its_validation_patches_once_unless_they_are_too_many(store, m
     cuts = []
     cut = tasks.floc.extract_patches
     monkeypatch.setattr(tasks.floc, "extract_patches", lambda *a: cuts.append(1) or cut(*a))
-    for limit, expected in ((tasks.inputs.KEPT_BYTES, 1), (100, 3)):
-        monkeypatch.setattr(tasks.inputs, "KEPT_BYTES", limit)
+    for limit, expected in ((tasks._shared.KEPT_BYTES, 1), (100, 3)):
+        monkeypatch.setattr(tasks._shared, "KEPT_BYTES", limit)
         task = FLocTask(store, FLOC, RULES, seed=1)
         cuts.clear()
         with torch.inference_mode():
@@ -329,7 +287,7 @@ def test_gmic_trains_on_annotated_and_negative_images(store):
 
 def test_gmic_does_not_use_images_with_a_finding_that_was_left_out(store):
     """Trap: a malignant finding without an outline would make its image `malignant absent`."""
-    store.with_findings_left_out = (2, 8)
+    store.images.loc[[2, 8], "clear"] = False
     task = GMICTask(store, CONTEXT, seed=1)
     assert task.training.tolist() == [0, 1, 4] and task.validation.tolist() == [6, 7]
 
@@ -359,24 +317,17 @@ def test_gmic_logs_the_summands_of_its_loss(store):
     assert float(parts["loss"]) == pytest.approx(sum(float(parts[name]) for name in names))
 
 
-@pytest.mark.parametrize("selection, column", [("global", 1), ("fusion", 5)])
-def test_gmic_score_is_the_auc_for_malignant_of_the_selected_head(store, selection, column):
-    task = GMICTask(store, CONTEXT, seed=1, selection=selection)
+def test_gmic_score_is_the_auc_of_y_global_for_malignant(store):
+    task = GMICTask(store, CONTEXT, seed=1)
     heads = torch.full((3, 6), 0.5)
-    heads[:, column] = torch.tensor([0.6, 0.2, 0.9])  # one benign image above the malignant one
+    heads[:, 1] = torch.tensor([0.6, 0.2, 0.9])  # one benign image above the malignant one
     task._predictions = lambda images: heads
     found = task.validate()
-    assert found["score"] == found[f"auc_{selection}"] == 0.5
+    assert found["score"] == found["auc_global"] == 0.5
     assert {"auc_global", "auc_local", "auc_fusion", "auc_global_benign"} < set(found)
-    other = "fusion" if selection == "global" else "global"
-    heads[:, column] = torch.tensor([0.95, 0.2, 0.9])
+    heads[:, 1] = torch.tensor([0.95, 0.2, 0.9])
     found = task.validate()
-    assert found["score"] == 1 and found[f"auc_{other}"] == 0.5
-
-
-def test_gmic_refuses_an_unknown_selection(store):
-    with pytest.raises(InputError, match="unknown selection 'local'"):
-        GMICTask(store, CONTEXT, seed=1, selection="local")
+    assert found["score"] == 1 and found["auc_fusion"] == 0.5
 
 
 # ------------------------------------------------------------------ f_agg
@@ -487,7 +438,7 @@ def test_parts_prepared_in_threads_keep_their_order():
         return part.start
 
     found = []
-    for value in tasks.inputs.prepared(make, parts, task):
+    for value in tasks._shared.prepared(make, parts, task):
         found.append(value)
         assert len(made) <= len(found) + 3, "no more than the threads' number is held ahead"
     assert found == list(range(8)) and sorted(made) == found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -245,14 +246,24 @@ def test_the_number_of_runs_does_not_repeat_a_run(tmp_path):
     assert task.seen == []
 
 
-@pytest.mark.parametrize("damage", ["state.json", "epoch-0002.optimiser.pt", "history.csv"])
-def test_a_damaged_folder_starts_anew(tmp_path, whole, damage):
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, ToyTask(fail=(3, 0)))
-    if damage == "state.json":
-        (tmp_path / damage).write_text('{"digest": ')
-    else:
+@pytest.mark.parametrize(
+    "fail, damage, content",
+    [
+        ((3, 0), "last.pt", b"no state"),
+        ((3, 0), "last.pt", b""),
+        (None, "state.json", b'{"digest": '),
+        (None, "state.json", b'{"digest": "of an older form", "done": true}'),
+        (None, "history.csv", None),
+        (None, "best.safetensors", None),
+    ],
+)
+def test_a_damaged_folder_starts_anew(tmp_path, whole, fail, damage, content):
+    with pytest.raises(KeyboardInterrupt) if fail else nullcontext():
+        train(tmp_path, ToyTask(fail=fail))
+    if content is None:
         (tmp_path / damage).unlink()
+    else:
+        (tmp_path / damage).write_bytes(content)
     said = []
     train(tmp_path, say=said.append)
     assert said[0].startswith("toy  starts anew: ") and damage in said[0]
@@ -262,7 +273,7 @@ def test_a_damaged_folder_starts_anew(tmp_path, whole, damage):
 def test_an_interrupted_run_has_no_result_yet(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, ToyTask(fail=(3, 0)))
-    assert json.loads((tmp_path / "state.json").read_text())["done"] is False
+    assert pd.read_csv(tmp_path / "history.csv")["epoch"].tolist() == [1, 2], "to be looked at"
     with pytest.raises(InputError, match="no finished training"):
         read_result(tmp_path)
 
@@ -273,6 +284,22 @@ def test_a_loss_that_is_no_number_names_the_remedy(tmp_path):
         train(tmp_path, ToyTask(weight=float("nan")))
     with pytest.raises(InputError, match="validation score is nan in epoch 2"):
         train(tmp_path / "score", ToyTask(scores=[0.5, float("nan")]))
+
+
+def test_a_run_that_diverged_has_ended_on_this_machine_with_these_settings(tmp_path):
+    messages = []
+    for task in (ToyTask(scores=[0.5, float("nan")]), ToyTask()):
+        with pytest.raises(Diverged, match="score is nan in epoch 2.*Lower") as caught:
+            train(tmp_path, task)
+        messages.append(str(caught.value))
+    assert task.seen == [] and messages[0] == messages[1]
+    with pytest.raises(Diverged, match="score is nan in epoch 2"):
+        read_result(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"state.json", "history.csv", "timing.csv"}
+    said = []
+    other = SimpleNamespace(**{**vars(CPU), "threads": 2})
+    assert train(tmp_path, say=said.append, compute=other).epochs == 5
+    assert "starts anew: the run found here diverged on" in said[0]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """One geometry for windows: hand-computable cases, and areas against plain polygon clipping."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesionlib.errors import InputError
+from lesionlib.outlines import Outline
 from lesionlib.windows import (
     CELL_SHIFTS,
     CLASSES,
@@ -16,12 +15,8 @@ from lesionlib.windows import (
     corners,
     inside_area,
     location_maps,
-    outline_points,
-    overlap_px,
     points_inside,
-    reach,
     to_canvas,
-    to_window,
     window_affine,
     window_table,
 )
@@ -103,10 +98,9 @@ def test_an_image_that_the_store_lacks_and_a_missing_column_are_named():
 # ------------------------------------------------------------------ affine maps
 def test_affine_of_an_upright_window():
     # a 20 px window centred on (row 30, col 50) as a 10 px patch: 2 canvas px a patch px
-    u, v = window_affine(one(30, 50, 20), 10)[0] @ (40, 20, 1)
-    assert (u, v) == (0, 0)
-    u, v = window_affine(one(30, 50, 20), 10)[0] @ (50, 24, 1)
-    assert (u, v) == (5, 2)
+    affine = window_affine(one(30, 50, 20), 10)[0]
+    assert (affine @ (0, 0, 1)).tolist() == [40, 20]
+    assert (affine @ (5, 2, 1)).tolist() == [50, 24]
 
 
 def test_a_quarter_turn_is_anticlockwise_as_displayed():
@@ -117,12 +111,12 @@ def test_a_quarter_turn_is_anticlockwise_as_displayed():
 
 def test_affine_is_the_written_rule():
     a, patch, side, row, col = np.deg2rad(23.0), 48, 61.7, 100.25, 80.5
-    inverse = window_affine(one(row, col, side, 23.0), patch, inverse=True)[0]
+    affine = window_affine(one(row, col, side, 23.0), patch)[0]
     for u, v in ((0.5, 0.5), (47.5, 10.0), (24, 24)):
         k = side / patch
         x = col + k * ((u - patch / 2) * np.cos(a) + (v - patch / 2) * np.sin(a))
         y = row + k * (-(u - patch / 2) * np.sin(a) + (v - patch / 2) * np.cos(a))
-        np.testing.assert_allclose(inverse @ (u, v, 1), (x, y), rtol=1e-13)
+        np.testing.assert_allclose(affine @ (u, v, 1), (x, y), rtol=1e-13)
 
 
 numbers = st.floats(-500, 3000, allow_nan=False)
@@ -132,20 +126,14 @@ numbers = st.floats(-500, 3000, allow_nan=False)
 @given(numbers, numbers, st.floats(1, 400), st.floats(-180, 180), st.integers(1, 256))
 def test_affines_corners_and_offsets_agree(row, col, side, angle, patch):
     window = one(row, col, side, angle)
-    forward, inverse = (
-        window_affine(window, patch)[0],
-        window_affine(window, patch, inverse=True)[0],
-    )
     points = corners(window)[0]
-    on_patch = (forward @ np.c_[points[:, ::-1], np.ones(4)].T).T
     square = patch * np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
-    np.testing.assert_allclose(on_patch, square, atol=1e-8 * patch)
-    back = (inverse @ np.c_[square, np.ones(4)].T).T[:, ::-1]
-    np.testing.assert_allclose(back, points, atol=1e-8)
-    offsets = to_window(window, points)[0]
-    np.testing.assert_allclose(np.abs(offsets), side / 2, atol=1e-8)
+    on_canvas = (window_affine(window, patch)[0] @ np.c_[square, np.ones(4)].T).T[:, ::-1]
+    np.testing.assert_allclose(on_canvas, points, atol=1e-8)
+    offsets = side / 2 * np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)])
     np.testing.assert_allclose(to_canvas(window, offsets)[0], points, atol=1e-8)
-    assert np.abs(points - (row, col)).max() == pytest.approx(reach(window)[0], abs=1e-8)
+    inside = to_canvas(window, 0.999 * offsets)[0], to_canvas(window, 1.001 * offsets)[0]
+    assert points_inside(window, inside[0]).all() and not points_inside(window, inside[1]).any()
 
 
 # ------------------------------------------------------------------ points and outlines
@@ -171,19 +159,19 @@ def test_a_single_row_gives_a_plain_array():
 
 
 def test_overlap_counts_outline_pixels():
-    outline = SimpleNamespace(row0=10, col0=20, mask=np.ones((3, 3), bool))
-    assert outline_points(outline)[0].tolist() == [10.5, 20.5]
+    outline = Outline(row0=10, col0=20, mask=np.ones((3, 3), bool))
+    assert outline.centres[0].tolist() == [10.5, 20.5]
     # columns 20 and 21 of the three
-    assert overlap_px(one(11.5, 17, 10), outline).tolist() == [6]
-    assert overlap_px(one(11.5, 15, 10), outline).tolist() == [0]
+    assert points_inside(one(11.5, 17, 10), outline.centres).sum(axis=-1).tolist() == [6]
+    assert points_inside(one(11.5, 15, 10), outline.centres).sum(axis=-1).tolist() == [0]
 
 
 def test_overlap_of_a_diamond():
     # turned by 45 degrees, a window with a half diagonal of 5 holds |row| + |col| < 5
-    outline = SimpleNamespace(row0=0, col0=0, mask=np.ones((20, 20), bool))
+    outline = Outline(row0=0, col0=0, mask=np.ones((20, 20), bool))
     steps = np.arange(20) + 0.5 - 10
     wanted = (np.abs(steps)[:, None] + np.abs(steps) < 5.1).sum()
-    assert overlap_px(one(10, 10, 5.1 * np.sqrt(2), 45), outline).tolist() == [wanted]
+    assert points_inside(one(10, 10, 5.1 * np.sqrt(2), 45), outline.centres).sum(axis=-1).tolist() == [wanted]
 
 
 # ------------------------------------------------------------------ areas
@@ -235,8 +223,7 @@ def test_sums_of_many_maps_are_the_areas_inside_and_the_rest_is_exactly_zero():
     np.testing.assert_allclose(
         maps.sum(axis=(1, 2)) * 64**2, inside_area(windows, (576, 384)), rtol=1e-6
     )
-    boxes = np.stack([windows.row, windows.col], axis=1)
-    low, high = boxes - reach(windows)[:, None], boxes + reach(windows)[:, None]
+    low, high = corners(windows).min(axis=1), corners(windows).max(axis=1)
     start = np.stack(np.meshgrid(np.arange(9), np.arange(6), indexing="ij"), axis=-1) * 64.0
     apart = (low[:, None, None] >= start + 64) | (high[:, None, None] <= start)
     assert (maps[apart.any(axis=-1)] == 0).all()

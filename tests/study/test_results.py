@@ -1,4 +1,4 @@
-"""results.json: complete, valid JSON, and right where the answer is known."""
+"""Ideal observers and results.json: complete, valid JSON, right where the answer is known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from data_manifest.phantom import reader as phantom
 from data_manifest.phantom.reader import PhantomSettings
 from lesionlib.metrics import auc
 from lesionlib.scoring import PREDICTION_COLUMNS
-from study import results, tables
+from study import ideal_observers, tables
+from study.steps import results_file
 
 FEW = 50  # resamples
 
@@ -56,7 +57,7 @@ def predictions(cases):
 
 @pytest.fixture(scope="module")
 def found(predictions, cases):
-    return results.phantom_results(predictions, cases, FEW)
+    return ideal_observers.compare(predictions, cases, FEW)
 
 
 # ------------------------------------------------------------------ ideal observers
@@ -75,7 +76,7 @@ def test_e_with_the_true_context_is_the_ideal_of_both_where_e_is_ideal(found, ca
 
 def test_observers_are_matched_by_lesion_and_not_by_order(predictions, cases, found):
     shuffled = cases.sample(frac=1, random_state=0)
-    again = results.phantom_results(predictions, shuffled, FEW)
+    again = ideal_observers.compare(predictions, shuffled, FEW)
     assert again == found
 
 
@@ -86,7 +87,7 @@ def test_a_worse_network_falls_short_by_the_difference_of_the_aucs(cases, predic
     worse.loc[mine, "y_score"] = expit(logit(worse.loc[mine, "y_score"]) + noise)
     s = tables.scores(worse, "S")
     known = auc(cases["y_true"], cases["context"]) - auc(s.truth, s.mean)
-    found = results.phantom_results(worse, cases, FEW)
+    found = ideal_observers.compare(worse, cases, FEW)
     assert found["shortfall"]["S"]["value"] == pytest.approx(known)
     assert found["shortfall"]["S"]["low"] <= known <= found["shortfall"]["S"]["high"]
 
@@ -97,16 +98,18 @@ def test_correlation_within_truth_leaves_out_what_truth_moves():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 100)) + 10 * truth
     assert np.corrcoef(a, b)[0, 1] > 0.9
-    assert abs(results.within_truth(truth, a, b)) < 0.2
-    assert results.within_truth(truth, a, 2 * a + 5 * truth) == pytest.approx(1)
-    assert results.within_truth(truth, a, truth.astype(float)) == 0  # nothing left within truth
+    assert abs(ideal_observers.within_truth(truth, a, b)) < 0.2
+    assert ideal_observers.within_truth(truth, a, 2 * a + 5 * truth) == pytest.approx(1)
+    assert (
+        ideal_observers.within_truth(truth, a, truth.astype(float)) == 0
+    )  # nothing left within truth
 
 
 def test_wanted_correlations_are_high_and_leaks_are_told(found, cases, predictions):
     r = found["within_truth"]
     assert min(r["E_u"]["value"], r["S_m_c"]["value"]) > 0.9
     assert all(e["low"] <= e["value"] <= e["high"] for e in r.values())
-    leaky = results.correlations(predictions, cases.assign(s_m=cases["u"]), FEW)
+    leaky = ideal_observers.correlations(predictions, cases.assign(s_m=cases["u"]), FEW)
     assert leaky["S_m_u"]["value"] == pytest.approx(1)
 
 
@@ -123,12 +126,12 @@ def parts(**changes):
     shortfall = {m: entry(changes.get(m, 0.02)) for m in ("S", "f_loc", "E+S")}
     gain = changes.get("gain", entry(0.06)), entry(changes.get("ideal_gain", 0.05))
     within = {n: entry(changes.get(n, 0.01)) | {"wanted": w}
-              for n, (_, _, w) in results.WITHIN_TRUTH.items()}  # fmt: skip
+              for n, (_, _, w) in ideal_observers.WITHIN_TRUTH.items()}  # fmt: skip
     return {"shortfall": shortfall, "gain": gain[0], "ideal_gain": gain[1], "within_truth": within}
 
 
 def test_all_questions_hold_where_all_is_well():
-    rows = results.acceptance(entry(0.49), parts())
+    rows = ideal_observers.acceptance(entry(0.49), parts())
     assert len(rows) == 7 and all(row["holds"] for row in rows)
 
 
@@ -146,19 +149,19 @@ def test_all_questions_hold_where_all_is_well():
     ],
 )
 def test_each_question_can_fail(change, failing):
-    rows = results.acceptance(entry(0.5), parts(**change))
+    rows = ideal_observers.acceptance(entry(0.5), parts(**change))
     failed = [row["question"] for row in rows if not row["holds"]]
     assert len(failed) == 1 and failed[0].startswith(failing)
 
 
 def test_location_must_hold_one_half():
-    rows = results.acceptance(entry(0.56), parts())
+    rows = ideal_observers.acceptance(entry(0.56), parts())
     assert [r["question"] for r in rows if not r["holds"]] == ["I alone tells nothing"]
 
 
 def test_the_control_has_no_ideal_gain():
     cases = drawn(context_effect=0.0)
-    found = results.phantom_results(scored(cases), cases, FEW)
+    found = ideal_observers.compare(scored(cases), cases, FEW)
     assert found["ideal"]["context"]["value"] == 0.5
     assert found["ideal_gain"]["value"] == 0
     assert holds(found)["no gain of E+S over E where there is none"]
@@ -171,9 +174,9 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "experiments").mkdir()
     for name in ("toy", "toy_seed2", "toy_seed3", "toy_control", "toyish_seed9"):
         (tmp_path / "experiments" / f"{name}.yaml").write_text("title: toy\n")
-    monkeypatch.setattr(results, "figures_folder", lambda name: tmp_path / "figures" / name)
+    monkeypatch.setattr(results_file, "figures_folder", lambda name: tmp_path / "figures" / name)
     names = sorted(p.stem for p in (tmp_path / "experiments").glob("*.yaml"))
-    monkeypatch.setattr(results, "experiment_names", lambda: names)
+    monkeypatch.setattr(results_file, "experiment_names", lambda: names)
     return tmp_path / "figures"
 
 
@@ -183,15 +186,15 @@ def save(place, name: str, predictions: pd.DataFrame, file: str = "predictions.c
 
 
 def test_siblings_are_found_by_name(place):
-    assert results.siblings("toy") == (["toy_seed2", "toy_seed3"], "toy_control")
-    assert results.siblings("toy_seed2") == ([], None)
+    assert results_file.siblings("toy") == (["toy_seed2", "toy_seed3"], "toy_control")
+    assert results_file.siblings("toy_seed2") == ([], None)
 
 
 def test_seeds_are_pooled_and_missing_ones_named(place, predictions, found, cases):
     other = drawn(40)
     save(place, "toy_seed2", scored(other, seed=5))
     save(place, "toy_control", predictions.assign(y_score=0.5), "predictions.csv.gz")
-    seeds = results.over_seeds("toy", predictions, found, FEW)
+    seeds = results_file.over_seeds("toy", predictions, found, FEW)
     own = [tables.gain(p, resamples=FEW).value for p in (predictions, scored(other))]
     assert seeds["pooled"]["gain"] == pytest.approx(np.mean(own))
     assert seeds["pooled"]["patients"] == 60 + 40 and seeds["pooled"]["seeds"] == 2
@@ -202,28 +205,26 @@ def test_seeds_are_pooled_and_missing_ones_named(place, predictions, found, case
 
 def test_a_table_without_e_and_s_counts_as_missing(place, predictions, found):
     save(place, "toy_seed2", predictions[predictions["model"] == "I"])
-    seeds = results.over_seeds("toy", predictions, found, FEW)
+    seeds = results_file.over_seeds("toy", predictions, found, FEW)
     assert seeds["missing"] == ["toy_seed2", "toy_seed3", "toy_control"]
     assert seeds["control"] is None and seeds["pooled"]["seeds"] == 1
 
 
 def test_an_experiment_without_siblings_has_no_seeds(place, predictions, found):
-    assert results.over_seeds("alone", predictions, found, FEW) is None
+    assert results_file.over_seeds("alone", predictions, found, FEW) is None
 
 
 @pytest.mark.parametrize("is_phantom", [True, False])
 def test_the_file_is_complete_and_valid_json(tmp_path, monkeypatch, predictions, cases, is_phantom):
-    from study import steps
-
     lesions = cases.reset_index().assign(
         pathology=cases["y_true"].map({0: "benign", 1: "malignant"}).to_numpy()
     )
     images = lesions.drop_duplicates("image_id").assign(negative=False)
-    monkeypatch.setattr(steps, "predictions", lambda lab: predictions)
+    monkeypatch.setattr(results_file, "predictions", lambda lab: predictions)
     monkeypatch.setattr(
-        steps, "store", lambda lab: SimpleNamespace(images=images, lesions=lesions)
+        results_file, "store", lambda lab: SimpleNamespace(images=images, lesions=lesions)
     )
-    monkeypatch.setattr(results, "phantom_cases", lambda lab: cases)
+    monkeypatch.setattr(results_file, "phantom_cases", lambda lab: cases)
     settings = SimpleNamespace(
         title="Toy", data=SimpleNamespace(dataset="toy"),
         evaluation=SimpleNamespace(resamples=FEW, fnr=(0.0, 0.02)),
@@ -233,7 +234,7 @@ def test_the_file_is_complete_and_valid_json(tmp_path, monkeypatch, predictions,
         records=lambda: {"odd": {"value": float("nan")}, "auc.I": {"value": -1.0}},
         origin=lambda: {"seed": np.int64(3)},
     )  # fmt: skip
-    made = steps.results(lab)
+    made = results_file.results(lab)
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")

@@ -16,6 +16,7 @@ import torch
 
 from data_manifest.images.store import ImageStore
 from data_manifest.manifest import Manifest
+from lesionlib import training
 from lesionlib.errors import InputError
 from lesionlib.files import write_json
 from lesionlib.maps import COMBINATIONS
@@ -85,14 +86,14 @@ def test_predictions_hold_every_model_split_and_lesion(lab):
 def test_a_second_start_reuses_everything_and_opens_the_data_once(lab, monkeypatch):
     first, calls = [steps.predictions(lab), steps.predictions_other_cells(lab)], Counter()
     stamps = {p: p.stat().st_mtime_ns for p in lab.runs.rglob("*") if p.is_file()}
-    for opened, name in ((Manifest, "read"), (ImageStore, "open")):
+    for opened, name in ((Manifest, "read"), (ImageStore, "__init__")):
         real = getattr(opened, name)
-        counted = lambda folder, real=real: calls.update([real.__name__]) or real(folder)  # noqa: E731
+        counted = lambda *given, real=real: calls.update([real.__name__]) or real(*given)  # noqa: E731
         monkeypatch.setattr(opened, name, counted)
     again = bench(lab.runs.parent)
     for made, step in zip(first, (steps.predictions, steps.predictions_other_cells), strict=True):
         pd.testing.assert_frame_equal(step(again), made)
-    assert calls == {"read": 1, "open": 1}
+    assert calls == {"read": 1, "__init__": 1}
     assert {p: p.stat().st_mtime_ns for p in lab.runs.rglob("*") if p.is_file()} == stamps
 
 
@@ -162,6 +163,17 @@ def test_a_searched_learning_rate_is_the_best_trials(lab, tmp_path):
     other = on_a_copy(lab, tmp_path, fagg=SMALL["fagg"] | {"learning_rate": "search"})
     best = found.loc[found["validation_auc"].idxmax(), "learning_rate"]
     assert learning_rate(other, "fagg", fagg_trial) == best
+
+
+def test_a_trial_that_diverged_is_not_trained_again(lab, tmp_path, monkeypatch):
+    rates = {"trials": 1, "floc": (1e30, 1e30), "fagg": (1e30, 1e30)}
+    calls, fit = [], training.fit
+    monkeypatch.setattr(training, "fit", lambda *a, **k: calls.append(a) or fit(*a, **k))
+    first = on_a_copy(lab, tmp_path, search=rates)
+    for other in (first, bench(tmp_path, search=rates)):  # as two processes have labs of their own
+        for network in ("floc", "fagg"):
+            assert steps.search(other, network)["validation_auc"].isna().all()
+    assert len(calls) == 2
 
 
 def test_a_network_without_a_search_is_told_those_that_have_one(lab):

@@ -70,8 +70,8 @@ def test_table_1_takes_plain_flags_too():
     pd.testing.assert_frame_equal(tables.table_1(plain, lesions), tables.table_1(images, lesions))
 
 
-def test_table_1_results_are_keyed_by_split_and_column():
-    out = tables.table_1_results(tables.table_1(*images_and_lesions()))
+def test_table_1_numbers_are_keyed_by_split_and_column():
+    out = tables.table_1_numbers(tables.table_1(*images_and_lesions()))
     assert out["table_1.training.lesions_benign"] == {"value": 2}
     assert json.loads(json.dumps(out)) == out
 
@@ -136,13 +136,13 @@ def test_one_run_has_no_spread_but_an_interval_over_patients():
     one = predictions(runs=1)
     t = tables.table_3(one, **FEW)
     assert t["sd_runs"].isna().all() and t["low_patients"].notna().all()
-    assert tables.results(one, **FEW)["auc.E"]["sd"] is None
+    assert tables.numbers(one, **FEW)["auc.E"]["sd"] is None
 
 
 def test_a_model_that_was_not_run_has_no_row(scored):
     few = scored[scored["model"].isin(["E", "S"])]
     assert list(tables.table_3(few, **FEW)["model"]) == ["E", "S"]
-    assert "gain.E+S-E" not in tables.results(few, **FEW)
+    assert "gain.E+S-E" not in tables.numbers(few, **FEW)
 
 
 # ------------------------------------------------------------------ comparisons
@@ -169,7 +169,7 @@ def test_pooled_gain_over_seeds():
 
 
 def test_results_are_json_and_complete(scored):
-    out = tables.results(scored, **FEW)
+    out = tables.numbers(scored, **FEW)
     assert json.loads(json.dumps(out, allow_nan=False)) == out
     assert {f"auc.{m}" for m in MODELS} <= set(out)
     assert {"gain.E+S-E", "tnr.E+S@0.02", "tnr_gain.E+S-E@0.02"} <= set(out)
@@ -203,7 +203,7 @@ def test_figure_6_summarises_runs_and_names_the_papers_arm():
     assert np.isnan(t.at["imagenet", "sd"])
     assert t.at["he", paper.LABEL] == "0.762 +- 0.015"
     assert t.at["imagenet", paper.LABEL] == "not printed"
-    out = tables.figure_6_results(tables.figure_6(runs))
+    out = tables.figure_6_numbers(tables.figure_6(runs))
     assert out["floc_gain.resnetv2_50"]["value"] == pytest.approx(0.06)
     json.dumps(out, allow_nan=False)
 

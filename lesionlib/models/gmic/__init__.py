@@ -13,8 +13,8 @@ smaller than a crop the box on the map is the map. An image without a breast (co
 case of its own: its maps differ at most at the edges, its crops are filled with its one value.
 """
 
-from lesionlib.models.gmic.checkpoint import published_top_t
-from lesionlib.models.gmic.loss import gmic_loss, gmic_loss_terms
+from lesionlib.models.gmic._checkpoint import published_top_t
+from lesionlib.models.gmic._loss import gmic_loss_terms
 from lesionlib.models.gmic.network import (
     GMIC,
     GMICOutput,
@@ -26,14 +26,6 @@ from lesionlib.models.gmic.network import (
 )
 
 __all__ = [
-    "GMIC",
-    "GMICOutput",
-    "gmic_from_settings",
-    "gmic_loss",
-    "gmic_loss_terms",
-    "load_gmic_checkpoint",
-    "malignant_first",
-    "mean_of_top",
-    "published_top_t",
-    "top_t_count",
-]
+    "GMIC", "GMICOutput", "gmic_from_settings", "gmic_loss_terms", "load_gmic_checkpoint",
+    "malignant_first", "mean_of_top", "published_top_t", "top_t_count",
+]  # fmt: skip

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from lesionlib.errors import InputError
-from lesionlib.models.gmic import crops as retrieval
-from lesionlib.models.gmic.checkpoint import is_published, load_published
-from lesionlib.models.gmic.parts import SMALLEST_IMAGE, GlobalNetwork, LocalNetwork
-from lesionlib.models.state_files import State, load_strict, read_state, without_classes
+from lesionlib.models._state_files import State, load_strict, read_state, without_classes
+from lesionlib.models.gmic import _crops as retrieval
+from lesionlib.models.gmic._checkpoint import is_published, load_published
+from lesionlib.models.gmic._parts import SMALLEST_IMAGE, GlobalNetwork, LocalNetwork
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,17 @@ class GMICOutput:
 
 
 class GMIC(nn.Module):
-    """The context network; defaults give the published one with 14,110,322 weights.
+    """The context network (Shen et al. 2021); defaults give the published 14,110,322 weights.
 
-    width, local_width: channels after the first convolution of the global and local network.
-    crops, crop: how many crops, and their side in px. top_t: share of cells that make y_global.
-    attention: width of the attention layer. saliency_bias: None for no bias (published); a
-    number adds a bias to the map's convolution that starts there, so that maps begin near
-    sigmoid(number) instead of .5, which spares a short training the way down.
+    Parameters
+    ----------
+    width, local_width : channels after the first convolution of the global and local network.
+    crops : how many crops.
+    crop : px per side of a crop.
+    top_t : share of the cells that make y_global.
+    attention : width of the attention layer.
+    saliency_bias : None for no bias (published); a number is the first value of a bias of the
+        maps' convolution, so that maps begin near sigmoid(number), not at .5.
     """
 
     def __init__(
@@ -104,11 +108,29 @@ class GMIC(nn.Module):
         )
 
     def saliency(self, images: torch.Tensor) -> torch.Tensor:
-        """Saliency maps (n, 2, h, w), benign first, by the global network alone."""
+        """Saliency maps, by the global network alone.
+
+        Parameters
+        ----------
+        images : (n, 1, H, W), standardised, float32.
+
+        Returns
+        -------
+        float32 (n, 2, h, w) in 0..1, benign first.
+        """
         return self._global(images)[1]
 
     def map_size(self, rows: int, cols: int) -> tuple[int, int]:
-        """Cells (h, w) of the maps of a rows x cols image."""
+        """Size of the maps.
+
+        Parameters
+        ----------
+        rows, cols : of the image, in px.
+
+        Returns
+        -------
+        Rows and columns, in cells.
+        """
         return _cells(rows), _cells(cols)
 
     @property
@@ -119,7 +141,22 @@ class GMIC(nn.Module):
         return weights, self.local_network, f"a local network {width} wide", "gmic.weights_file"
 
     def load_part(self, state: State, path: Path, head: str) -> State | None:
-        """Take a published file or the local network alone; None for any other file."""
+        """Take a published file (Shen et al. 2021) or the local network alone.
+
+        Parameters
+        ----------
+        state : the tensors of a file by name.
+        path : of the file.
+        head : not used, since GMIC has no other last layer to choose.
+
+        Returns
+        -------
+        The tensors that were taken; None, and nothing loaded, for any other file.
+
+        Raises
+        ------
+        InputError : where a tensor does not fit.
+        """
         if is_published(state):
             return load_published(self, state, path)
         if "layer1.0.conv1.weight" in state:
@@ -146,20 +183,39 @@ class GMIC(nn.Module):
 
 
 def gmic_from_settings(settings) -> GMIC:
-    """A fresh GMIC for the `gmic` block of an experiment's settings."""
+    """A fresh GMIC.
+
+    Parameters
+    ----------
+    settings : has the parameters of :class:`GMIC` as attributes.
+
+    Returns
+    -------
+    The network.
+    """
     names = ("width", "local_width", "crops", "crop", "top_t", "attention", "saliency_bias")
     return GMIC(**{name: getattr(settings, name) for name in names})
 
 
 def load_gmic_checkpoint(path: Path | str, top_t: float = 0.02) -> GMIC:
-    """GMIC with the weights of a published file (sample_model_1.p ... 5), in evaluation mode.
+    """GMIC with published weights (Shen et al. 2021), in evaluation mode.
 
-    top_t : share of the cells that make y_global; nothing else depends on it.  A warning tells
-    where one of the five files is read with another `top_t` than its own (see `published_top_t`).
+    The file's unused `shared_rep_filter.weight` is dropped, and nothing else.
 
-    The file's unused `shared_rep_filter.weight` is dropped, and nothing else: InputError for a
-    file that is no table of tensors, and for a key that is missing, left over or of another shape,
-    in the file's own names.
+    Parameters
+    ----------
+    path : sample_model_1.p ... sample_model_5.p.
+    top_t : share of the cells that make y_global; nothing else depends on it. A warning is given
+        where it is not the file's own (see `published_top_t`).
+
+    Returns
+    -------
+    The network, of the published size.
+
+    Raises
+    ------
+    InputError : for a file that is no table of tensors, and for a key that is missing, left over
+        or of another shape, in the file's own names.
     """
     path = Path(path)
     model = GMIC(top_t=top_t)
@@ -175,7 +231,20 @@ def _cells(pixels: int) -> int:
 
 
 def malignant_first(maps: torch.Tensor) -> torch.Tensor:
-    """GMIC's order (benign, malignant) along axis 1 -> the project's (malignant, benign)."""
+    """Turn GMIC's order (benign, malignant) into that of `lesionlib.windows.CLASSES`.
+
+    Parameters
+    ----------
+    maps : (n, 2) or (n, 2, h, w), benign first.
+
+    Returns
+    -------
+    The same, malignant first.
+
+    Raises
+    ------
+    InputError : where axis 1 does not have two classes.
+    """
     if maps.ndim < 2 or maps.shape[1] != 2:
         raise InputError(
             f"two classes along axis 1 expected, got shape {tuple(maps.shape)}",
@@ -186,11 +255,31 @@ def malignant_first(maps: torch.Tensor) -> torch.Tensor:
 
 
 def top_t_count(rows: int, cols: int, top_t: float) -> int:
-    """How many of the map's cells y_global averages: rounded half to even, at least 1."""
+    """How many cells y_global averages: rounded half to even, at least 1.
+
+    Parameters
+    ----------
+    rows, cols : of the map.
+    top_t : share of the cells that count, 0..1.
+
+    Returns
+    -------
+    Cells.
+    """
     return max(1, round(cols * rows * top_t))
 
 
 def mean_of_top(saliency: torch.Tensor, top_t: float) -> torch.Tensor:
-    """(n, classes, h, w) -> (n, classes): mean of the share `top_t` of highest cells."""
+    """y_global, the mean of the highest cells.
+
+    Parameters
+    ----------
+    saliency : (n, classes, h, w).
+    top_t : share of the cells that count, 0..1.
+
+    Returns
+    -------
+    (n, classes).
+    """
     count = top_t_count(saliency.shape[2], saliency.shape[3], top_t)
     return saliency.flatten(2).topk(count, dim=2).values.mean(dim=2)

@@ -17,6 +17,7 @@ from data_manifest.images.build import source_image
 from data_manifest.images.read import read_mask_levels
 from data_manifest.images.store import build_store
 from data_manifest.manifest import Manifest, with_findings_left_out
+from data_manifest.splits import with_splits
 from lesionlib.errors import InputError
 
 # most sets here have masses only
@@ -254,7 +255,7 @@ def test_findings_left_out_on_a_film_that_stays(tmp_path):
 
 def test_the_validation_part_comes_from_the_official_training_part(tmp_path):
     manifest = cbis_ddsm.read(tree.flat(tmp_path, _many()))
-    drawn = manifest.with_splits(validation_share=0.3)
+    drawn = with_splits(manifest, validation_share=0.3)
     before = manifest.images.set_index("image_id")["split"]
     after = drawn.images.set_index("image_id")["split"]
     assert (after[before == "test"] == "test").all()

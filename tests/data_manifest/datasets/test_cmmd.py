@@ -7,6 +7,7 @@ from made_up_dicom import TRACES, code, write_breast
 from data_manifest import expected_counts as expected
 from data_manifest.cmmd import reader as cmmd
 from data_manifest.registry import read
+from data_manifest.splits import with_splits
 from lesionlib.errors import InputError
 
 LIST = "CMMD_clinicaldata_revision"
@@ -89,7 +90,7 @@ def test_a_class_without_a_place_is_no_lesion(small):
 
 def test_without_lesions_it_is_refused_for_training(small):
     with pytest.raises(InputError, match="none of 0 lesions has a known pathology"):
-        cmmd.read(small).with_splits()
+        with_splits(cmmd.read(small))
 
 
 def test_a_patient_has_no_class(small):

@@ -291,4 +291,4 @@ def test_an_roi_on_the_wrong_side_is_reported_when_the_image_is_read(tmp_path):
     right, wrong = (prepare(task) for task in tasks_of(manifest, settings))
     assert not right.exclusions and np.asarray(right.canvas).any()
     assert ("lesion", "b_1") in [row[:2] for row in wrong.exclusions]
-    assert "outline lies off the breast" in wrong.exclusions[0][2]
+    assert "outline is off the breast" in wrong.exclusions[0][2]

@@ -15,8 +15,8 @@ from data_manifest.manifest import with_findings_left_out
 from data_manifest.nyu import reader as nyu_exam_list
 from data_manifest.nyu.plain_pickle import load_plain
 from data_manifest.registry import read
+from data_manifest.shapes import rasterise, separated
 from lesionlib.errors import InputError
-from lesionlib.outlines import rasterise, separated
 
 ROWS, COLS = 120, 90
 NO_LESION = {f"{side}_{kind}": 0 for side in ("left", "right") for kind in ("benign", "malignant")}

@@ -20,8 +20,8 @@ from data_manifest.phantom import reader as phantom
 from data_manifest.phantom.files import cases, polygon_text, write_phantom
 from data_manifest.phantom.reader import PhantomSettings, draw_cases, ideal_scores
 from data_manifest.phantom.render import Case, render, strength
+from data_manifest.shapes import rasterise
 from lesionlib.errors import InputError
-from lesionlib.outlines import rasterise
 
 TINY = PhantomSettings(training=3, negative=2, validation=2, test=2, second_lesion=0.5)
 OBSERVERS = ("local", "context", "both")

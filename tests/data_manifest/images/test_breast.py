@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
-from data_manifest.images.breast import breast_box, chest_wall, dilated, film_border, find_breast
-from data_manifest.images.prepare import _blanked
+from data_manifest.images.breast import (
+    blanked_film,
+    breast_box,
+    chest_wall,
+    dilated,
+    film_border,
+    find_breast,
+)
 from data_manifest.images.read import read_image
 from lesionlib.errors import InputError
 
@@ -83,7 +89,7 @@ def test_the_margin_kept_around_the_breast_does_not_bring_the_strip_back():
     strip = np.zeros((600, 400), bool)
     strip[:14] = True
     pixels = film_with(axilla(), strip)
-    canvas = _blanked(pixels, find_breast(pixels, "film"), "film")
+    canvas = blanked_film(pixels, find_breast(pixels, "film"))
     assert not canvas[:10].any() and canvas[20, 60] == 110
 
 

@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from data_manifest.images import dicom_pixels
-from data_manifest.images.apart import apart
+from data_manifest.images.own_process import in_own_process
 from data_manifest.images.read import read_image, read_mask
 from lesionlib.errors import InputError
 
@@ -269,7 +269,7 @@ def test_a_decoder_that_ends_its_process_is_an_error_of_one_line(tmp_path, monke
     """Trap: GDCM aborts on some damaged JPEG Lossless, and the run of ten thousand files with it."""
     path = write_jpeg(tmp_path / "a.dcm", "JPEGLosslessProcess14_1")
     assert get_decoder(JPEGLosslessSV1).available_plugins == ("gdcm",)
-    monkeypatch.setattr(dicom_pixels, "apart", lambda f, *rest: apart(os.abort))
+    monkeypatch.setattr(dicom_pixels, "in_own_process", lambda f, *rest: in_own_process(os.abort))
     refused(path, "the compressed data end their decoder")
 
 

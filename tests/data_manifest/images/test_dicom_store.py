@@ -45,7 +45,7 @@ def test_a_side_that_is_stated_nowhere_is_the_tables(tmp_path):
 def test_the_side_against_the_chest_wall_in_the_pixels(tmp_path):
     """Trap: a wrong side gives a breast the lesions of the other one; nothing else shows it."""
     right = breast("right")
-    words = "the breast lies at the right edge, its laterality means the left one"
+    words = "the breast is at the right edge, its laterality means the left one"
     refused(tmp_path, words, right)
     refused(tmp_path, "write chest_wall right into the table", right)
     assert len(store_of(tmp_path, right, row={"chest_wall": "right"})) == 1

@@ -29,7 +29,9 @@ from data_manifest.table import reader as table
 from lesionlib.errors import InputError
 from study.settings import Canvas
 
-FACTS = json.loads((Path(__file__).parents[2] / "lesionlib/models/golden/gmic_oracle.json").read_text())
+FACTS = json.loads(
+    (Path(__file__).parents[2] / "lesionlib/models/golden/gmic_oracle.json").read_text()
+)
 SAMPLES = ("0_L-CC", "0_L-MLO", "0_R-CC", "0_R-MLO", "1_L_CC", "1_R_CC", "2_L_CC", "2_R_CC")
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from data_manifest.images.placement import Placement, place_on_canvas
-from lesionlib.outlines import Outline, rasterise
+from data_manifest.shapes import rasterise
+from lesionlib.outlines import Outline
 
 BREAST = np.zeros((40, 30), bool)
 BREAST[10:30, :12] = True

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from data_manifest.images import read
+from data_manifest.images import image as image_module
 from data_manifest.images.read import read_image, read_mask
 from lesionlib.errors import InputError
 
@@ -132,7 +132,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
 
 def test_size_is_checked_before_decoding(tmp_path, monkeypatch):
     saved(tmp_path / "a.png", GREY8)
-    monkeypatch.setattr(read, "MAX_PIXELS", 40)
+    monkeypatch.setattr(image_module, "MAX_PIXELS", 40)
     with pytest.raises(InputError, match="size 6 rows x 8 cols"):
         read_image(tmp_path / "a.png")
 

@@ -7,16 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
 
 from lesionlib.errors import InputError
 from lesionlib.metrics import roc
 from lesionlib.metrics.resampling import interval
-
-
-def slow_auc(truth, score):
-    """The definition: all pairs, a tie is one half."""
-    wins = [(m > b) + 0.5 * (m == b) for m in score[truth] for b in score[~truth]]
-    return float(np.mean(wins))
 
 
 def slow_delong(truth, *scores):
@@ -45,9 +40,13 @@ def test_auc_by_hand():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_auc_equals_its_definition_with_ties(seed):
+def test_auc_and_curve_are_those_of_scikit_learn(seed):
     truth, a, _ = sample(seed)
-    assert roc.auc(truth, a) == pytest.approx(slow_auc(truth, a), abs=1e-14)
+    assert roc.auc(truth, a) == pytest.approx(sklearn_metrics.roc_auc_score(truth, a), abs=1e-15)
+    fpr, tpr, thresholds = sklearn_metrics.roc_curve(truth, a, drop_intermediate=False)
+    curve = roc.roc_curve(truth, a)[::-1]
+    np.testing.assert_allclose(curve[["fpr", "tpr"]], np.c_[fpr, tpr], atol=1e-15)
+    np.testing.assert_array_equal(curve["threshold"], thresholds)
 
 
 @settings(max_examples=50, deadline=None)
@@ -90,7 +89,7 @@ def test_area_under_the_curve_is_the_auc():
         ([1, np.nan], [0, 1], "neither malignant nor benign"),
         (["malignant", "unknown"], [0, 1], "unknown pathology"),
         ([1, 0], [0, np.nan], "missing or infinite"),
-        ([1, 0], [0, 1, 2], "one score a lesion"),
+        ([1, 0], [0, 1, 2], "one score per lesion"),
     ],
 )
 def test_bad_input_is_named_with_its_remedy(truth, score, word):
@@ -162,9 +161,9 @@ def test_hanley_mcneil_gives_the_papers_size_of_error():
 def test_delong_equals_the_slow_computation(seed):
     truth, a, b = sample(seed)
     one, two = roc.delong(truth, a), roc.delong(truth, a, b)
-    assert one.value == pytest.approx(slow_auc(truth, a))
+    assert one.value == pytest.approx(roc.auc(truth, a))
     assert one.se**2 == pytest.approx(slow_delong(truth, a))
-    assert two.value == pytest.approx(slow_auc(truth, a) - slow_auc(truth, b))
+    assert two.value == pytest.approx(roc.auc(truth, a) - roc.auc(truth, b))
     assert two.se**2 == pytest.approx(slow_delong(truth, a, b))
     assert np.isnan(one.p) and 0 < two.p < 1
 

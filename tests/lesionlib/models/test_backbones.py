@@ -5,7 +5,8 @@ import torch
 
 from lesionlib.errors import InputError
 from lesionlib.models import BACKBONES, FLoc
-from lesionlib.models.backbones import PreActivationUnit, build_backbone
+from lesionlib.models._torchvision import torchvision_models
+from lesionlib.models.backbones import PreActivationUnit
 
 TRUNK = {
     "densenet121": 6_953_856,
@@ -25,7 +26,7 @@ def count(module):
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_counts_and_output(name):
-    trunk = build_backbone(name).eval()
+    trunk = BACKBONES[name].build().eval()
     assert count(trunk) == TRUNK[name]
     mini = name.endswith("mini")
     with torch.no_grad():
@@ -41,15 +42,16 @@ def test_every_backbone_is_listed_here():
 
 def test_full_patch_gives_8_by_8():
     with torch.no_grad():
-        assert build_backbone("densenet121").eval()(torch.zeros(1, 3, 256, 256)).shape[2:] == (8, 8)
+        assert BACKBONES["densenet121"].build().eval()(torch.zeros(1, 3, 256, 256)).shape[2:] == (
+            8,
+            8,
+        )
 
 
 @pytest.mark.parametrize("depth", [121, 161, 169])
 def test_densenet_equals_torchvision(depth):
-    from torchvision import models
-
-    theirs = getattr(models, f"densenet{depth}")(weights=None).eval()
-    trunk = build_backbone(f"densenet{depth}").eval()
+    theirs = getattr(torchvision_models(), f"densenet{depth}")(weights=None).eval()
+    trunk = BACKBONES[f"densenet{depth}"].build().eval()
     state = {k: v for k, v in theirs.state_dict().items() if not k.startswith("classifier.")}
     trunk.load_state_dict(state)
     x = torch.randn(1, 3, 64, 64)
@@ -81,7 +83,7 @@ def test_projected_unit_takes_the_activated_input():
 
 
 def test_he_spread():
-    weight = build_backbone("resnetv2_50").stages[2][1].conv2.weight  # 256 x 256 x 3 x 3
+    weight = BACKBONES["resnetv2_50"].build().stages[2][1].conv2.weight  # 256 x 256 x 3 x 3
     assert weight.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.01)
 
 

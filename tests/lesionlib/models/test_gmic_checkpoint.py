@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lesionlib.errors import InputError
-from lesionlib.models.gmic import GMIC, checkpoint, load_gmic_checkpoint, published_top_t
-from lesionlib.models.gmic.checkpoint import published_name
+from lesionlib.models.gmic import GMIC, _checkpoint, load_gmic_checkpoint, published_top_t
+from lesionlib.models.gmic._checkpoint import published_name
 from lesionlib.models.weights import load_checkpoint, save_checkpoint
 from study.settings import project_root
 
@@ -67,7 +67,9 @@ def test_saved_again_and_read_back_it_gives_the_same(file, tmp_path):
 def test_a_published_digest_brings_its_top_t(file, monkeypatch):
     assert published_top_t(file) is None
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    monkeypatch.setattr(checkpoint, "_top_t_by_digest", lambda: {digest: 0.03})
+    table = file.with_name("published.csv")
+    table.write_text(f"sha256,top_t\n{digest},0.03\n")
+    monkeypatch.setattr(_checkpoint, "PUBLISHED", table)
     assert published_top_t(file) == 0.03
     with pytest.warns(UserWarning, match="published with top_t 0.03 and is used with 0.02"):
         load_gmic_checkpoint(file)
@@ -77,7 +79,7 @@ def test_a_published_digest_brings_its_top_t(file, monkeypatch):
 
 
 def test_the_five_files():
-    table = Path(checkpoint.__file__).with_name("published.csv")
+    table = Path(_checkpoint.__file__).with_name("published.csv")
     with table.open(newline="") as rows:
         files = list(csv.DictReader(rows))
     assert [float(row["top_t"]) for row in files] == [0.02, 0.03, 0.03, 0.05, 0.1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lesionlib.models.gmic.crops import box_size, greedy_boxes, take_crops, to_pixels
+from lesionlib.models.gmic._crops import box_size, greedy_boxes, take_crops, to_pixels
 
 
 def maps(*rows_of_classes):

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from data_manifest.images.gmic_preparation import gmic_placement, standardise
 from data_manifest.images.read import read_image
 from lesionlib.models.gmic import load_gmic_checkpoint, mean_of_top, top_t_count
-from lesionlib.models.gmic.checkpoint import published_name
-from lesionlib.models.gmic.crops import box_size, greedy_boxes, take_crops, to_pixels
+from lesionlib.models.gmic._checkpoint import published_name
+from lesionlib.models.gmic._crops import box_size, greedy_boxes, take_crops, to_pixels
 
 TOLERANCE = 2e-5
 EXACT = ("cam_positions", "crop_positions")

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import urllib.error
+import urllib.request
 
 import pytest
 import torch
@@ -9,8 +11,9 @@ from safetensors.torch import save_file
 
 from lesionlib.errors import InputError
 from lesionlib.models import GMIC, FAgg, FLoc, backbones, weights
-from lesionlib.models.gmic.checkpoint import published_name
-from lesionlib.models.state_files import read_state
+from lesionlib.models._state_files import read_state
+from lesionlib.models._torchvision import torchvision_models
+from lesionlib.models.gmic._checkpoint import published_name
 from lesionlib.models.weights import initialise, load_checkpoint, save_checkpoint
 
 
@@ -57,10 +60,11 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
     path, old = tmp_path / "last.safetensors", FAgg(3)
     save_checkpoint(path, old, {})
 
-    def full_disk(*_args, **_kwargs):
+    def full_disk(file, content):
+        file.open("wb").write(content[:100])
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(weights, "save_file", full_disk)
+    monkeypatch.setattr(type(path), "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(path, FAgg(3), {})
     fresh = FAgg(3)
@@ -184,6 +188,10 @@ def test_no_imagenet_weights_exist(build, remedy):
     assert "no published ImageNet weights" in message and remedy in message
 
 
+def no_network(*_args, **_kwargs):
+    raise urllib.error.URLError("no network")
+
+
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """An empty hub cache, no network, and ImageNet weights that suit the small DenseNet."""
@@ -191,7 +199,7 @@ def hub(tmp_path, monkeypatch):
     named = backbones.Backbone(entry.build, entry.channels, "Mini_Weights")
     monkeypatch.setitem(backbones.BACKBONES, "densenet_mini", named)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(weights, "_reachable", lambda url: False)
+    monkeypatch.setattr(urllib.request, "urlopen", no_network)
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     return folder
@@ -252,9 +260,7 @@ def test_urls_of_torchvision():
 @pytest.fixture(scope="module")
 def patch_classifier():
     """As the patch classifier of Wu et al. 2019: torchvision's DenseNet-121 with four outputs."""
-    from torchvision.models import densenet121
-
-    network = densenet121(weights=None, num_classes=4).eval()
+    network = torchvision_models().densenet121(weights=None, num_classes=4).eval()
     generator = torch.Generator().manual_seed(3)
     for buffer in network.buffers():
         if buffer.is_floating_point():
@@ -325,9 +331,7 @@ def test_mapped_numbers_of_h_and_the_rest():
 
 
 def test_local_network_of_gmic_from_torchvision(tmp_path):
-    from torchvision.models import resnet18
-
-    theirs, model = resnet18(weights=None), GMIC()
+    theirs, model = torchvision_models().resnet18(weights=None), GMIC()
     torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
     fresh = model.global_network.stem.weight.clone()
     assert initialise(model, "file", tmp_path / "resnet18.pth")["tensors"] == 120

@@ -1,8 +1,8 @@
 """Files of weights: read without running code from them, loaded strictly or not at all.
 
 A key that is missing, left over or of another shape ends in an InputError that names it, and
-nothing is loaded.  What is in such a file, and for which network, is for `lesionlib.models.weights`
-and `lesionlib.models.gmic.checkpoint`.
+nothing is loaded. What is in such a file, and for which network, is for `lesionlib.models.weights`
+and `lesionlib.models.gmic._checkpoint`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ State = dict[str, torch.Tensor]
 
 
 def read_state(path: Path) -> State:
-    """The tensors of a safetensors or torch file by name; no code in the file is run."""
+    """The tensors of a safetensors or torch file by name; no code in the file is run.
+
+    InputError for a file that is missing or damaged, or holds anything but tensors.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError("the weights file is missing", path, "Check the path")
@@ -32,34 +35,29 @@ def read_state(path: Path) -> State:
                 return {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise InputError(
-            "the weights file holds more than tensors, or is no weights file",
-            path,
-            "Save the model's state_dict alone, best as safetensors",
-        ) from None
+        what = "the weights file holds more than tensors, or is no weights file"
+        raise InputError(what, path, "Save the model's state_dict, best as safetensors") from None
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:120]
-        what = f"the weights file cannot be read: {reason}"
+        what = f"the weights file cannot be read: {str(error).splitlines()[0][:120]}"
         raise InputError(what, path, "Copy it again") from None
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
-        raise InputError(
-            "the weights file is no table of tensors", path, "Save the model's state_dict alone"
-        )
+        what = "the weights file is no table of tensors"
+        raise InputError(what, path, "Save the model's state_dict")
     return dict(state)
 
 
 def is_safetensors(path: Path) -> bool:
-    """By content: eight bytes of length, then a JSON table."""
+    """Whether a file is one of safetensors: eight bytes of length, then a JSON table."""
     with path.open("rb") as content:
         return content.read(9)[8:] == b"{"
 
 
 def load_strict(model: nn.Module, state: State, path: Path) -> State:
-    """Load `state` into `model` and give back what was loaded; InputError as :func:`check_fit`.
+    """Load `state` into `model`, all or nothing, and give back what was loaded.
 
-    path : of the file, for the message.
+    Counters of batch norm may be missing. InputError as :func:`check_fit`.
     """
     own = model.state_dict()
     # files of PyTorch before 0.4.1 have no counters; they play no part in the values
@@ -82,17 +80,14 @@ def check_fit(wanted: State, given: State, path: Path) -> None:
         "left over": [key for key in given if key not in wanted],
         "of another shape": misfits,
     }
-    found = [f"{len(names)} {fault}: {_few(names)}" for fault, names in faults.items() if names]
+    found = [
+        f"{len(names)} {fault}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+        for fault, names in faults.items()
+        if names
+    ]
     if found:
-        raise InputError(
-            f"weights do not fit the network: {'; '.join(found)}",
-            path,
-            "Give the file that was saved from a network of these settings",
-        )
-
-
-def _few(names: list[str], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+        what = f"weights do not fit the network: {'; '.join(found)}"
+        raise InputError(what, path, "Give the file of a network of these settings")
 
 
 def without_classes(state: State) -> State:

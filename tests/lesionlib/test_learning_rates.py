@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lesionlib.errors import InputError
-from lesionlib.search import best_trial, draw_trial, run_search
+from lesionlib.learning_rates import best_trial, draw_trial, run_search
 from lesionlib.training import fit
 from study.settings import Optimisation
 
@@ -23,11 +23,14 @@ class RateTask:
 
     name, steps, identity = "toy", 1, {}
 
+    trained = []  # the rate of each epoch of any of these tasks
+
     def __init__(self, settings, seed, made):
         self.model, self.rate = torch.nn.Linear(1, 1), settings.learning_rate
         made.append((settings.learning_rate, settings.epochs, seed))
 
     def batches(self, epoch):
+        self.trained.append(self.rate)
         return [torch.ones(2, 1)]
 
     def loss(self, batch):
@@ -103,6 +106,16 @@ def test_a_trial_that_diverges_has_no_score_and_the_search_goes_on(tmp_path):
     assert table["validation_auc"].isna().equals(diverged)
     assert not diverged[best_trial(table).name]
     assert any("has no score" in message for message in said)
+
+
+def test_a_trial_that_diverged_is_not_trained_again(tmp_path):
+    first = search(tmp_path, 6, low=0.05, high=0.2)
+    RateTask.trained.clear()
+    said = []
+    again = search(tmp_path, 6, low=0.05, high=0.2, progress=said.append)
+    assert RateTask.trained == []
+    pd.testing.assert_frame_equal(again, first)
+    assert len(said) == again["validation_auc"].isna().sum() > 0
 
 
 def test_no_trial_with_a_score_is_refused():

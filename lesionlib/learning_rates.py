@@ -19,9 +19,21 @@ COLUMNS = ("trial", "learning_rate", "validation_auc", "best_epoch")
 
 
 def draw_trial(seed: int, k: int, low: float, high: float) -> float:
-    """The learning rate of trial k = 0, 1, ...: log-uniform in [low, high].
+    """The learning rate of one trial, log-uniform in [low, high].
 
-    Raises InputError unless 0 < low <= high.
+    Parameters
+    ----------
+    seed : of the search.
+    k : number of the trial, 0, 1, ...
+    low, high : of the range.
+
+    Returns
+    -------
+    A learning rate.
+
+    Raises
+    ------
+    InputError : unless 0 < low <= high.
     """
     if not 0 < low <= high:
         raise InputError(
@@ -42,13 +54,20 @@ def run_search(
     seed: int,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Train one network a trial, at that trial's learning rate; a row a trial.
+    """Train one network per trial, at that trial's learning rate.
 
+    Parameters
+    ----------
     train : called as ``train(k, learning_rate)``; keeps and reuses what it trained by itself.
     trials : the numbers k of the trials, all of a search or a few of it.
+    low, high : of the range of learning rates.
+    seed : of the search.
+    progress : called with a line of text for each trial that diverged.
 
-    Columns: trial, learning_rate, validation_auc (of the best epoch) and best_epoch; a trial whose
-    loss is no number has an empty AUC and best_epoch 0.
+    Returns
+    -------
+    One row per trial: trial, learning_rate, validation_auc (of the best epoch) and best_epoch; a
+    trial that diverged has an empty AUC and best_epoch 0.
     """
     rows = []
     for k in trials:
@@ -66,7 +85,17 @@ def run_search(
 def best_trial(table: pd.DataFrame) -> pd.Series:
     """The trial with the highest validation AUC; of equal ones the first.
 
-    Raises InputError where no trial has a score.
+    Parameters
+    ----------
+    table : of :func:`run_search`.
+
+    Returns
+    -------
+    Its row.
+
+    Raises
+    ------
+    InputError : where no trial has a score.
     """
     if table["validation_auc"].notna().sum() == 0:
         raise InputError(

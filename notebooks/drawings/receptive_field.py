@@ -1,4 +1,4 @@
-"""Where on the image a cell of a map looks, beside the square that it is taken to stand for."""
+"""The cells of the maps on the image: their squares, and where a cell really looks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ def receptive_field(
     corner: tuple[float, float],
     *,
     cell: int = 64,
-    radius: float | None = None,
-    zoom: float | None = None,
-    ax: Axes | None = None,
-    phantom: bool = False,
+    radius: float = 0,
 ) -> Axes:
     """How strongly each pixel moves the number of one cell, around the cell.
 
@@ -27,15 +24,14 @@ def receptive_field(
     ----------
     pull : (rows, cols) size of the gradient of the cell's number, 0 or more.
     centre : (row, col) px where the cell looks.  corner : upper left corner of its square.
-    radius : px of a circle around `centre`, such as the one that holds 90 % of the pull.
-    zoom : px shown on each side of the centre; by default a little more than the circle.
+    radius : px of the circle around `centre` that holds 90 % of the pull; 0 draws none.
     """
     pull = np.asarray(pull, float)
     if pull.ndim != 2 or not pull.any():
-        raise InputError("no gradient", "plots.receptive_field", "Give (rows, cols), not all 0")
-    ax = style.axes(ax, 3.6, 3.4)
+        raise InputError("no gradient", "receptive_field", "Give (rows, cols), not all 0")
+    ax = style.axes(None, 3.6, 3.4)
     rows, cols = pull.shape
-    zoom = max(3.5 * cell, 1.12 * (radius or 0)) if zoom is None else zoom
+    zoom = max(3.5 * cell, 1.12 * radius)
     top = np.percentile(pull[pull > 0], 99.9)
     ax.imshow(np.sqrt(np.clip(pull / top, 0, 1)), cmap="gray", vmin=0, vmax=1,
               extent=(0, cols, rows, 0), interpolation="nearest")  # fmt: skip
@@ -45,15 +41,22 @@ def receptive_field(
     ax.add_patch(square)
     ax.plot(centre[1], centre[0], "+", color="#F0E442", markersize=11, markeredgewidth=2,
             label="where it looks", linestyle="none")  # fmt: skip
-    if radius is not None:
+    if radius:
         ring = Circle(centre[::-1], radius, edgecolor="#F0E442", linestyle="--", **line)
         ring.set_label(f"90 % of its pull, {radius:.0f} px")
         ax.add_patch(ring)
     ax.set(xlim=(centre[1] - zoom, centre[1] + zoom), ylim=(centre[0] + zoom, centre[0] - zoom),
            xlabel="column (px)", ylabel="row (px)")  # fmt: skip
-    legend = ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=True,
-                       labelcolor="white", facecolor="0.35", edgecolor="none")  # fmt: skip
-    for handle in legend.legend_handles:
+    style.legend_above(ax, frameon=True, labelcolor="white", facecolor="0.35", edgecolor="none")
+    for handle in ax.get_legend().legend_handles:
         handle.set_path_effects([])
-    style.mark(ax.figure, phantom)
+    return ax
+
+
+def cell_grid(ax: Axes, shape: tuple[int, int], cell: int = 64) -> Axes:
+    """The cells (h, w) of the maps, `cell` px per side, as lines over a mammogram."""
+    look = {"color": "white", "linewidth": 0.5, "alpha": 0.7}
+    rows, cols = (cell * np.arange(n + 1) for n in shape)
+    ax.hlines(rows, cols[0], cols[-1], **look)
+    ax.vlines(cols, rows[0], rows[-1], **look)
     return ax

@@ -1,4 +1,4 @@
-"""Work in a process of its own: for decoders that may end the process in which they run."""
+"""A function in a process of its own: for decoders that may end the process they run in."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ SECONDS = 120  # many times what the largest mammogram needs
 IDLE_SECONDS = 30  # then the process ends by itself
 
 
-def apart(function: Callable, *arguments, seconds: float = SECONDS):
+def in_own_process(function: Callable, *arguments, seconds: float = SECONDS):
     """``function(*arguments)``, computed in a second process that is kept for the next call.
 
-    Raises what the function raises, and ChildProcessError where its process ends without an answer
-    or has none within `seconds`.
+    Raises
+    ------
+    ChildProcessError
+        If that process ends without an answer, or has none within `seconds`; also whatever the
+        function raises.
     """
     child = _child(os.getpid())
     try:

@@ -9,22 +9,6 @@ from lesionlib.errors import InputError
 from lesionlib.models.gmic.network import GMICOutput
 
 
-def gmic_loss(
-    output: GMICOutput,
-    labels: torch.Tensor,
-    *,
-    beta: float,
-    sparsity: float,
-    reduction: str = "sum",
-) -> torch.Tensor:
-    """The training loss, a scalar: mean over the images of `gmic_loss_terms` added up.
-
-    labels (n, 2), benign and malignant present (1.) or not (0.), in the output's order.
-    """
-    terms = gmic_loss_terms(output, labels, beta=beta, sparsity=sparsity, reduction=reduction)
-    return torch.stack(tuple(terms.values())).sum()
-
-
 def gmic_loss_terms(
     output: GMICOutput,
     labels: torch.Tensor,
@@ -33,14 +17,27 @@ def gmic_loss_terms(
     sparsity: float,
     reduction: str = "sum",
 ) -> dict[str, torch.Tensor]:
-    """The four summands, each a mean over images of a sum over the two classes.
+    """The four summands of the training loss, each a mean over images of a sum over two classes.
 
-    Cross-entropies "global", "local" and "fusion", and "sparsity": beta times the sum over the
-    cells of saliency ** sparsity (reduction "sum", published) or their mean (reduction "mean",
-    ours: beta then means the same on every canvas).
+    Parameters
+    ----------
+    output : of the network, for n images.
+    labels : (n, 2), benign and malignant present (1) or not (0), in the output's order.
+    beta : weight of the saliency maps' sparsity.
+    sparsity : exponent of the saliency.
+    reduction : of saliency ** sparsity over the cells; "sum" as published, or "mean", so that beta
+        means the same on every canvas.
+
+    Returns
+    -------
+    Scalars "global", "local", "fusion" (cross-entropies) and "sparsity"; the loss is their sum.
+
+    Raises
+    ------
+    InputError : for an unknown reduction.
     """
     if reduction not in ("sum", "mean"):
-        raise InputError(f"unknown reduction {reduction!r}", "gmic_loss", "Use sum or mean")
+        raise InputError(f"unknown reduction {reduction!r}", "gmic_loss_terms", "Use sum or mean")
     labels = labels.float()
     with torch.autocast(output.saliency.device.type, enabled=False):
         powers = output.saliency.float().abs().pow(sparsity).flatten(2)

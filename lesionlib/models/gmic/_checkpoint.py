@@ -1,7 +1,6 @@
 """GMIC's published files (Shen et al. 2021) and the names that their weights have there.
 
-The five files, their digests and their `top_t` are in `published.csv` beside this module; where to
-get them stands in `data_manifest/weights.md`.
+The five files, their digests and their `top_t` are in `published.csv` next to this module.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ import csv
 import hashlib
 import re
 import warnings
-from functools import cache
 from pathlib import Path
 
 from torch import nn
 
-from lesionlib.models.state_files import State, check_fit
+from lesionlib.models._state_files import State, check_fit
 
+PUBLISHED = Path(__file__).with_name("published.csv")
 UNUSED = "shared_rep_filter.weight"  # in every published file, read by no network
 
 # our name of a module -> its name in the published files
@@ -37,13 +36,24 @@ _NAMES = (
 
 
 def published_top_t(path: Path | str) -> float | None:
-    """The `top_t` of one of the five published files, known by its sha256; None for any other."""
-    known = _top_t_by_digest()
-    return known.get(hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    """The `top_t` of one of the five published files.
+
+    Parameters
+    ----------
+    path : of the file, known by its sha256 whatever its name.
+
+    Returns
+    -------
+    A share of the cells; None for any other file.
+    """
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    with PUBLISHED.open(encoding="ascii", newline="") as rows:
+        known = {row["sha256"]: float(row["top_t"]) for row in csv.DictReader(rows)}
+    return known.get(digest)
 
 
 def published_name(key: str) -> str:
-    """Our name of a GMIC tensor -> its name in the published files."""
+    """The name that one of GMIC's tensors has in the published files."""
     for pattern, name in _NAMES:
         key = re.sub(pattern, name, key)
     return key
@@ -68,9 +78,3 @@ def load_published(model: nn.Module, state: State, path: Path) -> State:
             stacklevel=3,
         )
     return state
-
-
-@cache
-def _top_t_by_digest() -> dict[str, float]:
-    with Path(__file__).with_name("published.csv").open(encoding="ascii", newline="") as rows:
-        return {row["sha256"]: float(row["top_t"]) for row in csv.DictReader(rows)}

@@ -1,0 +1,170 @@
+"""Networks next to the ideal observers of the phantom, whose latents u and c are known.
+
+u is how a lesion looks, c the context of its image.  An ideal observer knows one of them, or both,
+exactly as drawn (`data_manifest.phantom.reader.ideal_scores`); no network that sees the same can
+score better but by chance.  :func:`acceptance` answers, question by question, whether the method
+works as built.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+
+from lesionlib.metrics import resampling
+from lesionlib.scoring import PREDICTION_COLUMNS
+from study import tables
+
+OBSERVERS = ("local", "context", "both")
+TRUE_CONTEXT = "E + true context"
+# model -> the ideal observer that sees the same, and how far below it the model may be
+LIMITS = {"S": ("context", 0.04), "f_loc": ("local", 0.06), "E+S": ("both", 0.06)}
+LEAK = 0.1  # a larger correlation within truth is taken as a leak
+CONTROL_GAIN = 0.015  # of a control, where there is nothing to gain
+# name -> (model's number, latent, whether the two should agree)
+WITHIN_TRUTH = {
+    "E_u": ("E", "u", True),
+    "E_c": ("E", "c", False),
+    "S_m_c": ("s_m", "c", True),
+    "S_m_u": ("s_m", "u", False),
+}
+
+
+def with_observers(predictions: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+    """Predictions of the test split with the ideal observers as further models.
+
+    Added are "ideal local", "ideal context", "ideal both", and "E + true context": the logit of E's
+    run-averaged score plus the evidence of c, which no better context network could beat.
+    """
+    test = predictions[predictions["split"] == "test"]
+    e = tables.scores(test, "E")
+    # a score of 0 or 1 has no finite logit
+    own = logit(np.clip(e.mean, 1e-6, 1 - 1e-6)) + cases.loc[e.lesion, "evidence"].to_numpy()
+    seen = {f"ideal {name}": cases.loc[e.lesion, name].to_numpy() for name in OBSERVERS}
+    head = {"lesion_id": e.lesion, "patient_id": e.patient, "split": "test"}
+    head |= {"y_true": e.truth.astype(int), "run": 0}
+    seen |= {TRUE_CONTEXT: expit(own)}
+    parts = [pd.DataFrame(head | {"model": m, "y_score": x}) for m, x in seen.items()]
+    return pd.concat([test, *parts], ignore_index=True)[list(PREDICTION_COLUMNS)]
+
+
+def observer_table(
+    predictions: pd.DataFrame, cases: pd.DataFrame, resamples: int = 2000
+) -> pd.DataFrame:
+    """``tables.table_3`` with the models of :func:`with_observers`; index model."""
+    seen = with_observers(predictions, cases)
+    return tables.table_3(seen, resamples=resamples).set_index("model")
+
+
+def compare(
+    predictions: pd.DataFrame,
+    cases: pd.DataFrame,
+    resamples: int = 2000,
+    rows: pd.DataFrame | None = None,
+) -> dict:
+    """Networks next to the ideal observers of the same test lesions: `phantom` of ``results.json``.
+
+    cases : as ``steps.phantom_cases`` gives it.  rows : :func:`observer_table`, where it is made
+    already.  Every entry has value, low, high (95 % over patients) and counts.
+    """
+    seen = with_observers(predictions, cases)
+    rows = observer_table(predictions, cases, resamples) if rows is None else rows
+
+    def less(a: str, b: str) -> dict:
+        return tables.gain_entry(tables.gain(seen, a, b, resamples=resamples))
+
+    below = LIMITS | {"E": ("local", None)}
+    out = {
+        "ideal": {name: _auc(rows.loc[f"ideal {name}"]) for name in OBSERVERS},
+        "E_true_context": _auc(rows.loc[TRUE_CONTEXT]),
+        "gain": less("E+S", "E"),
+        "ideal_gain": less("ideal both", "ideal local"),
+        "shortfall": {m: less(f"ideal {n}", m) | {"ideal": n} for m, (n, _) in below.items()},
+        "within_truth": correlations(predictions, cases, resamples),
+    }
+    return out | {"acceptance": acceptance(_auc(rows.loc["I"]), out)}
+
+
+def _auc(row: pd.Series) -> dict:
+    counts = {k: int(row[k]) for k in ("lesions", "malignant", "benign", "patients")}
+    return {"value": row["auc"], "low": row["low_patients"], "high": row["high_patients"]} | counts
+
+
+def flat(found: Mapping) -> dict[str, dict]:
+    """The numbers of :func:`compare` under one key each: ideal.local, shortfall.S, within_truth.E_c."""
+    out = {f"ideal.{name}": entry for name, entry in found["ideal"].items()}
+    out |= {f"auc.{TRUE_CONTEXT}": found["E_true_context"], "ideal.gain": found["ideal_gain"]}
+    for part in ("shortfall", "within_truth"):
+        out |= {f"{part}.{name}": entry for name, entry in found[part].items()}
+    return out
+
+
+def correlations(predictions: pd.DataFrame, cases: pd.DataFrame, resamples: int = 2000) -> dict:
+    """Correlation within truth between what a network says and what was drawn, with its interval.
+
+    E should follow u and not c, the mean of S_m should follow c and not u.  Truth moves both
+    latents, so the mean of each truth is subtracted first; what is left would be a leak.
+    """
+    e = tables.scores(predictions, "E")
+    known = cases.loc[e.lesion].assign(E=e.mean)
+    # what is resampled is the index of a lesion, by which both numbers are looked up
+    place = np.arange(len(e.truth))
+    out = {}
+    for name, (said, latent, wanted) in WITHIN_TRUTH.items():
+        a, b = known[said].to_numpy(float), known[latent].to_numpy(float)
+        statistic = partial(_correlation_at, a=a, b=b)
+        r = resampling.interval(e.truth, place, e.patient, statistic, resamples)
+        entry = dict(value=r.value, low=r.low, high=r.high, kind=r.kind)
+        out[name] = entry | dict(wanted=wanted, lesions=r.n, patients=r.patients)
+    return out
+
+
+def _correlation_at(truth: np.ndarray, place: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+    rows = place.astype(int)
+    return within_truth(truth, a[rows], b[rows])
+
+
+def within_truth(truth: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation of a and b, (n,) each, less the mean of each truth; 0 where one is constant."""
+    a, b = np.array(a, float), np.array(b, float)
+    for kind in (truth, ~truth):
+        a[kind] -= a[kind].mean()
+        b[kind] -= b[kind].mean()
+    size = math.sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / size if size > 1e-12 else 0.0
+
+
+def acceptance(location: Mapping, found: Mapping) -> list[dict]:
+    """The phantom's questions, each with our number, its limit and whether it is met.
+
+    location : the AUC of I.  found : the other parts of :func:`compare`.
+    """
+    holds = location["low"] <= 0.5 <= location["high"]
+    rows = [_question("I alone tells nothing", location, ".5 in the interval", holds)]
+    for model, (name, limit) in LIMITS.items():
+        entry = found["shortfall"][model]
+        text = f"{model} is near the ideal observer ({name}): ideal less {model}"
+        rows.append(_question(text, entry, f"within {limit:g}", abs(entry["value"]) <= limit))
+    gain, possible = found["gain"], found["ideal_gain"]["value"]
+    if possible > 0:
+        asked = "the gain of E+S over E", gain, "interval above 0", gain["low"] > 0
+    else:  # the control
+        small = abs(gain["value"]) <= CONTROL_GAIN
+        asked = "no gain of E+S over E where there is none", gain, f"within {CONTROL_GAIN}", small
+    rows.append(_question(*asked))
+    for name, entry in found["within_truth"].items():
+        if not entry["wanted"]:
+            said, latent, _ = WITHIN_TRUTH[name]
+            text = f"no leak: {said.replace('s_m', 'mean S_m')} with {latent}, within truth"
+            rows.append(_question(text, entry, f"|r| < {LEAK:g}", abs(entry["value"]) < LEAK))
+    return rows
+
+
+def _question(text: str, entry: Mapping, limit: str, holds: bool) -> dict:
+    numbers = {k: entry[k] for k in ("value", "low", "high")}
+    return {"question": text, **numbers, "limit": limit, "holds": bool(holds)}

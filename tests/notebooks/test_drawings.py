@@ -1,0 +1,156 @@
+"""The pictures of one notebook each: what is drawn is what was given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import mammogram
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Circle, Rectangle
+from matplotlib.text import Text
+
+from data_manifest.phantom.reader import PhantomSettings, draw_cases
+from lesionlib.errors import InputError
+from notebooks.drawings import lesion_sizes, overview, phantom_latents, saliency
+from notebooks.drawings.contact_sheet import breast_contour, contact_sheet
+from notebooks.drawings.receptive_field import cell_grid, receptive_field
+from study import plots
+from study.plots import style
+
+SMALL = PhantomSettings(training=30, negative=4, validation=1, test=1)
+
+
+def texts(figure):
+    return [t.get_text() for t in figure.findobj(Text) if t.get_text()]
+
+
+def test_the_method_shows_the_shapes_it_is_given():
+    figure = overview.method((640, 448), 48, (10, 7), 16, backbone="densenet_mini")
+    shown = " ".join(texts(figure))
+    for words in ("640 x 448 px", "patch 48 x 48", "10 x 7", "16 windows", "densenet_mini"):
+        assert words in shown.replace("\n", " "), words
+
+
+def test_the_methods_words_lie_inside_their_boxes():
+    figure = overview.method((2944, 1920), 256, (46, 30), 100, backbone="densenet161")
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    frames = [p.get_window_extent() for p in ax.patches]
+    words = [t.get_window_extent() for t in ax.texts if t.get_style() == "normal" and t.get_text()]
+    outside = [
+        w for w in words if not any(f.contains(*w.min) and f.contains(*w.max) for f in frames)
+    ]
+    assert not outside
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_a_breasts_contour_lies_on_its_edge(stride):
+    figure = style.new_figure(2, 3)
+    ax = figure.subplots()
+    breast = np.zeros((96 // stride, 64 // stride), bool)
+    breast[24 // stride : 72 // stride, : 40 // stride] = True
+    breast_contour(ax, breast, (96, 64))
+    (line,) = (p.vertices for c in ax.collections for p in c.get_paths())
+    col, row = line.T
+    for found, edge in ((col.max(), 40), (row.min(), 24), (row.max(), 72)):
+        assert abs(found - edge) <= stride / 2 + 1e-9, (found, edge)
+
+
+def test_a_contact_sheet_holds_every_image_its_contour_and_its_title():
+    images = [mammogram(k) for k in range(5)]
+    breasts = [np.ones((24, 16), bool)] * 5
+    flagged = [True] + 4 * [False]
+    figure = contact_sheet(images, breasts, columns=3, flagged=flagged)
+    assert len(figure.axes) == sum(bool(ax.images) for ax in figure.axes) == 5
+    assert all(len(ax.collections) == 1 for ax in figure.axes)  # the breast, and no lesion
+    red = [to_rgb(ax.title.get_color())[0] > 0.5 for ax in figure.axes]
+    assert red == flagged and [ax.get_title() for ax in figure.axes] == ["L CC"] * 5
+
+
+def test_no_gap_is_left_above_the_legend_of_figure_1():
+    figure = plots.figure_1([mammogram(0), mammogram(1)])
+    style.mark(figure)
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent().y1
+    lowest = min(ax.get_window_extent().y0 for ax in figure.axes)
+    assert 0 <= lowest - legend < 0.15 * figure.dpi  # inches
+
+
+def test_sizes_are_shown_for_columns_with_groups_and_counted_beside_the_windows():
+    lesions = pd.DataFrame({"rows": [20, 40, 90], "cols": [30, 30, 60], "view": "CC",
+                            "subtype": ["SPIC", "", "CIRC"], "kind": ["a", "b", "a"]})  # fmt: skip
+    ax = lesion_sizes.sizes(lesions, ["view", "kind", "subtype"], 35, 72)
+    names = [t.get_text() for t in ax.get_yticklabels()]
+    assert names == ["kind: a", "kind: b", "subtype: SPIC", "subtype: CIRC"]
+    assert "n = 2: 1 smaller, 1 larger" in texts(ax.figure)
+    with pytest.raises(InputError, match="no group"):
+        lesion_sizes.sizes(lesions, ["view"], 35, 72)
+
+
+def test_latents_are_counted_by_lesion_and_by_image():
+    truth = draw_cases(SMALL, 3).query("n_lesions > 0")
+    shown = " ".join(texts(phantom_latents.latents(truth, SMALL)))
+    assert f"n = {len(truth)} lesions" in shown
+    assert f"n = {truth['image_id'].nunique()} images" in shown
+    assert f"means {SMALL.local_effect:g} SD apart" in shown
+
+
+# ------------------------------------------------------------------ saliency of many images
+def noise(n):
+    return [plots.Mammogram(np.random.default_rng(k).random((128, 64))) for k in range(n)]
+
+
+def test_all_overlays_share_the_largest_value():
+    maps = np.stack([np.full((2, 1), 0.2), np.full((2, 1), 0.7)])
+    figure = saliency.saliency_overlays(noise(2), maps, ["a\nb", "c"], name="S_b")
+    panels = [ax for ax in figure.axes if len(ax.images) == 2]
+    assert [ax.images[1].get_clim() for ax in panels] == [(0, 0.7)] * 2
+    assert [ax.get_title() for ax in panels] == ["a\nb", "c"]
+
+
+def test_each_image_needs_its_map():
+    with pytest.raises(InputError, match="maps of shape"):
+        saliency.saliency_overlays(noise(2), np.zeros((1, 2, 1)), ["a", "b"])
+
+
+def test_each_kind_is_drawn_as_shares_of_its_own():
+    values = {"benign": np.arange(10.0), "malignant": np.arange(40) / 4, "negative": np.zeros(0)}
+    ax = saliency.histograms(values, name="a number")
+    words = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert words == ["benign, n = 10", "malignant, n = 40"]  # what has no number is left out
+    for patch in ax.patches:
+        assert patch.get_xy()[:, 1].max() <= 0.11
+    assert ax.get_xlabel() == "a number" and "images" in ax.get_ylabel()
+
+
+def test_equal_numbers_can_be_drawn_and_none_cannot():
+    assert saliency.histograms({"benign": [0.3, 0.3]}, name="x").patches
+    with pytest.raises(InputError, match="no number"):
+        saliency.histograms({"benign": []}, name="x")
+
+
+# ------------------------------------------------------------------ cells
+def test_the_grid_has_every_edge():
+    ax = cell_grid(style.axes(None), (3, 2), 64)
+    rows, cols = (lines.get_segments() for lines in ax.collections)
+    assert [segment[0][1] for segment in rows] == [0, 64, 128, 192]
+    assert [segment[0][0] for segment in cols] == [0, 64, 128]
+    assert rows[0][:, 0].tolist() == [0, 128]
+
+
+def test_places_are_row_first():
+    pull = np.zeros((200, 300))
+    pull[100:120, 40:60] = 1
+    ax = receptive_field(pull, (110, 50), (96, 64), cell=32, radius=20)
+    (square,) = [p for p in ax.patches if isinstance(p, Rectangle)]
+    (circle,) = [p for p in ax.patches if isinstance(p, Circle)]
+    assert square.get_xy() == (64, 96) and square.get_width() == 32
+    assert circle.center == (50, 110) and circle.radius == 20
+    assert ax.lines[0].get_xydata().tolist() == [[50, 110]]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # rows run downwards
+
+
+def test_without_a_gradient_there_is_nothing_to_see():
+    with pytest.raises(InputError, match="no gradient"):
+        receptive_field(np.zeros((5, 5)), (2, 2), (0, 0))
