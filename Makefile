@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STUDY := $(BIN)/python -m study
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
-# where pip looks for torch beside the package index, as https://download.pytorch.org/whl/cpu
+# where pip looks for torch besides the package index, as https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 EXPERIMENT ?= demo
 DATASET ?=

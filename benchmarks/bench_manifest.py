@@ -21,14 +21,14 @@ from data_manifest.checks import check_manifest, warnings_of
 from data_manifest.manifest import Manifest
 from data_manifest.splits import with_folds, with_splits
 
-IMAGES_A_PATIENT, LESIONS_A_IMAGE, MALIGNANT = 7.08, 8_842 / 1_001_093, 2_054 / 8_842
+IMAGES_PER_PATIENT, LESIONS_PER_IMAGE, MALIGNANT = 7.08, 8_842 / 1_001_093, 2_054 / 8_842
 
 
 def made_up(images: int, seed: int = 1) -> Manifest:
-    """A valid manifest without splits: four views an exam, circles of 10 to 60 px as lesions."""
+    """A valid manifest without splits: four views per exam, circles of 10 to 60 px as lesions."""
     rng = np.random.default_rng(seed)
     number = np.arange(images)
-    patient = number // 4 % max(3, round(images / IMAGES_A_PATIENT))
+    patient = number // 4 % max(3, round(images / IMAGES_PER_PATIENT))
     text = pd.Series(number).astype(str)
     exam = pd.Series(number // 4).astype(str)
     owner = "p" + pd.Series(patient).astype(str)
@@ -37,7 +37,7 @@ def made_up(images: int, seed: int = 1) -> Manifest:
     table["laterality"] = np.where(number % 2, "R", "L")
     table["view"] = np.where(number // 2 % 2, "MLO", "CC")
     table = table.assign(rows=3328, cols=2560, spacing_mm=0.07, bits=12)
-    on = np.sort(rng.choice(images, round(images * LESIONS_A_IMAGE), replace=False))
+    on = np.sort(rng.choice(images, round(images * LESIONS_PER_IMAGE), replace=False))
     marked = pd.Series(number // 4 * 2 + number % 2).isin(on // 4 * 2 + on % 2)  # breasts
     table["negative"] = ~marked
     lesions = pd.DataFrame({"image_id": table["image_id"].to_numpy()[on]})

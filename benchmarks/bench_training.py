@@ -9,10 +9,10 @@ maps of 46 x 30 cells.  The contents are random: reading images and cutting patc
 moving a batch to the device is part of a step.  On the CPU batches are 2 unless `--batch` says
 otherwise.
 
-A line tells the median of the steps after two to warm up; items (patches, images, stacks) a second;
-the device's most memory (on the CPU: the process's); the operations of one item's convolutions and
-matrix products, forward and backward, a multiply-add as two; what that makes a second, and which
-share of the chip's peak, where `--peak-tflops` tells it.
+Each line gives the median of the steps after two to warm up; items (patches, images, stacks) per
+second; the peak memory of the device (on the CPU: of the process); the operations of one item's
+convolutions and matrix products, forward and backward, a multiply-add as two; the operations per
+second, and their share of the chip's peak, where `--peak-tflops` names it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ON_THE_CPU = 2  # items of a batch
 
 
 class Steps:
-    """Goes before a task and replaces its data by one batch, again and again, and a clock."""
+    """Mixed in before a task: its data are one batch, again and again, and each step is timed."""
 
     def __init__(self, settings, model: torch.nn.Module, batch: tuple, count: int):
         self.settings = settings.model_copy(

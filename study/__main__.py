@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 from lesionlib.errors import InputError
-
-STOPPED = 130  # exit code of a process that Ctrl-C has ended
+from study.jobs import PIPE, STOPPED, JobError
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,92 +20,90 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    """The commands and their arguments."""
+    """The commands and their arguments; each command names the function that carries it out."""
     top = Parser(prog="python -m study", description="Run experiments, notebooks and stages.")
-    commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    run = commands.add_parser("run", help="run every notebook of an experiment, in order")
-    run.add_argument("experiment", help="name of a file in experiments/")
+    def command(name: str, function, text: str, **options) -> Parser:
+        made = commands.add_parser(name, help=text, description=f"{text.capitalize()}.", **options)
+        made.set_defaults(function=function)
+        return made
+
+    def pairs(made: Parser, metavar: tuple[str, str], text: str) -> None:
+        made.add_argument("-p", nargs=2, action="append", default=[], metavar=metavar, help=text)
+
+    run = command("run", _run, "run every notebook of an experiment that is not up to date")
+    run.add_argument("experiment", help="name of a file in experiments/, as demo")
     run.add_argument("--data", help="folder of the data set; remembered for the next runs")
     run.add_argument("--cores", type=int, help="jobs side by side; default: all cores")
 
-    notebook = commands.add_parser("notebook", help="run one notebook through papermill")
-    notebook.add_argument("notebook", help="its number (04) or path")
+    notebook = command("notebook", _notebook, "run one notebook through papermill")
+    notebook.add_argument("notebook", help="its number, as 04, or its path")
     notebook.add_argument("--experiment", help="default: what the notebook's parameters say")
-    notebook.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    notebook.add_argument("--output", type=Path, help="default: runs/<experiment>/notebooks/")
+    pairs(notebook, ("NAME", "VALUE"), "another parameter of the notebook; may be repeated")
+    notebook.add_argument(
+        "--output", type=Path, help="the executed copy; default: in runs/<experiment>/notebooks/"
+    )
 
-    stage = commands.add_parser("stage", help="run one stage; its arguments as --name value")
-    stage.add_argument("stage", help="a function of study.steps, as floc, gmic, fagg")
-    stage.add_argument("--experiment", required=True)
+    usage = "%(prog)s STAGE --experiment EXPERIMENT [--ARGUMENT VALUE ...]"
+    stage = command("stage", _stage, "run one step of the study without a notebook", usage=usage)
+    stage.add_argument("stage", help="a name in study.steps.STEPS, as floc, gmic or fagg")
+    stage.add_argument("--experiment", required=True, help="name of a file in experiments/")
+    stage.epilog = "The step's own arguments follow by name: stage floc --experiment demo --run 1"
 
-    check = commands.add_parser("check", help="check an experiment's settings and data folder")
-    check.add_argument("experiment")
-    check.add_argument("--data", help="folder of the data set")
+    check = command("check", _check, "check an experiment's settings and data folder")
+    check.add_argument("experiment", help="name of a file in experiments/")
+    check.add_argument("--data", help="folder of the data set; remembered for the next runs")
     check.add_argument("--complete", action="store_true", help="fail unless all is up to date")
 
-    data = commands.add_parser("data-check", help="look through a data set before it is used")
+    data = command("data-check", _data_check, "look through a data set before it is used")
     data.add_argument("dataset", help="name of its reader, as mini_mias or table")
     data.add_argument("--data", required=True, help="folder of the data set")
     data.add_argument("--pixels", action="store_true", help="open every image and outline, too")
     data.add_argument("--experiment", help="whose options, splits and canvas; default: the set's")
-    data.add_argument("-p", nargs=2, action="append", default=[], metavar=("OPTION", "VALUE"))
+    pairs(data, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
     data.add_argument("--cores", type=int, help="images read side by side; default: all cores")
 
-    commands.add_parser("refresh", help="bring the outputs of the demo into notebooks/")
+    command("refresh", _refresh, "bring the outputs of the demo into notebooks/")
     return top
 
 
-def pairs(words: list[str]) -> dict[str, str]:
+# ------------------------------------------------------------------ the commands
+# each imports what it needs: a run starts quickly, and torch stays out of it
+def _run(args) -> None:
+    from study.workflow import run_experiment
+
+    run_experiment(args.experiment, args.data, args.cores)
+
+
+def _notebook(args) -> None:
+    from study.runner import run_notebook
+
+    run_notebook(args.notebook, args.experiment, dict(args.p), args.output)
+
+
+def _stage(args) -> None:
+    from study.runner import run_stage
+
+    run_stage(args.stage, args.experiment, _named(args.rest))
+
+
+def _named(words: list[str]) -> dict[str, str]:
     """``--name value --other value`` as a dictionary; InputError for anything else."""
-    odd = [w for w in words[::2] if not w.startswith("--")] or (
-        words[-1:] if len(words) % 2 else []
-    )
+    names, values = words[::2], words[1::2]
+    odd = [name for name in names if not name.startswith("--")] or names[len(values) :]
     if odd:
         raise InputError(f"cannot read '{odd[0]}'", "command line", "Write --name value")
-    return {
-        name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)
-    }
-
-
-def carry_out(words: list[str]) -> int:
-    """Do what a command line says; its exit code.  InputError and JobError go to the caller."""
-    args, rest = parser().parse_known_args(words)
-    if rest and args.command != "stage":
-        raise InputError(f"cannot read '{rest[0]}'", "command line", "See --help")
-    if args.command == "run":
-        from study.workflow import run_experiment
-
-        run_experiment(args.experiment, args.data, args.cores)
-    elif args.command == "notebook":
-        from study.runner import run_notebook
-
-        run_notebook(args.notebook, args.experiment, dict(args.p), args.output)
-    elif args.command == "stage":
-        from study.runner import run_stage
-
-        run_stage(args.stage, args.experiment, pairs(rest))
-    elif args.command == "check":
-        _check(args)
-    elif args.command == "data-check":
-        return _data_check(args)
-    else:
-        from study.refresh import refresh
-
-        refresh()
-    return 0
+    return {name.removeprefix("--"): value for name, value in zip(names, values, strict=True)}
 
 
 def _check(args) -> None:
-    from study.workflow import check, unfinished
+    from study.workflow import check, is_complete
 
     check(args.experiment, args.data)
-    jobs = unfinished(args.experiment) if args.complete else 0
-    if jobs:
+    if args.complete and not is_complete(args.experiment):
         remedy = f"Run make run EXPERIMENT={args.experiment}"
-        raise InputError(
-            f"{jobs} jobs are still to be run", f"experiment {args.experiment}", remedy
-        )
+        raise InputError("jobs are still to be run", f"experiment {args.experiment}", remedy)
     state = "complete" if args.complete else "settings and data folder are fine"
     print(f"experiment {args.experiment}: {state}")
 
@@ -119,21 +116,30 @@ def _data_check(args) -> int:
     from study.settings import settings_for
 
     options = {name: yaml.safe_load(value) for name, value in args.p}
+    settings, workers = settings_for(args.dataset, args.experiment), args.cores or os.cpu_count()
     faults = data_check(
-        args.dataset,
-        args.data,
-        settings_for(args.dataset, args.experiment),
-        options,
-        pixels=args.pixels,
-        workers=args.cores or os.cpu_count() or 1,
+        args.dataset, args.data, settings, options, pixels=args.pixels, workers=workers or 1
     )
     return 1 if faults else 0
 
 
+def _refresh(args) -> None:
+    from study.refresh import refresh
+
+    refresh()
+
+
+# ------------------------------------------------------------------ how it ends
+def carry_out(words: list[str]) -> int:
+    """Do what a command line says; its exit code.  InputError and JobError go to the caller."""
+    args, args.rest = parser().parse_known_args(words)
+    if args.rest and args.function is not _stage:
+        raise InputError(f"cannot read '{args.rest[0]}'", "command line", "See --help")
+    return args.function(args) or 0
+
+
 def main(words: list[str] | None = None) -> int:
     """Carry out a command line; returns its exit code: 0, 2 for the user's input, 1 otherwise."""
-    from study.jobs import JobError
-
     try:
         return carry_out(sys.argv[1:] if words is None else words)
     except (InputError, JobError) as error:
@@ -143,7 +149,7 @@ def main(words: list[str] | None = None) -> int:
 
 def _last_line(text: str) -> None:
     """Say how it ended; a job of a workflow leaves that to the workflow, which says it last."""
-    if not os.environ.get("LESIONLIB_WORKFLOW"):
+    if not os.environ.get(PIPE):
         print(text, file=sys.stderr, flush=True)
 
 
@@ -152,10 +158,10 @@ def _stop(number, frame):
 
 
 def guarded_main() -> int:
-    """As :func:`main`; a stop by hand or by the workflow is told in one line.
+    """As :func:`main`; a stop by hand or by the workflow is one line.
 
     Ctrl-C reaches a workflow and its jobs at once, and the workflow then ends its jobs by a second
-    signal.  A process that is on its way out is deaf to it, or it would die with a traceback.
+    signal.  A process on its way out ignores it, or it would die with a traceback.
     """
     signal.signal(signal.SIGTERM, _stop)
     try:

@@ -73,14 +73,7 @@ def closure(*roots, root: Path | str | None = None) -> dict[tuple[str, str], str
     ------
     InputError where a root cannot be found.
     """
-    tree = _Tree(Path(root or HOME).resolve())
-    todo, seen = [tree.start(_spelt(each)) for each in roots], set()
-    while todo:
-        reference = todo.pop()
-        if reference not in seen:
-            seen.add(reference)
-            todo += tree.follow(*reference)
-    return dict(sorted(tree.found.items()))
+    return _Tree(Path(root or HOME).resolve()).closure(*roots)
 
 
 def _spelt(root) -> str | Path:
@@ -90,7 +83,7 @@ def _spelt(root) -> str | Path:
 
 @cache
 def _kept(names: tuple[str | Path, ...]) -> str:
-    return _digest(closure(*names))
+    return _digest(_own_tree().closure(*names))
 
 
 def _digest(found: dict) -> str:
@@ -101,7 +94,21 @@ class _Tree:
     """The packages below one folder, and what was found in them so far."""
 
     def __init__(self, root: Path):
-        self.root, self.found, self.modules = root, {}, {}
+        self.root, self.found, self.modules, self.steps = root, {}, {}, {}
+
+    def closure(self, *roots) -> dict[tuple[str, str], str]:
+        """As the function of that name; what one root has reached is not sought again for another."""
+        todo, seen, found = [self.start(_spelt(each)) for each in roots], set(), {}
+        while todo:
+            reference = todo.pop()
+            if reference not in seen:
+                seen.add(reference)
+                if reference not in self.steps:
+                    self.found = {}
+                    self.steps[reference] = [*self.follow(*reference)], self.found
+                todo += self.steps[reference][0]
+                found |= self.steps[reference][1]
+        return dict(sorted(found.items()))
 
     def start(self, root: str | Path) -> Reference:
         """The reference that a root is; a method or lambda stands for the definition around it."""
@@ -128,7 +135,8 @@ class _Tree:
 
     def follow(self, name: str, names: tuple[str, ...]) -> Iterator[Reference]:
         """Where ``module.name.name`` leads; a definition at its head is entered as found."""
-        module, around = self.module(name), accumulate(name.split("."), "{}.{}".format)
+        parts = [name] if "/" in name else name.split(".")  # a notebook is in no package
+        module, around = self.module(name), accumulate(parts, "{}.{}".format)
         yield from ((each, ("",)) for each in around if self.module(each))
         if module and names:
             yield from self._follow_in(module, *names)
@@ -233,6 +241,7 @@ class _Module:
         return {(self.name, (used,))} if is_known else set()
 
 
+_own_tree = cache(lambda: _Tree(HOME))  # of this process
 # a file is parsed again where it changed; the nodes of a parsed file never change
 _module = cache(lambda name, file, changed, size: _Module(name, file))
 _walk = cache(lambda node: list(ast.walk(node)))

@@ -12,6 +12,7 @@ import base64
 import io
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,8 @@ from matplotlib.text import Text
 from lesionlib import files
 from lesionlib.seeds import digest
 from study import provenance
-from study.settings import Experiment, figures_folder, load_experiment, project_root, runs_folder
+from study.parameters import refuse_unknown
+from study.settings import Experiment, figures_folder, load_experiment, runs_folder
 
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
 MOST_BYTES = 150_000  # of a picture in a notebook; a larger one is compressed more
@@ -168,16 +170,16 @@ def open_bench(experiment: str, number: str = "stage") -> Lab:
 
 
 def _refuse_unknown_parameters(number: str) -> None:
-    """papermill puts the given parameters into a cell of their own that opens with a comment."""
-    cells = sys.modules["__main__"].__dict__.get("In", [])
-    injected = [c for c in cells[:5] if c.lstrip().startswith("# Parameters")]
-    notebooks = sorted((project_root() / "notebooks").glob(f"{number}_*.ipynb"))
-    if not injected or not notebooks:
-        return
-    from study import parameters  # nbformat is slow to import
+    """papermill puts the given values into a cell of their own after that of the parameters."""
+    cells = sys.modules["__main__"].__dict__.get("In", [])[:5]
+    for declared, given in pairwise(cells):
+        if given.lstrip().startswith("# Parameters"):
+            refuse_unknown(_assigned(given), _assigned(declared), f"notebook {number}")
 
-    names = [t.id for node in ast.parse(injected[-1]).body for t in getattr(node, "targets", [])]
-    parameters.check_parameters(notebooks[0], dict.fromkeys(names))
+
+def _assigned(source: str) -> list[str]:
+    names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+    return [node.id for node in names if isinstance(node.ctx, ast.Store)]
 
 
 def _shown_bytes(figure, picture: bool) -> str:

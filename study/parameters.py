@@ -1,115 +1,81 @@
-"""The parameters of a notebook: read from its tagged cell, checked before anything runs.
+"""The parameters of a notebook or a stage, checked before anything runs.
 
 papermill warns of a parameter that a notebook does not have and goes on with the defaults, so a
 misspelt name gives the wrong experiment and no error.  Here the name is refused, with the nearest
-known one, and the value is read as the type that the notebook declares.
+known one, and the value is read as the declared type.
 """
 
 from __future__ import annotations
 
 import ast
-import io
-import tokenize
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-import nbformat
+from pydantic import TypeAdapter, ValidationError
 
 from lesionlib.errors import InputError, nearest
 
-TAG = "parameters"
-INJECTED_TAG = "injected-parameters"
-FORM = "Write name: type = value  # help"
-READERS = {"str": str, "int": int, "float": float}
-TRUTH = {"true": True, "yes": True, "false": False, "no": False}
+TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One line ``name: type = value  # help`` of the tagged cell."""
+class Parameter(NamedTuple):
+    """One line ``name: type = value  # help`` of a notebook's tagged cell."""
 
-    name: str
-    type: str
-    value: object
+    type: type
+    default: object
     help: str
 
 
 def known_parameters(notebook: Path | str) -> dict[str, Parameter]:
-    """The parameters of a notebook by name, in their order; empty where no cell is tagged.
+    """The parameters of a notebook by name, as papermill reads them; empty where no cell is tagged.
 
-    Raises InputError where the file is no notebook or a tagged line is no literal assignment.
+    One without a declared type has that of its default.  A default that is no literal is None.
+    Raises InputError where the file is missing or no notebook.
     """
-    path = Path(notebook)
-    cells = read_notebook(path).cells
-    source = next((c.source for c in cells if c.cell_type == "code" and tagged(c, TAG)), "")
-    return {p.name: p for p in parameters_of(source, path.name)}
+    from papermill import inspect_notebook  # it takes a second
 
-
-def parameters_of(source: str, place: str = "") -> list[Parameter]:
-    """The parameters that the source of a tagged cell declares; `place` is named in errors."""
+    if not Path(notebook).is_file():
+        raise InputError("there is no such notebook", notebook, "Give its number or its path")
     try:
-        statements = ast.parse(source).body
-        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
-    except (SyntaxError, tokenize.TokenError) as error:
-        raise InputError(f"the parameters cell does not parse: {error}", place, FORM) from None
-    helps = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
-    return [_parameter(s, helps.get(s.lineno, ""), place) for s in statements]
+        found = inspect_notebook(str(notebook))
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"not a notebook: {reason}", notebook, "Save it from Jupyter") from None
+    return {name: _parameter(**read) for name, read in found.items()}
 
 
-def check_parameters(notebook: Path | str, given: dict) -> None:
-    """Raise InputError for the first given name that the notebook does not have."""
-    known = known_parameters(notebook)
+def _parameter(name: str, inferred_type_name: str, default: str, help: str) -> Parameter:
+    try:
+        value = ast.literal_eval(default)
+    except (ValueError, SyntaxError):
+        value = None
+    declared = inferred_type_name if inferred_type_name != "None" else type(value).__name__
+    return Parameter(TYPES.get(declared, str), value, help)
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str], where: object) -> None:
+    """Raise InputError for the first given name that is not known; `where` is named in it."""
+    known = set(known)
     for name in given:
         if name not in known:
-            raise InputError(
-                f"unknown parameter '{name}'", Path(notebook).name, nearest(name, known)
-            )
+            remedy = nearest(name, known) if known else "Leave it out"
+            raise InputError(f"unknown parameter '{name}'", where, remedy)
 
 
-def parsed_parameters(notebook: Path | str, given: dict[str, str]) -> dict[str, object]:
-    """Values from a command line as the notebook's types; the names are checked first.
+def read_values(words: dict[str, str], types: dict[str, type], where: object) -> dict[str, object]:
+    """Words of a command line as values of their declared types, by name.
 
-    Raises InputError for an unknown name, or a text that is no value of the declared type.
+    Raises InputError for a name without a type, or a word that is no value of its type.
     """
-    check_parameters(notebook, given)
-    known = known_parameters(notebook)
-    return {name: parsed(text, known[name].type, name) for name, text in given.items()}
+    refuse_unknown(words, types, where)
+    return {name: _value(name, word, types[name]) for name, word in words.items()}
 
 
-def parsed(text: str, kind: str, name: str) -> object:
-    """A word of the command line as `kind`: str, int, float or bool; other kinds stay text.
-
-    Raises InputError where it is no such value.
-    """
+def _value(name: str, word: str, kind: type) -> object:
     try:
-        return TRUTH[text.lower()] if kind == "bool" else READERS.get(kind, str)(text)
-    except (KeyError, ValueError):
-        raise InputError(f"{name} is {text!r}", "command line", f"Give a {kind}") from None
-
-
-def tagged(cell, tag: str) -> bool:
-    """Whether a notebook's cell carries a tag."""
-    return tag in cell.get("metadata", {}).get("tags", [])
-
-
-def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """A notebook as nbformat 4; raises InputError where the file is missing or broken."""
-    if not path.is_file():
-        raise InputError("there is no such notebook", path, "Name it by its number or its path")
-    try:
-        return nbformat.read(path, as_version=4)
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"not a notebook: {reason}", path, "Save it from Jupyter") from None
-
-
-def _parameter(statement: ast.stmt, help: str, place: str) -> Parameter:
-    try:
-        target = getattr(statement, "target", None) or statement.targets[0]
-        kind, value = getattr(statement, "annotation", None), ast.literal_eval(statement.value)
-        return Parameter(
-            target.id, ast.unparse(kind) if kind else type(value).__name__, value, help
-        )
-    except (ValueError, AttributeError, TypeError):
-        what = f"not a parameter: {ast.unparse(statement)}"
-        raise InputError(what, place, FORM) from None
+        return TypeAdapter(kind).validate_python(word)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].partition(",")[0]
+        remedy = reason.replace("Input should be", "Give")
+        raise InputError(f"{name} is {word!r}", "command line", remedy) from None

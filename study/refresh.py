@@ -12,11 +12,11 @@ import re
 from pathlib import Path
 
 import nbformat
+from nbstripout import strip_output
 
 from lesionlib.errors import InputError
-from study.parameters import INJECTED_TAG, known_parameters, parameters_of, read_notebook, tagged
+from study.parameters import known_parameters
 from study.settings import project_root, runs_folder
-from study.workflow import code_cells
 
 EXPERIMENT = "demo"
 LARGEST_FILE = 400_000  # bytes
@@ -39,18 +39,17 @@ def refresh() -> list[Path]:
     paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not paths:
         raise InputError("there are no notebooks", folder, "Run inside the compendium")
-    fresh = {}
-    for position, path in enumerate(paths):
+    names, fresh = [path.name for path in paths], {}
+    for path, before, after in zip(paths, [None, *names], [*names[1:], None], strict=False):
         merged = with_outputs(path, runs_folder(EXPERIMENT) / "notebooks" / path.name)
-        before = paths[position - 1].name if position else None
-        after = paths[position + 1].name if position + 1 < len(paths) else None
         title = merged.cells[0]
-        title.source = with_navigation(title.source, before, paths[0].name, after)
-        fresh[path] = nbformat.writes(stripped(merged)) + "\n"
-    _check_sizes(fresh)
-    for path, text in fresh.items():
-        path.write_text(text, encoding="utf-8")
-    total = sum(len(text.encode()) for text in fresh.values())
+        title.source = with_navigation(title.source, before, names[0], after)
+        keep = {"keep_output": True, "keep_count": True, "keep_id": True}
+        strip_output(merged, **keep, extra_keys=list(NOISE))
+        fresh[path] = (nbformat.writes(merged) + "\n").encode()
+    total = _checked_size({path.name: len(content) for path, content in fresh.items()})
+    for path, content in fresh.items():
+        path.write_bytes(content)
     print(f"{len(fresh)} notebooks refreshed, {total / 1e6:.1f} MB in all")
     return list(fresh)
 
@@ -62,13 +61,12 @@ def with_outputs(source: Path, executed: Path) -> nbformat.NotebookNode:
     """
     if not executed.is_file():
         raise InputError(f"notebook {source.stem} has not been run", executed, "Run make demo")
-    notebook, copy = read_notebook(source), read_notebook(executed)
+    notebook, copy = (nbformat.read(path, as_version=4) for path in (source, executed))
     _check_parameters(source, copy)
     cells, ran = code_cells(notebook), code_cells(copy)
     if [c.source for c in cells] != [c.source for c in ran]:
-        raise InputError(
-            f"notebook {source.stem} has changed since its run", executed, "Run make demo"
-        )
+        what = f"notebook {source.stem} has changed since its run"
+        raise InputError(what, executed, "Run make demo")
     for number, (cell, done) in enumerate(zip(cells, ran, strict=True), start=1):
         cell.outputs, cell.execution_count = done.outputs, number
         for output in cell.outputs:
@@ -77,8 +75,18 @@ def with_outputs(source: Path, executed: Path) -> nbformat.NotebookNode:
     return notebook
 
 
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The code cells as the author wrote them: no injected parameters, no empty cell."""
+    cells = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+    return [c for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
+
+
 def with_navigation(text: str, before: str | None, contents: str, after: str | None) -> str:
-    """The header cell with one line of links under its title."""
+    """The header cell with one line of links under its title.
+
+    before, contents, after : file names of the neighbouring notebooks, None at either end, and of
+    the table of contents.
+    """
     links = [("previous", before), ("contents", contents), ("next", after)]
     line = " · ".join(f"[{word}]({target})" for word, target in links if target)
     if NAVIGATION.search(text):
@@ -87,32 +95,22 @@ def with_navigation(text: str, before: str | None, contents: str, after: str | N
     return f"{title}\n\n{line}\n\n{rest.lstrip()}".rstrip()
 
 
-def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without the traces of one run; outputs and their numbers stay."""
-    from nbstripout import strip_output
-
-    return strip_output(
-        notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=list(NOISE)
-    )
-
-
-def _check_parameters(source: Path, copy) -> None:
-    """The injected values must be the defaults, or the outputs would belong to others."""
-    defaults = {name: p.value for name, p in known_parameters(source).items()}
-    for cell in copy.cells:
-        for given in parameters_of(cell.source) if tagged(cell, INJECTED_TAG) else []:
-            if given.value != defaults.get(given.name):
-                what = f"the run of {source.stem} has {given.name} = {given.value!r}"
-                remedy = f"Run make run EXPERIMENT={EXPERIMENT}"
-                raise InputError(what, "its injected parameters", remedy)
+def _check_parameters(source: Path, copy: nbformat.NotebookNode) -> None:
+    """The given values must be the defaults, or the outputs would belong to others."""
+    known = known_parameters(source)
+    for name, value in copy.metadata.get("papermill", {}).get("parameters", {}).items():
+        if name not in known or value != known[name].default:
+            what = f"the run of {source.stem} has {name} = {value!r}"
+            remedy = f"Run make run EXPERIMENT={EXPERIMENT}"
+            raise InputError(what, "its injected parameters", remedy)
 
 
-def _check_sizes(fresh: dict[Path, str]) -> None:
-    sizes = {path: len(text.encode()) for path, text in fresh.items()}
-    largest = max(sizes, key=sizes.get)
+def _checked_size(sizes: dict[str, int]) -> int:
+    """Bytes of all notebooks; InputError where one or all of them are too large."""
+    largest, total = max(sizes, key=sizes.get), sum(sizes.values())
     remedy = "Show fewer or smaller pictures"
     if sizes[largest] > LARGEST_FILE:
-        what = f"{sizes[largest]} bytes, at most {LARGEST_FILE}"
-        raise InputError(what, largest.name, remedy)
-    if sum(sizes.values()) > LARGEST_SUM:
-        raise InputError(f"{sum(sizes.values())} bytes in all, at most {LARGEST_SUM}", "", remedy)
+        raise InputError(f"{sizes[largest]} bytes, at most {LARGEST_FILE}", largest, remedy)
+    if total > LARGEST_SUM:
+        raise InputError(f"{total} bytes in all, at most {LARGEST_SUM}", "notebooks", remedy)
+    return total

@@ -3,7 +3,7 @@
 A notebook goes through papermill in this process: its parameters are checked first, its progress is
 echoed line by line, its kernel ends with it, and the executed copy stays whatever happens.  A job
 that ends well leaves a mark under ``runs/<experiment>/done/``, one that fails a line under
-``failed/``, which is all that the workflow and the closing message look at.
+``failed/``; the workflow and the closing message look at nothing else.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import get_type_hints
+
+from filelock import FileLock
 
 from lesionlib import files
 from lesionlib.errors import InputError, nearest
-from lesionlib.seeds import digest
-from study import jobs, parameters, provenance
-from study.jobs import JobError
+from study.jobs import JobError, end_with_the_run
+from study.parameters import known_parameters, read_values
 from study.settings import load_experiment, project_root, runs_folder
 
 DEFAULT_EXPERIMENT = "demo"
-LOOK_EVERY = 0.5  # s between two looks at a progress file
+LOOK_EVERY = 0.5  # s between two looks at a file that is followed
 
 
 # ------------------------------------------------------------------ a notebook
 def find_notebook(name: str) -> Path:
-    """The notebook of a number ("04") or a path; raises InputError where there is none."""
+    """The notebook of a number ("04") or a path; raises InputError where a number has none."""
+    if not name.isdigit():
+        return Path(name)
     folder = project_root() / "notebooks"
-    if name.isdigit():
-        found = sorted(folder.glob(f"{int(name):02d}_*.ipynb"))
-        if len(found) != 1:
-            known = [p.stem for p in sorted(folder.glob("[0-9]*.ipynb"))]
-            raise InputError(
-                f"{len(found)} notebooks are numbered {name}", folder, nearest(name, known)
-            )
-        return found[0]
-    if not Path(name).is_file():
-        raise InputError("there is no such notebook", name, "Give its number or its path")
-    return Path(name)
+    found = sorted(folder.glob(f"{int(name):02d}_*.ipynb"))
+    if len(found) != 1:
+        known = [p.stem for p in sorted(folder.glob("[0-9]*.ipynb"))]
+        what = f"{len(found)} notebooks are numbered {name}"
+        raise InputError(what, folder, nearest(name, known))
+    return found[0]
 
 
 def run_notebook(
@@ -51,7 +51,7 @@ def run_notebook(
     given: dict[str, str] | None = None,
     output: Path | None = None,
 ) -> Path:
-    """Execute a notebook in a kernel of its own; returns the executed copy.
+    """Execute a notebook in a kernel of its own; returns the path of the executed copy.
 
     Parameters
     ----------
@@ -60,33 +60,37 @@ def run_notebook(
     given : other parameters as words; each is checked against the notebook's tagged cell.
     output : where the executed copy goes, ``runs/<experiment>/notebooks/`` if None.
 
-    Raises InputError for bad input, found here or inside the notebook, JobError for any other
-    failure; the executed copy then holds the traceback.
+    Raises
+    ------
+    InputError for bad input, found here or inside the notebook; JobError for any other failure: the
+    executed copy then holds the traceback.
     """
     path = find_notebook(name)
-    words = ({"experiment": experiment} if experiment else {}) | (given or {})
-    values = parameters.parsed_parameters(path, words)
-    known = parameters.known_parameters(path)
-    default = known["experiment"].value if "experiment" in known else DEFAULT_EXPERIMENT
-    experiment = values.get("experiment", default)
-    settings = load_experiment(experiment)
+    known, words = known_parameters(path), dict(given or {})
+    if experiment:
+        words["experiment"] = experiment
+    values = read_values(words, {n: p.type for n, p in known.items()}, path.name)
+    default = known["experiment"].default if "experiment" in known else DEFAULT_EXPERIMENT
+    settings = load_experiment(values.get("experiment", default))
     number = path.stem.partition("_")[0]
-    target = output or runs_folder(experiment) / "notebooks" / path.name
+    runs = runs_folder(settings.name)
+    target, progress = output or runs / "notebooks" / path.name, runs / "progress" / f"{number}.log"
     target.parent.mkdir(parents=True, exist_ok=True)
-    with job(experiment, number), following(experiment, number):
-        _execute(path, target, values, settings)
-        if output is None and not (given or {}):
-            _mark_done(settings, number)
+    progress.unlink(missing_ok=True)
+    # a run with other parameters, or kept elsewhere, is not the experiment's own
+    is_own = not given and not output
+    with _job(settings, number, is_own), following(progress, partial(say, number)):
+        _execute(path, target, values, settings.compute.threads)
     return target
 
 
-def _execute(path: Path, target: Path, values: dict, settings) -> None:
+def _execute(path: Path, target: Path, values: dict, threads: int) -> None:
     from nbclient.exceptions import DeadKernelError
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
 
     # a kernel takes its variables from here; the order of sets and the sums of threads are fixed
-    os.environ.update(PYTHONHASHSEED="0", OMP_NUM_THREADS=str(settings.compute.threads))
+    os.environ.update(PYTHONHASHSEED="0", OMP_NUM_THREADS=str(threads))
     try:
         execute_notebook(
             path.resolve(), target.resolve(), values, kernel_name="python3", progress_bar=False,
@@ -113,75 +117,60 @@ def _explained(error, path: Path, target: Path) -> Exception:
 
 # ------------------------------------------------------------------ a stage
 def run_stage(name: str, experiment: str, words: dict[str, str]) -> None:
-    """Run one function of :mod:`study.steps` with its progress on the terminal.
+    """Run one step of `study.steps.STEPS` with its progress on the terminal.
 
-    words : its arguments, by name; ``run`` left out means all runs of the settings' block of the
-    stage's name.  Raises InputError for an unknown stage or argument.
+    words : its arguments by name.  Without ``run``, a step that has runs is carried out for each.
+    Raises InputError for an unknown stage, argument or value, JobError for any other failure.
     """
     settings = load_experiment(experiment)
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.compute.threads))
-    from study import steps
-    from study.lab import open_bench
+    from study.lab import open_bench  # only now: torch reads the number of threads once
+    from study.steps import STEPS
 
-    function = _stage_function(steps, name)
-    arguments = _stage_arguments(function, words)
-    title = stage_title(name, words)
+    if name not in STEPS:
+        raise InputError(f"unknown stage '{name}'", "command line", nearest(name, STEPS))
+    _, *names = inspect.signature(STEPS[name]).parameters  # the first is the lab
+    types = get_type_hints(STEPS[name])
+    arguments = read_values(words, {n: types[n] for n in names}, f"stage {name}")
+    runs = getattr(getattr(settings, name, None), "runs", 1) if "run" in names else 1
+    parts = [{"run": run} for run in range(runs)] if runs > 1 and "run" not in words else [{}]
+    title = ".".join([name, *words.values()])  # as fagg.E+S, floc.0, search.floc.3
     bench = open_bench(experiment, title)
-    bench.progress = lambda message: say(title, message)
-    with job(experiment, title):
-        try:
-            for part in _runs(function, arguments, getattr(settings, name, None)):
-                function(bench, **part)
-        except (InputError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            log = runs_folder(experiment) / "failed" / f"{title}.traceback.txt"
-            files.write_text(log, traceback.format_exc())
-            what = f"{type(error).__name__} was raised: {' '.join(str(error).split())}"
-            raise JobError(f"{what} (stage {title}). The traceback is in {_short(log)}") from None
-        _mark_done(settings, title)
+    bench.progress = partial(say, title)
+    with _job(settings, title), _faults_kept(experiment, title):
+        for part in parts:
+            STEPS[name](bench, **arguments, **part)
 
 
-def stage_title(name: str, words: dict[str, str]) -> str:
-    """The name of a stage's job: ``fagg.E+S``, ``floc.0``, ``search.floc``."""
-    return ".".join([name, *(str(value) for value in words.values())])
-
-
-def _stage_function(steps, name: str) -> Callable:
-    functions = {n: getattr(steps, n) for n in steps.__all__}
-    stages = {n: f for n, f in functions.items() if "lab" in inspect.signature(f).parameters}
-    if name not in stages:
-        raise InputError(f"unknown stage '{name}'", "command line", nearest(name, stages))
-    return stages[name]
-
-
-def _stage_arguments(function: Callable, words: dict[str, str]) -> dict[str, object]:
-    known = dict(list(inspect.signature(function).parameters.items())[1:])
-    for name in words:
-        if name not in known:
-            what = f"stage {function.__name__} has no argument '{name}'"
-            raise InputError(
-                what, "command line", nearest(name, known) if known else "Leave it out"
-            )
-    kinds = {n: str(known[n].annotation).partition(" ")[0] for n in words}
-    return {n: parameters.parsed(text, kinds[n], n) for n, text in words.items()}
-
-
-def _runs(function: Callable, arguments: dict, block) -> list[dict]:
-    if "run" not in inspect.signature(function).parameters or "run" in arguments:
-        return [arguments]
-    return [arguments | {"run": run} for run in range(getattr(block, "runs", 1))]
+@contextmanager
+def _faults_kept(experiment: str, title: str) -> Iterator[None]:
+    """Turn what is not the user's input into one line, and keep its traceback."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        log = runs_folder(experiment) / "failed" / f"{title}.traceback.txt"
+        files.write_text(log, traceback.format_exc())
+        what = f"{type(error).__name__} was raised: {' '.join(str(error).split())}"
+        raise JobError(f"{what} (stage {title}). The traceback is in {_short(log)}") from None
 
 
 # ------------------------------------------------------------------ marks, lines, progress
 @contextmanager
-def job(experiment: str, title: str):
-    """Register a job, announce its end, and keep its line where it fails."""
-    failed = runs_folder(experiment) / "failed" / f"{title}.txt"
-    failed.unlink(missing_ok=True)
-    start = time.monotonic()
-    say(title, "starts")
-    with jobs.registered(experiment, title):
+def _job(settings, title: str, mark: bool = True) -> Iterator[None]:
+    """Do a job alone, announce its end, and leave its mark, or its line where it fails.
+
+    The mark tells no time and holds the numbers recorded, so that what reads them is redone when
+    they change, and only then.
+    """
+    runs, start = runs_folder(settings.name), time.monotonic()
+    failed = runs / "failed" / f"{title}.txt"
+    (runs / "jobs").mkdir(parents=True, exist_ok=True)
+    end_with_the_run()
+    with FileLock(runs / "jobs" / f"{title}.lock"):
+        failed.unlink(missing_ok=True)
+        say(title, "starts")
         try:
             yield
         except (InputError, JobError) as error:
@@ -189,6 +178,10 @@ def job(experiment: str, title: str):
             files.write_text(failed, f"{kind}: {error}\n")
             say(title, "failed")
             raise
+        if mark:
+            records = files.read_json(runs / "records" / f"{title}.json", {})
+            content = {"experiment": settings.name, "job": title, "records": records}
+            files.write_json(runs / "done" / f"{title}.json", content)
     say(title, f"done in {time.monotonic() - start:.0f} s")
 
 
@@ -198,12 +191,10 @@ def say(title: str, message: str) -> None:
 
 
 @contextmanager
-def following(experiment: str, number: str):
-    """Echo what a notebook writes to its progress file while the block lasts."""
-    file = runs_folder(experiment) / "progress" / f"{number}.log"
-    file.unlink(missing_ok=True)
+def following(file: Path, show: Callable[[str], None]) -> Iterator[None]:
+    """Show each line that is written to a file while the block lasts."""
     over = threading.Event()
-    thread = threading.Thread(target=_echo_lines, args=(file, number, over), daemon=True)
+    thread = threading.Thread(target=_show_lines, args=(file, show, over), daemon=True)
     thread.start()
     try:
         yield
@@ -212,34 +203,17 @@ def following(experiment: str, number: str):
         thread.join(timeout=5)
 
 
-def _echo_lines(file: Path, title: str, over: threading.Event) -> None:
-    position = 0
-    while True:
+def _show_lines(file: Path, show: Callable[[str], None], over: threading.Event) -> None:
+    position, last = 0, False
+    while not last:
         last = over.wait(LOOK_EVERY)
-        if file.is_file():
-            text = file.read_bytes()
-            whole = text[position:].rpartition(b"\n")[0]
-            for line in whole.decode(errors="replace").splitlines():
-                say(title, line)
-            position += len(whole) + bool(whole)
-        if last:
-            return
-
-
-def _mark_done(settings, title: str) -> None:
-    """The mark of a job that ended well; without a time, so that the same work leaves the same."""
-    content = {
-        "experiment": settings.name,
-        "job": title,
-        "settings_digest": digest(settings),
-        "code_digest": provenance.code_digest(),
-    }
-    files.write_json(runs_folder(settings.name) / "done" / f"{title}.json", content)
+        text = file.read_bytes() if file.is_file() else b""
+        whole = text[: text.rfind(b"\n") + 1]
+        for line in whole[position:].decode(errors="replace").splitlines():
+            show(line)
+        position = len(whole)
 
 
 def _short(path: Path) -> str:
     """A path as a user in the project's folder would type it."""
-    try:
-        return path.resolve().relative_to(project_root().resolve()).as_posix()
-    except ValueError:
-        return str(path)
+    return Path(os.path.relpath(path, project_root())).as_posix()

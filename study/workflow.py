@@ -1,16 +1,14 @@
-"""Run a whole experiment: check it, clear what a killed run left, hand over to Snakemake.
+"""Run a whole experiment: check it, hand over to Snakemake, and say how it ended.
 
 Snakemake owns the order and runs jobs side by side; its own log goes to
 ``runs/<experiment>/workflow.log``.  The terminal shows the jobs' lines and the share done, and at
-the end either where the results lie or, last, the one line that says what failed.
+the end either where the results are or, last, the one line that says what failed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -19,49 +17,15 @@ from pathlib import Path
 from lesionlib.errors import InputError
 from lesionlib.seeds import digest
 from study import jobs
-from study.jobs import JobError
-from study.parameters import INJECTED_TAG, read_notebook, tagged
-from study.runner import find_notebook, say
-from study.settings import load_experiment, project_root, runs_folder
+from study.runner import following, say
+from study.settings import Experiment, load_experiment, project_root, runs_folder
 
-NOTEBOOKS = tuple(f"{number:02d}" for number in range(14))
 DATA_VARIABLE = "LESIONLIB_DATA"
-STEPS = re.compile(r"(\d+) of (\d+) steps")
-
-
-# ------------------------------------------------------------------ what the Snakefile asks
-def notebook_file(number: str) -> Path:
-    """A notebook's path relative to the project, as Snakemake wants it."""
-    return find_notebook(number).relative_to(project_root())
-
-
-def code_cells(notebook) -> list:
-    """The code cells as the author wrote them: no injected parameters, no empty cell."""
-    cells = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
-    return [c for c in cells if not tagged(c, INJECTED_TAG)]
-
-
-def notebook_digest(path: Path) -> str:
-    """Digest of a notebook's code; its text and outputs do not redo a run."""
-    cells = code_cells(read_notebook(project_root() / path))
-    return hashlib.sha256("\0".join(c.source for c in cells).encode()).hexdigest()[:16]
-
-
-def data_state(experiment: str) -> str:
-    """Digest of the folder that a real set is read from and of its tables; empty for the phantom.
-
-    Raises InputError where the folder is not known or not there.
-    """
-    from study import steps
-    from study.lab import open_bench
-
-    bench = open_bench(experiment)
-    folder = steps.data_folder(bench)
-    return "" if bench.is_phantom else digest([str(folder.resolve()), steps.fingerprint(folder)])
+SHARE = re.compile(r"(\d+) of (\d+) steps")
 
 
 # ------------------------------------------------------------------ checks
-def check(experiment: str, data: str | None = None):
+def check(experiment: str, data: str | None = None) -> Experiment:
     """The settings of an experiment whose data folder is there; InputError otherwise.
 
     data : the user's folder, kept for this process and for the next runs of this experiment.
@@ -72,20 +36,39 @@ def check(experiment: str, data: str | None = None):
         raise InputError("this experiment draws its own data", f"experiment {experiment}", remedy)
     if data:
         os.environ[DATA_VARIABLE] = str(Path(data).expanduser().resolve())
-    data_state(experiment)
+    data_state(settings)
     return settings
 
 
-def unfinished(experiment: str) -> int:
-    """Number of jobs that a run of an experiment would start now: 0 where all is up to date."""
+def data_state(settings: Experiment) -> str:
+    """Digest of the files that an experiment reads from outside the project: its data folder with
+    the tables in it, first weights, given saliency maps.
+
+    Raises InputError where a real set's folder is not known or not there.
+    """
+    given = [settings.floc.weights_file, settings.gmic.weights_file, settings.fagg.saliency_file]
+    given += [arm.weights_file for arm in settings.architectures.arms]
+    files = [project_root() / name for name in given if name]
+    states = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
+    if settings.is_phantom:
+        return digest(states)
+    from study import steps  # slow, and a phantom needs none of it
+    from study.lab import open_bench
+
+    folder = steps.data_folder(open_bench(settings.name))
+    return digest([states, str(folder.resolve()), steps.fingerprint(folder)])
+
+
+def is_complete(experiment: str) -> bool:
+    """Whether a run of an experiment would have nothing to do; JobError where Snakemake fails."""
     words = [*_command(experiment, 1), "--dry-run", "--quiet", "rules"]
     done = subprocess.run(
         words, cwd=project_root(), env=_environment(), capture_output=True, text=True, check=False
     )
-    if "Nothing to be done" in done.stdout + done.stderr:
-        return 0
-    total = re.search(r"^total\s+(\d+)", done.stdout + done.stderr, re.MULTILINE)
-    return int(total.group(1)) - 1 if total else len(NOTEBOOKS)
+    said = done.stdout + done.stderr
+    if done.returncode:
+        raise jobs.JobError(f"Snakemake ended with code {done.returncode}: {_last_line(said)}")
+    return "Nothing to be done" in said
 
 
 # ------------------------------------------------------------------ the run
@@ -97,38 +80,40 @@ def run_experiment(experiment: str, data: str | None = None, cores: int | None =
     """
     check(experiment, data)
     cores, start = cores or os.cpu_count() or 1, time.monotonic()
-    with jobs.workflow(experiment) as owner:
+    with jobs.only_run(experiment):
         for file in (runs_folder(experiment) / "failed").glob("*"):
             file.unlink()
         print(f"experiment {experiment} on {cores} cores", flush=True)
-        code, finished = _snakemake(experiment, cores, owner)
+        code, finished = _snakemake(experiment, cores)
     if code:
         raise _failure(experiment, code)
-    root = project_root()
     took = f"{finished} jobs in {time.monotonic() - start:.0f} s" if finished else "nothing to redo"
+    notebooks = runs_folder(experiment) / "notebooks"
     print(
         f"experiment {experiment} is complete: {took}\n"
-        f"  figures and tables  {_below(root, root / 'figures' / experiment)}\n"
-        f"  executed notebooks  {_below(root, runs_folder(experiment) / 'notebooks')}"
+        f"  figures and tables  figures/{experiment}\n"
+        f"  executed notebooks  {notebooks.relative_to(project_root()).as_posix()}"
     )
 
 
-def _snakemake(experiment: str, cores: int, owner: str) -> tuple[int, int]:
-    """Exit code of Snakemake and the number of jobs it ran."""
-    process = subprocess.Popen(
-        _command(experiment, cores),
-        cwd=project_root(),
-        env=_environment() | {jobs.OWNER_VARIABLE: owner},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    jobs.record(experiment, "snakemake", process.pid, owner)
-    try:
-        finished = _follow(process.stderr, runs_folder(experiment) / "workflow.log")
-        return process.wait(), finished
-    except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
-        raise
+def _snakemake(experiment: str, cores: int) -> tuple[int, int]:
+    """Exit code of Snakemake and the number of jobs that it ran."""
+    log = runs_folder(experiment) / "workflow.log"
+    with (
+        open(log, "w", encoding="utf-8") as file,
+        following(log, _show_share),
+        jobs.started(
+            _command(experiment, cores), _environment(), cwd=project_root(), stderr=file
+        ) as process,
+    ):
+        process.wait()
+    shares = SHARE.findall(log.read_text(encoding="utf-8"))
+    return process.returncode, int(shares[-1][0]) if shares else 0
+
+
+def _show_share(line: str) -> None:
+    if share := SHARE.search(line):
+        say("", "{} of {} jobs done".format(*share.groups()))
 
 
 def _command(experiment: str, cores: int) -> list[str]:
@@ -143,39 +128,24 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _follow(lines, log: Path) -> int:
-    """Keep Snakemake's log and show the share done; the number of jobs it finished."""
-    finished = 0
-    with open(log, "w", encoding="utf-8") as file:
-        for line in lines:
-            file.write(line)
-            file.flush()
-            share = STEPS.search(line)
-            if share:
-                finished, total = map(int, share.groups())
-                say("", f"{finished} of {total} jobs done")
-    return finished
-
-
 def _failure(experiment: str, code: int) -> Exception:
-    """The line of the first job that failed, or what Snakemake's log tells of its end."""
-    files = sorted((runs_folder(experiment) / "failed").glob("*.txt"))
-    lines = [f.read_text(encoding="utf-8").strip() for f in files if ".traceback" not in f.name]
-    for kind, error in (("input", InputError), ("job", JobError)):
+    """The line of the first job that failed, or what Snakemake's log says of its end."""
+    failed = sorted((runs_folder(experiment) / "failed").glob("*.txt"))
+    lines = [f.read_text(encoding="utf-8").strip() for f in failed if ".traceback" not in f.name]
+    for kind, error in (("input", InputError), ("job", jobs.JobError)):
         for line in lines:
             if line.startswith(f"{kind}: "):
                 return error(line.removeprefix(f"{kind}: "))
     log = runs_folder(experiment) / "workflow.log"
     text = log.read_text(encoding="utf-8")
     rules = re.findall(r"Error in rule (\w+)", text)
-    said = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
-    ended = f"Snakemake ended with code {code}: {said[-1]}"
+    ended = f"Snakemake ended with code {code}: {_last_line(text)}"
     if rules:
         ended = f"job {rules[0]} ended without a word, as when the memory is short"
     elif code < 0:
         ended = f"Snakemake was ended by signal {-code}"
-    return JobError(f"{ended} (its log: {_below(project_root(), log)})")
+    return jobs.JobError(f"{ended} (its log: {log.relative_to(project_root()).as_posix()})")
 
 
-def _below(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no message"])[-1].strip()

@@ -13,9 +13,7 @@ from pathlib import Path
 from statistics import median
 
 from nbformat import NotebookNode
-
-from lesionlib.errors import InputError
-from study.parameters import parameters_of, tagged
+from papermill.translators import PythonTranslator
 
 MOST_LINES, MEDIAN_LINES, MOST_COLUMNS, FUNCTION_LINES = 15, 6, 88, 10
 MOST_WORDS = 120
@@ -42,6 +40,10 @@ def code(notebook: NotebookNode) -> list[NotebookNode]:
 
 def text(notebook: NotebookNode) -> list[NotebookNode]:
     return [c for c in notebook.cells if c.cell_type == "markdown"]
+
+
+def tagged(cell: NotebookNode, tag: str) -> bool:
+    return tag in cell.metadata.get("tags", [])
 
 
 def start(cell: NotebookNode) -> str:
@@ -89,24 +91,28 @@ def header(path: Path, notebook: NotebookNode) -> Complaints:
 
 
 def parameters(path: Path, notebook: NotebookNode) -> Complaints:
-    """The first code cell: tagged, at most six lines `name: type = value  # help`."""
+    """The first code cell: tagged, at most six lines `name: type = literal  # help`."""
     cell = code(notebook)[0]
     if not tagged(cell, "parameters"):
         yield "the first code cell is not tagged parameters"
     if sum(tagged(c, "parameters") for c in notebook.cells) > 1:
         yield "two cells are tagged parameters"
-    try:
-        found = parameters_of(cell.source)
-    except InputError as error:
-        yield str(error)
-        return
-    if not 1 <= len(found) <= MOST_PARAMETERS:
-        yield f"{len(found)} parameters, at most {MOST_PARAMETERS}"
-    if len(cell.source.strip().splitlines()) != len(found):
-        yield "the parameters are not one a line"
-    for node, parameter in zip(parsed(cell).body, found, strict=True):
-        if not isinstance(node, ast.AnnAssign) or not parameter.help:
-            yield f"parameter {parameter.name} has no type or no help"
+    lines = cell.source.strip().splitlines()
+    if not 1 <= len(lines) <= MOST_PARAMETERS:
+        yield f"{len(lines)} lines of parameters, at most {MOST_PARAMETERS}"
+    read = PythonTranslator.inspect(cell)
+    if len(read) != len(lines):
+        yield "papermill does not read one parameter per line"
+    for line, found in zip(lines, read, strict=False):
+        try:
+            (node,) = ast.parse(line).body
+            same = ast.literal_eval(node.value) == ast.literal_eval(found.default)
+        except (SyntaxError, ValueError, AttributeError):
+            same = False
+        if not same:
+            yield f"not a parameter that papermill reads, name: type = literal: {line}"
+        elif not isinstance(node, ast.AnnAssign) or not found.help:
+            yield f"parameter {found.name} has no type or no help"
 
 
 def setup(path: Path, notebook: NotebookNode) -> Complaints:
@@ -259,8 +265,8 @@ def alt_text(path: Path, notebook: NotebookNode) -> Complaints:
     for cell in code(notebook):
         for output in cell.outputs:
             pictures = [k for k in output.get("data", {}) if k.startswith("image/")]
-            told = output.get("metadata", {})
-            if pictures and not any(told.get(k, {}).get("alt", "").strip() for k in pictures):
+            shown = output.get("metadata", {})
+            if pictures and not any(shown.get(k, {}).get("alt", "").strip() for k in pictures):
                 yield f"a figure without alt text in {start(cell)}"
             for tag in re.findall(r"<img\b[^>]*>", output_text(output)):
                 if not re.search(r"alt=[\"'][^\"']+", tag):

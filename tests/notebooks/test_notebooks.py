@@ -150,7 +150,7 @@ def added(source: str, *tags: str, outputs=()):
     return change
 
 
-def told(source: str):
+def written(source: str):
     return lambda notebook: notebook.cells.insert(5, new_markdown_cell(source))
 
 
@@ -170,7 +170,8 @@ BREAKS = [
     (replaced("- another\n", ""), "1 goals"),
     (lambda n: n.cells[1].metadata.pop("tags"), "not tagged parameters"),
     (replaced("  # name of an experiment", ""), "no type or no help"),
-    (replaced('"demo"', "str(3)"), "not a parameter"),
+    *((replaced('experiment: str = "demo"', line), "papermill")
+      for line in ("a: str = str(3)", "import os", "a: int", "a, b = 1, 2", 'a: str = "#fff"')),
     (replaced('experiment, "00"', 'experiment, "01"'), "does not call open_lab"),
     (added("import math"), "import outside the setup"),
     (lambda n: n.metadata.kernelspec.update(name="mine"), "not python3"),
@@ -190,17 +191,17 @@ BREAKS = [
     (replaced("- three", ""), "2 points to take away"),
     (replaced("2. that", ""), "1 exercises"),
     (replaced("lab.provenance()", "lab"), "last cell"),
-    (told("word " * 121), "121 words"),
-    (told("see [there](nowhere.ipynb)"), "dead link"),
-    (told("see [there](http://example.org)"), "unencrypted"),
-    (told("kept in /home/me/data"), "absolute path"),
+    (written("word " * 121), "121 words"),
+    (written("see [there](nowhere.ipynb)"), "dead link"),
+    (written("see [there](http://example.org)"), "unencrypted"),
+    (written("kept in /home/me/data"), "absolute path"),
     (added("x", outputs=[new_output("stream", text="/tmp/x.py:3")]), "absolute path"),
     (lambda n: n.cells[2].update(execution_count=7), "not one run from the top"),
     (added("x", outputs=[fault()]), "an error"),
     (added("x", outputs=[stderr()]), "stderr"),
     (added("x", outputs=[picture()]), "without alt text"),
     (added("x", outputs=[new_output("display_data", {"text/html": "<img src='x'>"})]), "<img>"),
-    (told("![](00_start_here.ipynb)"), "picture without alt"),
+    (written("![](00_start_here.ipynb)"), "picture without alt"),
     (replaced(contract.CHECKED, "#"), "2 cells with"),
     (replaced("1 + 1", "1 + 1;"), "hides its value"),
     (added("# NBVAL_SKIP\nx"), "NBVAL_SKIP without"),

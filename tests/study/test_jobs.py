@@ -1,83 +1,113 @@
-"""Orphans are ended, the living are left alone, and no experiment is run twice at once."""
+"""No experiment is run twice at once, and no job outlives its run, however the run ends."""
 
 from __future__ import annotations
 
-import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
+from toy_project import NUMBERS, make_project, variables, write_notebook
 
 from lesionlib.errors import InputError
 from study import jobs
 
-SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
-GONE = jobs.Process(4_000_000, 1.0)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "runs_folder", lambda experiment: tmp_path / experiment)
-    monkeypatch.delenv(jobs.OWNER_VARIABLE, raising=False)
-    return tmp_path / "toy" / "jobs"
+# a job that goes on for a minute and shows that it does
+BEATS = (
+    "import os, time\nfrom pathlib import Path\n"
+    "for k in range(600):\n"
+    "    Path('beat').write_text(f'{os.getpid()} {os.getppid()}')\n    time.sleep(0.1)"
+)
+SOON = 30.0  # s
 
 
 @pytest.fixture
-def sleeper():
-    process = subprocess.Popen(SLEEPER)
-    yield process
-    process.kill()
-    process.wait()
+def project(tmp_path):
+    """A toy project whose first job does not come to an end by itself."""
+    make_project(tmp_path)
+    for number in NUMBERS:
+        write_notebook(tmp_path, number, BEATS if number == "01" else "1")
+    return tmp_path
 
 
-def test_a_process_is_found_by_number_and_birth(sleeper):
-    known = jobs.Process.of(sleeper.pid)
-    assert known.find().pid == sleeper.pid
-    assert jobs.Process.parse(str(known)) == known
-    assert jobs.Process(sleeper.pid, known.born - 100).find() is None
-    assert GONE.find() is None
+def wait_for(what, seconds: float = SOON):
+    """The first true answer of a question; fails after a while."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := what():
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"nothing after {seconds:g} s")
 
 
-def test_a_registered_job_leaves_no_file(folder):
-    with jobs.registered("toy", "04"):
-        assert json.loads((folder / "04.json").read_text())["pid"] == os.getpid()
-    assert not list(folder.iterdir())
+def living(processes) -> list[psutil.Process]:
+    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_the_jobs_of_a_dead_workflow_are_ended(sleeper, folder):
-    jobs.record("toy", "06", sleeper.pid, owner=str(GONE))
-    assert jobs.end_orphans("toy") == 1
-    sleeper.wait(timeout=5)  # raises where it lives on
-    assert not list(folder.iterdir())
+def started_run(project) -> tuple[subprocess.Popen, list[psutil.Process]]:
+    """A run with a job at work, and all its processes: Snakemake, the job, its kernel."""
+    command = [sys.executable, "-m", "study", "run", "toy", "--cores", "1"]
+    run = subprocess.Popen(
+        command, cwd=project, env=variables(project), start_new_session=True, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_for((project / "beat").is_file)
+    family = psutil.Process(run.pid).children(recursive=True)
+    assert len(family) >= 3
+    return run, family
 
 
-@pytest.mark.parametrize("alive", [True, False])
-def test_jobs_of_a_living_workflow_and_those_by_hand_go_on(sleeper, alive):
-    owner = str(jobs.Process.of(os.getpid())) if alive else ""
-    jobs.record("toy", "06", sleeper.pid, owner=owner)
-    assert jobs.end_orphans("toy") == 0
-    assert sleeper.poll() is None
+def kill_run(run, family):
+    os.kill(run.pid, signal.SIGKILL)
 
 
-def test_a_workflow_ends_its_jobs_when_it_ends(sleeper):
-    with jobs.workflow("toy") as owner:
-        jobs.record("toy", "06", sleeper.pid, owner)
-    sleeper.wait(timeout=5)  # raises where it lives on
+def kill_snakemake(run, family):
+    family[0].kill()
 
 
-def test_an_experiment_is_not_run_twice_at_once(sleeper):
-    jobs.record("toy", jobs.WORKFLOW, sleeper.pid, owner="")
-    with (
-        pytest.raises(InputError, match=f"being run already.*process {sleeper.pid}"),
-        jobs.workflow("toy"),
-    ):
+def interrupt_all(run, family):
+    os.killpg(run.pid, signal.SIGINT)
+
+
+def end_run(run, family):
+    os.kill(run.pid, signal.SIGTERM)
+
+
+ENDS = {
+    kill_run: (-9, ""),
+    kill_snakemake: (1, "error: Snakemake was ended by signal 9"),
+    interrupt_all: (130, "stopped. The same command goes on from here"),
+    end_run: (130, "stopped. The same command goes on from here"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
+def test_nothing_goes_on_when_a_run_ends(project, monkeypatch, end):
+    monkeypatch.setattr(jobs, "runs_folder", lambda experiment: project / "runs" / experiment)
+    run, family = started_run(project)
+    where = f"being run already .process {run.pid} on {socket.gethostname()}.. Wait, or end it"
+    with pytest.raises(InputError, match=where), jobs.only_run("toy"):
+        raise AssertionError("two runs of one experiment")
+    end(run, family)
+    code, said = ENDS[end]
+    error = run.communicate(timeout=SOON)[1]
+    assert run.returncode == code
+    assert error.startswith(said) and len(error.splitlines()) == bool(said)
+    wait_for(lambda: not living(family))
+    with jobs.only_run("toy"), jobs.only_run("two"):  # the next start is not held up
         pass
 
 
-def test_a_broken_file_is_no_obstacle(folder):
-    folder.mkdir(parents=True)
-    (folder / "06.json").write_text("{")
-    with jobs.workflow("toy"):
-        pass
-    assert not list(folder.iterdir())
+def test_a_job_by_hand_goes_on_without_standard_input(tmp_path):
+    """Trap: batch systems hand a run's variables on, with another standard input or an empty one."""
+    lines = "from study import jobs\nimport time\njobs.end_with_the_run()\ntime.sleep(1)"
+    for given in ({}, {jobs.PIPE: "1:2"}):
+        done = subprocess.run(
+            [sys.executable, "-c", lines], env=variables(tmp_path) | given, input=b"", timeout=SOON,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0

@@ -117,11 +117,11 @@ def test_records_of_all_notebooks_are_joined(lab):
 def test_a_parameter_that_the_notebook_lacks_is_refused(monkeypatch):
     main = sys.modules["__main__"]
     monkeypatch.setattr(
-        main, "In", ["", "x", "# Parameters\nexperimemt = 'smoke'\n"], raising=False
+        main, "In", ["", "experiment = 'demo'", "# Parameters\nexperimemt = 'smoke'\n"], raising=False
     )
     with pytest.raises(InputError, match="experimemt.*did you mean 'experiment'"):
         module._refuse_unknown_parameters("01")
-    monkeypatch.setattr(main, "In", ["", "x", "# Parameters\nexperiment = 'smoke'\n"])
+    monkeypatch.setattr(main, "In", ["", "experiment = 'demo'", "# Parameters\nexperiment = 'smoke'\n"])
     module._refuse_unknown_parameters("01")
 
 

@@ -6,70 +6,64 @@ import pytest
 from toy_project import write_notebook
 
 from lesionlib.errors import InputError
-from study.parameters import (
-    check_parameters,
-    known_parameters,
-    parameters_of,
-    parsed,
-    parsed_parameters,
-)
+from study.parameters import known_parameters, read_values, refuse_unknown
 
 
-@pytest.fixture
-def notebook(tmp_path):
-    return write_notebook(tmp_path, "04")
-
-
-def test_name_type_value_and_help_are_read(notebook):
-    known = known_parameters(notebook)
+def test_name_type_default_and_help_are_read(tmp_path):
+    known = known_parameters(write_notebook(tmp_path, "04"))
     assert list(known) == ["experiment", "run"]
-    assert (known["run"].type, known["run"].value, known["run"].help) == ("int", 0, "which run")
-
-
-def test_a_hash_sign_in_a_value_is_no_comment():
-    (found,) = parameters_of('colour: str = "#fff"  # of the curve')
-    assert (found.value, found.help) == ("#fff", "of the curve")
-
-
-def test_an_untyped_parameter_has_the_type_of_its_value():
-    assert [p.type for p in parameters_of("a = 1\nb = True\nc = None")] == [
-        "int",
-        "bool",
-        "NoneType",
-    ]
-
-
-@pytest.mark.parametrize("line", ["a = f(1)", "import os", "a: int", "a, b = 1, 2", "a ="])
-def test_what_is_no_literal_is_refused(line):
-    with pytest.raises(InputError, match="Write name: type = value"):
-        parameters_of(line)
-
-
-def test_an_unknown_name_is_refused_with_the_nearest_one(notebook):
-    check_parameters(notebook, {"run": 1, "experiment": "demo"})
-    with pytest.raises(InputError, match="unknown parameter 'rnu'.*did you mean 'run'"):
-        check_parameters(notebook, {"rnu": 1})
-
-
-def test_words_become_values_of_the_declared_type(notebook):
-    assert parsed_parameters(notebook, {"run": "3", "experiment": "7"}) == {
-        "run": 3,
-        "experiment": "7",
-    }
+    assert known["run"] == (int, 0, "which run")
+    assert known["experiment"] == (str, "toy", "name of an experiment")
 
 
 @pytest.mark.parametrize(
-    "text, kind, value",
-    [("1e-4", "float", 1e-4), ("2", "float", 2.0), ("yes", "bool", True), ("False", "bool", False)],
+    "line, kind, default",
+    [
+        ("x = 1", int, 1),
+        ("x = True", bool, True),
+        ("x = None", str, None),
+        ("x: float = 2  # wide", float, 2),
+        ('x: str = "#fff"', str, None),  # papermill takes the hash for a comment
+        ("x: int = len([])", int, None),
+    ],
 )
-def test_parsed(text, kind, value):
-    assert parsed(text, kind, "x") == value and type(parsed(text, kind, "x")) is type(value)
+def test_types_that_are_not_declared_and_defaults_that_are_no_literals(
+    tmp_path, line, kind, default
+):
+    known = known_parameters(write_notebook(tmp_path, "04", parameters=line))
+    assert known["x"][:2] == (kind, default)
 
 
-@pytest.mark.parametrize("text, kind", [("1.5", "int"), ("many", "float"), ("2", "bool")])
-def test_a_value_of_another_type_is_refused(text, kind):
-    with pytest.raises(InputError, match="rate is"):
-        parsed(text, kind, "rate")
+def test_an_unknown_name_is_refused_with_the_nearest_one():
+    refuse_unknown({"run": 1, "experiment": "demo"}, ["experiment", "run"], "04_toy.ipynb")
+    with pytest.raises(InputError, match="unknown parameter 'rnu' .04_toy.*did you mean 'run'"):
+        refuse_unknown({"rnu": 1}, ["experiment", "run"], "04_toy.ipynb")
+    with pytest.raises(InputError, match="unknown parameter 'rnu' .stage store.. Leave it out"):
+        read_values({"rnu": "1"}, {}, "stage store")
+
+
+@pytest.mark.parametrize(
+    "word, kind, value",
+    [
+        ("3", int, 3),
+        ("7", str, "7"),
+        ("1e-4", float, 1e-4),
+        ("2", float, 2.0),
+        ("yes", bool, True),
+        ("False", bool, False),
+        ("3", int | None, 3),
+        ("E+S", str | None, "E+S"),
+    ],
+)
+def test_a_word_becomes_a_value_of_the_declared_type(word, kind, value):
+    found = read_values({"x": word}, {"x": kind}, "")["x"]
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize("word, kind", [("1.5", int), ("many", float), ("2", bool)])
+def test_a_value_of_another_type_is_refused(word, kind):
+    with pytest.raises(InputError, match=f"rate is '{word}' .command line.. Give a valid"):
+        read_values({"rate": word}, {"rate": kind}, "")
 
 
 def test_a_file_that_is_no_notebook_is_refused(tmp_path):

@@ -30,7 +30,8 @@ def write_copy(project, path, value="toy", output="2"):
     injected = new_code_cell(f'# Parameters\nexperiment = "{value}"\n', execution_count=2)
     injected.metadata.tags = ["injected-parameters"]
     copy.cells.insert(2, injected)
-    copy.metadata.papermill = {"input_path": "/home/me/x.ipynb"}
+    given = {"experiment": value}
+    copy.metadata.papermill = {"input_path": "/home/me/x.ipynb", "parameters": given}
     for number, cell in enumerate(copy.cells[1:], start=1):
         cell.execution_count = number
         cell.metadata.papermill = {"start_time": "2026"}
@@ -91,7 +92,7 @@ def test_a_notebook_that_grew_too_large_is_refused(project):
         refresh.refresh()
 
 
-def test_the_navigation_line_is_replaced_wherever_it_stands():
+def test_the_navigation_line_is_replaced_wherever_it_is():
     old = f"# 01 · Toy\n\nText.\n\n{LINE.replace('02_toy', '02_old')}"
     new = refresh.with_navigation(old, "00_toy.ipynb", "00_toy.ipynb", "02_toy.ipynb")
     assert new == f"# 01 · Toy\n\nText.\n\n{LINE}"

@@ -10,7 +10,7 @@ import subprocess
 
 import nbformat
 import pytest
-from toy_project import ROOT, SAY, call, make_project, write_notebook
+from toy_project import NUMBERS, ROOT, SAY, call, make_project, write_notebook
 
 from lesionlib.errors import InputError
 from lesionlib.files import read_json
@@ -45,9 +45,12 @@ USER_ERRORS = {
     "notebook 44 --experiment toy": "0 notebooks are numbered 44",
     "notebook none.ipynb": "there is no such notebook",
     "notebook 00 -p rnu 3": "unknown parameter 'rnu'.*did you mean 'run'",
-    "notebook 00 -p run many": "run is 'many'.*Give a int",
+    "notebook 00 -p run many": "run is 'many'.*Give a valid integer",
     "stage flock --experiment toy": "unknown stage 'flock'.*did you mean 'floc'",
-    "stage floc --experiment toy --rnu 1": "no argument 'rnu'.*did you mean 'run'",
+    "stage data_folder --experiment toy": "unknown stage 'data_folder'.*known: architectures",
+    "stage load_fagg --experiment toy": "unknown stage 'load_fagg'.*did you mean 'fagg'",
+    "stage search --experiment toy --network gmic": "no search for 'gmic'.*Name one of floc, fagg",
+    "stage floc --experiment toy --rnu 1": "unknown parameter 'rnu'.*did you mean 'run'",
     "stage floc --experiment toy run": "cannot read 'run'",
     "check toy extra": "cannot read 'extra'",
 }
@@ -66,7 +69,7 @@ def test_a_process_that_is_stopped_twice_says_one_line(project):
     """Trap: the second signal, which ends a workflow's jobs, reached them while they left."""
     lines = [
         "import atexit, os, signal, sys",
-        "from lesionlib import __main__ as command_line",
+        "from study import __main__ as command_line",
         # a process that was started in the background ignores the first signal
         "signal.signal(signal.SIGINT, signal.default_int_handler)",
         "strike = lambda number: os.kill(os.getpid(), number)",
@@ -102,7 +105,6 @@ def test_a_notebook_is_run_echoed_and_marked(project, capsys):
     assert nbformat.read(target, as_version=4).cells[-1].outputs[0].data["text/plain"] == "1"
     mark = read_json(project / "runs" / "toy" / "done" / "04.json")
     assert (mark["experiment"], mark["job"]) == ("toy", "04")
-    assert not list((project / "runs" / "toy" / "jobs").iterdir())
 
 
 def test_other_parameters_and_another_output_leave_no_mark(project):
@@ -152,7 +154,7 @@ def test_a_failed_cell_gives_one_line_and_keeps_the_notebook(project, cell, erro
 
 def test_papermill_by_hand_refuses_a_misspelt_parameter_too(project):
     path = write_notebook(
-        project, "04", 'from study.lab import open_lab\nlab = open_lab(settings, "04")'
+        project, "04", 'from study.lab import open_lab\nlab = open_lab(experiment, "04")'
     )
     words = ["papermill", str(path), "out.ipynb", "--no-progress-bar", "-k", "python3"]
     done = call(project, *words, "-p", "experimnt", "toy")
@@ -162,7 +164,7 @@ def test_papermill_by_hand_refuses_a_misspelt_parameter_too(project):
 
 # ------------------------------------------------------------------ stages
 def test_a_stage_runs_all_runs_of_its_block_unless_one_is_named(project, monkeypatch, capsys):
-    from study import steps
+    from study.steps import STEPS
 
     seen = []
 
@@ -170,7 +172,7 @@ def test_a_stage_runs_all_runs_of_its_block_unless_one_is_named(project, monkeyp
         seen.append(run)
         lab.progress("epoch 1")
 
-    monkeypatch.setattr(steps, "floc", floc)
+    monkeypatch.setitem(STEPS, "floc", floc)
     runner.run_stage("floc", "two", {})
     runner.run_stage("floc", "two", {"run": "1"})
     assert seen == [0, 1, 1]
@@ -180,12 +182,12 @@ def test_a_stage_runs_all_runs_of_its_block_unless_one_is_named(project, monkeyp
 
 
 def test_a_fault_in_a_stage_is_one_line_and_a_kept_traceback(project, monkeypatch):
-    from study import steps
+    from study.steps import STEPS
 
     def floc(lab):
         raise ValueError("no such\nthing")
 
-    monkeypatch.setattr(steps, "floc", floc)
+    monkeypatch.setitem(STEPS, "floc", floc)
     with pytest.raises(
         JobError, match="ValueError was raised: no such thing .stage floc."
     ) as found:
@@ -198,18 +200,25 @@ def test_a_fault_in_a_stage_is_one_line_and_a_kept_traceback(project, monkeypatc
 @pytest.fixture
 def stubs(project):
     """All notebooks by number, each of one cell."""
-    for number in workflow.NOTEBOOKS:
+    for number in NUMBERS:
         write_notebook(project, number, "1")
     return project
 
 
+def snakemake(folder, name: str, *words: str) -> str:
+    """What Snakemake and its jobs say."""
+    snakefile = ["--snakefile", "workflow/Snakefile", "--profile", "workflow/profiles/local"]
+    config = ["--cores", "1", "--config", f"experiment={name}"]
+    done = call(folder, "snakemake", *words, *snakefile, *config)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def rule_graph(folder, name: str) -> set[tuple[str, str]]:
     """Pairs (rule, rule that waits for it) of an experiment."""
-    words = ["snakemake", "--snakefile", "workflow/Snakefile", "--config", f"experiment={name}"]
-    done = call(folder, *words, "--rulegraph", "dot", "--cores", "1")
-    assert done.returncode == 0, done.stderr
-    names = dict(re.findall(r"(\d+)\[ *label *= *\"(\w+)", done.stdout))
-    return {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", done.stdout)}
+    said = snakemake(folder, name, "--rulegraph", "dot")
+    names = dict(re.findall(r"(\d+)\[ *label *= *\"(\w+)", said))
+    return {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", said)}
 
 
 def test_jobs_wait_for_what_they_read_and_for_nothing_else(stubs):
@@ -233,32 +242,33 @@ def test_jobs_wait_for_what_they_read_and_for_nothing_else(stubs):
 
 def test_the_line_of_a_failed_notebook_comes_last_and_the_rest_is_not_lost(stubs):
     write_notebook(stubs, "01", INPUT_ERROR)
-    done = call(stubs, "lesionlib", "run", "toy", "--cores", "2")
+    done = call(stubs, "study", "run", "toy", "--cores", "2")
     assert done.returncode == 2
     said = (done.stdout + done.stderr).strip().splitlines()
     assert said[-1].startswith("error: lesion 17 has no pixel (lesions.csv, row 18)")
     assert not any("Traceback" in line or "rule " in line for line in said)
     assert (stubs / "runs" / "toy" / "done" / "00.json").is_file()
-    assert workflow.unfinished("toy") > 0
+    assert not workflow.is_complete("toy")
 
 
-def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(project):
-    path = write_notebook(project, "04", "1 + 1")
-    before = workflow.notebook_digest(path)
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells[0].source += " More."
-    notebook.cells[-1].execution_count = 7
-    nbformat.write(notebook, path)
-    assert workflow.notebook_digest(path) == before
-    notebook.cells[-1].source = "1 + 2"
-    nbformat.write(notebook, path)
-    assert workflow.notebook_digest(path) != before
+def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(stubs):
+    def jobs_done() -> list[str]:
+        return re.findall(r"(\d\d) \| done", snakemake(stubs, "toy", "runs/toy/done/02.json"))
+
+    assert jobs_done() == ["01", "02"]
+    for number, code in (("01", "1 + 1"), ("02", "1")):
+        path = write_notebook(stubs, number, code)
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[0].source += " More."
+        notebook.cells[-1].execution_count = 7
+        nbformat.write(notebook, path)
+    assert jobs_done() == ["01"]  # 02 reads what 01 leaves, which is the same
 
 
 def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, tiny_table):
     def state(folder):
         monkeypatch.setenv("LESIONLIB_DATA", str(folder))
-        return workflow.data_state("real")
+        return workflow.data_state(settings.load_experiment("real"))
 
     first = state(tiny_table)
     assert state(tiny_table) == first
@@ -268,8 +278,20 @@ def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, t
     moved = tiny_table.rename(tiny_table.parent / "moved")
     assert len({first, second, state(moved)}) == 3
     monkeypatch.delenv("LESIONLIB_DATA")
-    assert workflow.data_state("real") == state(moved)  # the folder is remembered
-    assert workflow.data_state("toy") == ""
+    real = settings.load_experiment("real")
+    assert workflow.data_state(real) == state(moved)  # the folder is remembered
+
+
+def test_other_first_weights_or_maps_redo_the_jobs(project):
+    (project / "experiments" / "given.yaml").write_text(
+        "extends: toy\ngmic: {weights_file: gmic.pt}\nfagg: {saliency_file: maps.npz}\n"
+    )
+    found = []
+    for name in ("gmic.pt", "maps.npz", "gmic.pt"):
+        with open(project / name, "a") as file:
+            file.write("more")
+        found.append(workflow.data_state(settings.load_experiment("given")))
+    assert len(set(found)) == 3
 
 
 def test_the_end_without_a_word_is_told_from_the_log(project):

@@ -39,12 +39,14 @@ def make_project(folder: Path) -> Path:
     return folder
 
 
-def write_notebook(folder: Path, number: str, *cells: str, name: str = "toy") -> Path:
-    """A notebook with a title, the two default parameters and the given code cells."""
+def write_notebook(
+    folder: Path, number: str, *cells: str, name: str = "toy", parameters: str = DEFAULTS
+) -> Path:
+    """A notebook with a title, a cell of parameters and the given code cells."""
     notebook = new_notebook(
         cells=[
             new_markdown_cell(f"# {number} · Toy\n\nText."),
-            new_code_cell(DEFAULTS, metadata={"tags": ["parameters"]}),
+            new_code_cell(parameters, metadata={"tags": ["parameters"]}),
             *map(new_code_cell, cells),
         ],
         metadata={"kernelspec": {"name": "python3", "display_name": "P", "language": "python"}},
@@ -55,14 +57,22 @@ def write_notebook(folder: Path, number: str, *cells: str, name: str = "toy") ->
     return path
 
 
-def call(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess:
-    """Run a command of this Python in the project, as a user's terminal would."""
+NUMBERS = [path.name[:2] for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+
+
+def variables(folder: Path) -> dict[str, str]:
+    """The variables of a terminal whose project is the toy one."""
     known = {k: v for k, v in os.environ.items() if not k.startswith("LESIONLIB_")}
-    paths = {"LESIONLIB_ROOT": str(folder), "PYTHONPATH": str(ROOT)}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return known | {"LESIONLIB_ROOT": str(folder), "PYTHONPATH": str(ROOT), "PATH": path}
+
+
+def call(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    """Run a command of this Python in the project, as a user's terminal would."""
     return subprocess.run(
         [sys.executable, "-m", *words],
         cwd=folder,
-        env=known | paths | variables,
+        env=variables(folder),
         capture_output=True,
         text=True,
         check=False,
