@@ -83,7 +83,7 @@ def _spelt(root) -> str | Path:
 
 @cache
 def _kept(names: tuple[str | Path, ...]) -> str:
-    return _digest(_own_tree().closure(*names))
+    return _digest(_kept_tree(HOME).closure(*names))
 
 
 def _digest(found: dict) -> str:
@@ -241,7 +241,7 @@ class _Module:
         return {(self.name, (used,))} if is_known else set()
 
 
-_own_tree = cache(lambda: _Tree(HOME))  # of this process
+_kept_tree = cache(_Tree)  # as the digests that are kept
 # a file is parsed again where it changed; the nodes of a parsed file never change
 _module = cache(lambda name, file, changed, size: _Module(name, file))
 _walk = cache(lambda node: list(ast.walk(node)))
