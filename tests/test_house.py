@@ -20,7 +20,6 @@ LATE = {
     "study/lab.py": "pyplot is loaded when the first figure or table is shown",
     "study/runner.py": "torch reads the number of threads once, after it is set",
     "study/workflow.py": "a phantom is drawn without torch",
-    "data_manifest/registry.py": "only the reader of the set that is asked for is loaded",
 }
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from lesionlib.tasks.identity import store_digest
 
 from lesionlib.sampling import sample_epoch
 from lesionlib.store import ArrayStore, Store
+from lesionlib.tasks._shared import store_digest
 from study.settings import Windows
 
 
