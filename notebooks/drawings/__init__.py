@@ -1,1 +1,1 @@
-"""Pictures and demonstrations that one notebook alone uses."""
+"""Pictures, tables and demonstrations for single notebooks; the method needs none of them."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from lesionlib.models import FAgg, FLoc
 from lesionlib.models.gmic import GMIC
-from lesionlib.models.summary import layers, parameters
+from notebooks.drawings.network_layers import layers, parameters
 
 
 class Odd(nn.Module):
