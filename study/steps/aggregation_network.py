@@ -12,7 +12,7 @@ from study.stages import once, stage
 from study.steps.context_network import saliency
 from study.steps.data import store
 from study.steps.patch_network import stored_outputs
-from study.steps.runs import fitted, learning_rate, loaded, torch_ready, trained
+from study.steps.runs import learning_rate, loaded, torch_ready, train
 from study.steps.windows import LOCATION, OUTPUTS, SCORED, location_maps, stored_windows
 
 # in the keys of the stages that f_agg reads, or in the name of its run
@@ -77,8 +77,7 @@ def trained_fagg(
 
         torch_ready(lab)
         task = FAggTask(read, maps, combination, settings, seed=seed)
-        if not fitted(lab, name, task, place, settings, seed):
-            return
+        train(lab, name, task, place, settings, seed)
         scored = [
             lesion_predictions(
                 images, read[split]["windows"], window_scores(task.logits(split)),
@@ -88,7 +87,7 @@ def trained_fagg(
         ]  # fmt: skip
         pd.concat(scored).to_csv(place / "predictions.csv", index=False)
 
-    return trained(stage(lab, name, inputs, compute, reads=stages, resumes=True))
+    return stage(lab, name, inputs, compute, reads=stages, resumes=True)
 
 
 def fagg_trial(lab: Lab, name: str, settings, k: int) -> Path:

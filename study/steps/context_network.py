@@ -12,7 +12,7 @@ from study.lab import Lab
 from study.settings import project_root
 from study.stages import once, stage
 from study.steps.data import store
-from study.steps.runs import file_state, fitted, loaded, torch_ready, with_weights_file
+from study.steps.runs import file_state, loaded, torch_ready, train, with_weights_file
 from study.steps.saliency_file import read_saliency
 
 IMAGES_AT_ONCE = 8
@@ -31,7 +31,7 @@ def gmic(lab: Lab) -> Path:
 
         torch_ready(lab)
         task = GMICTask(images, with_weights_file(s.gmic), seed=seed, workers=s.compute.workers)
-        fitted(lab, "gmic", task, place, s.gmic, seed)
+        train(lab, "gmic", task, place, s.gmic, seed)
 
     return stage(lab, "gmic", inputs, compute, reads=["store"], resumes=True)
 

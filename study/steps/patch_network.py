@@ -13,11 +13,10 @@ from study.stages import once, stage
 from study.steps.data import store
 from study.steps.runs import (
     file_state,
-    fitted,
     learning_rate,
     loaded,
     torch_ready,
-    trained,
+    train,
     with_weights_file,
 )
 from study.steps.windows import (
@@ -59,7 +58,8 @@ def trained_floc(
         torch_ready(lab)
         judged = {"validation_seed": s.seed, "workers": s.compute.workers}
         task = FLocTask(images, with_weights_file(settings), s.windows, seed=seed, **judged)
-        if not fitted(lab, name, task, place, settings, seed) or not scored:
+        train(lab, name, task, place, settings, seed)
+        if not scored:
             return
         net = _floc_network(lab, place, settings)
         h, logits = _outputs(net, images, windows, s)
@@ -67,7 +67,7 @@ def trained_floc(
         table = lesion_predictions(images, windows, window_scores(logits), model="f_loc", run=run)
         table.to_csv(place / "predictions.csv", index=False)
 
-    return trained(stage(lab, name, inputs, compute, reads=("store", EVALUATION), resumes=True))
+    return stage(lab, name, inputs, compute, reads=("store", EVALUATION), resumes=True)
 
 
 def load_floc(lab: Lab, run: int = 0):

@@ -7,21 +7,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesionlib import files
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
 from study.settings import project_root
 from study.stages import once
 
-DIVERGED = "diverged.json"
 # lab, stage, settings and number of a trial -> its folder
-Train = Callable[[Lab, str, object, int], Path]
+Trial = Callable[[Lab, str, object, int], Path]
 
 
 def random_search(
-    lab: Lab, network: str, train: Train, trials: Iterable[int] | None = None
+    lab: Lab, network: str, trial: Trial, trials: Iterable[int] | None = None
 ) -> pd.DataFrame:
-    """Random search over a network's learning rate, see `lesionlib.learning_rates`; all trials if None."""
+    """Random search over a network's learning rate, see `lesionlib.learning_rates`.
+
+    trials : the numbers of the trials to run; all if None.
+    """
     from lesionlib.learning_rates import run_search
     from lesionlib.training import read_result
 
@@ -30,7 +31,7 @@ def random_search(
     def result(k: int, rate: float):
         changed = {"learning_rate": rate, "epochs": s.search.epochs}
         settings = getattr(s, network).model_copy(update=changed)
-        return read_result(train(lab, f"search/{network}/trial{k}", settings, k))
+        return read_result(trial(lab, f"search/{network}/trial{k}", settings, k))
 
     low, high = getattr(s.search, network)
     seed, trials = derive_seed(s.seed, "search", network), trials or range(s.search.trials)
@@ -38,7 +39,7 @@ def random_search(
 
 
 @once
-def learning_rate(lab: Lab, network: str, train: Train) -> float:
+def learning_rate(lab: Lab, network: str, trial: Trial) -> float:
     """The learning rate of `floc` or `fagg` as set; with "search", that of the best trial.
 
     Raises InputError where none of the trials has a score.
@@ -48,34 +49,18 @@ def learning_rate(lab: Lab, network: str, train: Train) -> float:
         return rate
     from lesionlib.learning_rates import best_trial
 
-    return float(best_trial(random_search(lab, network, train))["learning_rate"])
+    return float(best_trial(random_search(lab, network, trial))["learning_rate"])
 
 
-def fitted(lab: Lab, name: str, task, place: Path, settings, seed: int) -> bool:
-    """Train a network in the folder of its stage.
+def train(lab: Lab, name: str, task, place: Path, settings, seed: int) -> None:
+    """Train a network in the folder of its stage, with lines of progress under the stage's name.
 
-    False for a trial of a search whose loss was no number: it would be so again, so it is kept.
+    Raises Diverged where the loss is no number; asked again, the run says so without training.
     """
-    from lesionlib.training import Diverged, fit
+    from lesionlib.training import fit
 
     say = lambda message: lab.progress(f"{name}: {message}")  # noqa: E731
-    try:
-        fit(task, place, settings, seed=seed, compute=lab.settings.compute, progress=say)
-    except Diverged as fault:
-        if not name.startswith("search/"):
-            raise
-        files.write_json(place / DIVERGED, fault.args)
-        return False
-    return True
-
-
-def trained(folder: Path) -> Path:
-    """The folder of a run that has ended; raises Diverged where that is how it ended."""
-    if fault := files.read_json(folder / DIVERGED):
-        from lesionlib.training import Diverged
-
-        raise Diverged(*fault)
-    return folder
+    fit(task, place, settings, seed=seed, compute=lab.settings.compute, progress=say)
 
 
 def with_weights_file(settings):

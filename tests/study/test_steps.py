@@ -167,13 +167,13 @@ def test_a_searched_learning_rate_is_the_best_trials(lab, tmp_path):
 
 def test_a_trial_that_diverged_is_not_trained_again(lab, tmp_path, monkeypatch):
     rates = {"trials": 1, "floc": (1e30, 1e30), "fagg": (1e30, 1e30)}
-    calls, fit = [], training.fit
-    monkeypatch.setattr(training, "fit", lambda *a, **k: calls.append(a) or fit(*a, **k))
+    trained, run = [], training._Loop.run
+    monkeypatch.setattr(training._Loop, "run", lambda loop: trained.append(loop) or run(loop))
     first = on_a_copy(lab, tmp_path, search=rates)
     for other in (first, bench(tmp_path, search=rates)):  # as two processes have labs of their own
         for network in ("floc", "fagg"):
             assert steps.search(other, network)["validation_auc"].isna().all()
-    assert len(calls) == 2
+    assert len(trained) == 2
 
 
 def test_a_network_without_a_search_is_told_those_that_have_one(lab):
