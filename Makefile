@@ -32,7 +32,7 @@ help: ## list these commands
 
 setup: $(READY) ## make the environment in .venv, or bring it up to date
 
-demo: $(READY) ## run every notebook on the embedded phantom (about 12 minutes on 2 cores)
+demo: $(READY) ## run every notebook on the embedded phantom (12 to 18 minutes on 2 cores)
 	@$(STUDY) run demo --cores $(CORES)
 
 run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder
@@ -45,7 +45,7 @@ lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 # unit tests, then every notebook from nothing at the smallest size, then what the stored outputs say
-test: $(READY) ## run all tests (about 7 minutes on 2 cores)
+test: $(READY) ## run all tests (about 9 minutes on 2 cores)
 	$(BIN)/pytest -q -n $(CORES) tests
 	rm -rf runs/smoke figures/smoke
 	@$(STUDY) run smoke --cores $(CORES)
