@@ -22,7 +22,7 @@ EXPERIMENT = "demo"
 LARGEST_FILE = 400_000  # bytes
 LARGEST_SUM = 4_000_000
 NAVIGATION = re.compile(r"^.*\[(?:contents|next|previous)\]\(\d\d_\w+\.ipynb\).*$", re.MULTILINE)
-# metadata that tells of one run, one machine or one editor; nbstripout takes them out
+# metadata of one run, one machine or one editor; nbstripout takes them out
 NOISE = (
     "metadata.papermill", "metadata.widgets", "metadata.language_info.version",
     "cell.metadata.papermill", "cell.metadata.execution", "cell.metadata.collapsed",

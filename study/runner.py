@@ -161,7 +161,7 @@ def _faults_kept(experiment: str, title: str) -> Iterator[None]:
 def _job(settings, title: str, mark: bool = True) -> Iterator[None]:
     """Do a job alone, announce its end, and leave its mark, or its line where it fails.
 
-    The mark tells no time and holds the numbers recorded, so that what reads them is redone when
+    The mark has no time and holds the numbers recorded, so that what reads them is redone when
     they change, and only then.
     """
     runs, start = runs_folder(settings.name), time.monotonic()

@@ -5,7 +5,7 @@ What the reader takes care of:
 * Files are known by their content: names need no suffix, and a DICOM file may lack its preamble.
   A DICOMDIR is passed over; every other DICOM file is used, or listed with the reason.
 * Patient, exam and image are named by salted hashes of their identifiers; nothing else that could
-  identify anybody is read.  Paths of files stay as they are: choose folder names that tell nothing.
+  identify anybody is read.  Paths of files stay as they are: choose folder names that identify nobody.
 * One image is kept of each exam, side and view; see :func:`repeated_views`.
 * `lesions.csv` of the table format may be in the folder; its `image_id` is the image's id or the
   path of its file.  Without it the manifest holds images only.  No breast is called negative.

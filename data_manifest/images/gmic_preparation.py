@@ -1,6 +1,6 @@
 """GMIC's published preparation: from a digital mammogram to its window (Shen et al. 2021).
 
-The way is the published one to the byte: crop to the breast, find the centre of a window (2944 x
+The preparation is the published one to the byte: crop to the breast, find the centre of a window (2944 x
 1920 px for GMIC), cut it, standardise it.  A published GMIC expects such windows; the setting
 `canvas.placement: gmic` makes every canvas one.  On the window the breast faces right, as on every
 canvas.

@@ -63,7 +63,7 @@ def write_phantom(
 ) -> None:
     """Write the phantom to `folder`, in place of another phantom there.
 
-    It is drawn beside the folder and renamed when whole; a folder that was made with the same
+    It is drawn next to the folder and renamed when whole; a folder that was made with the same
     settings and seed is left as it is.  The number of workers does not change a byte.
     Raises InputError if the folder holds anything but a phantom.
     """
@@ -95,7 +95,7 @@ def write_phantom(
 
 
 def read_truth(folder: Path) -> pd.DataFrame:
-    """The truth table that lies in a phantom's folder, as :func:`draw_cases` gave it."""
+    """The truth table in a phantom's folder, as :func:`draw_cases` gave it."""
     file = Path(folder) / "truth.csv"
     if not file.is_file():
         raise InputError("no truth.csv", folder, "Give the folder of a phantom")

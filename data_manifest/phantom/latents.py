@@ -2,8 +2,8 @@
 
 Truth t of a lesion is malignant (1) or benign (0).  Two kinds of numbers carry it:
 
-- u, one a lesion and view:  u = (t - 1/2) d_local + a z_lesion + b z_view
-- c, one an image:           c = (M - 1/2) d_context + a z_patient + b z_view
+- u, one per lesion and view:  u = (t - 1/2) d_local + a z_lesion + b z_view
+- c, one per image:            c = (M - 1/2) d_context + a z_patient + b z_view
 
 with M = 1 where the breast holds a malignant lesion, z standard normal, a^2 = view_correlation and
 a^2 + b^2 = 1.  The picture shows u in the lesion alone and c away from every lesion alone.  The
@@ -124,7 +124,7 @@ def ideal_scores(truth: pd.DataFrame, settings: PhantomSettings) -> pd.DataFrame
 
     Returns
     -------
-    One row a lesion and image: image_id, finding_id, lesion_id (if truth has it) and
+    One row per lesion and image: image_id, finding_id, lesion_id (if truth has it) and
 
     - local : from the lesion's own u
     - context : from c of the image

@@ -33,7 +33,7 @@ def read(
     workers: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> Manifest:
-    """The phantom's manifest; draws the phantom into `folder` unless it lies there already.
+    """The phantom's manifest; draws the phantom into `folder` unless it is there already.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def read(
 
 
 def truth_table(folder: Path | str, lesions: pd.DataFrame | None = None) -> pd.DataFrame:
-    """What was drawn: see :func:`draw_cases`; one row a lesion and image, or an image without.
+    """What was drawn: see :func:`draw_cases`; one row per lesion and image, or per image without one.
 
     lesions : a table with lesion_id, finding_id and image_id (a manifest's or a store's); its
         lesion_id is then added, empty for images without lesion.

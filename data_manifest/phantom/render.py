@@ -135,7 +135,7 @@ def _draw_lesion(row: int, col: int, u: float, s: PhantomSettings, rng) -> Lesio
     stamp += _between(s.core_texture, share) * _core_texture(rng) * (depth < 0.95)
     angle = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
     outline = np.stack([col + edge(angle) * np.cos(angle), row + edge(angle) * np.sin(angle)], 1)
-    outline = np.round(outline, 3)  # as it will stand in the table
+    outline = np.round(outline, 3)  # as it will be in the table
     return Lesion(row, col, outline, stamp.astype(np.float32))
 
 

@@ -1,4 +1,4 @@
-"""What tells one phantom from another.
+"""The settings that distinguish one phantom from another.
 
 The defaults are the demonstration's: at 3/16 of the paper's canvas, with effects chosen so that
 networks of a few minutes' training land near the paper's table of combinations.

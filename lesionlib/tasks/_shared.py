@@ -22,7 +22,7 @@ LESION_IDENTITY = ["lesion_id", "image", "split", "pathology", "row0", "col0", "
 KEPT_BYTES = 2**30  # of validation inputs, stay in memory between epochs
 
 
-# ------------------------------------------------------------------ what tells runs apart
+# ------------------------------------------------------------------ what identifies a run
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """torch's generator as a run's initial weights need it, put back afterwards."""

@@ -19,7 +19,7 @@ def latents(truth: pd.DataFrame, settings) -> Figure:
     """Histograms of u by the lesion's truth and of c by the image's, with their normal densities.
 
     truth : rows of lesions, columns u, c, malignant, image_malignant, image_id
-    (``phantom.truth_table``).  settings : the phantom's, for the distances of the means.
+    (``data_manifest.phantom.reader.truth_table``).  settings : the phantom's, for the distances of the means.
     """
     figure = style.new_figure(style.PAGE, 2.5)
     frames = (truth, truth.drop_duplicates("image_id"))

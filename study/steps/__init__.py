@@ -1,4 +1,4 @@
-"""The way of the data: each step of the paper as a stage that reads what earlier stages wrote.
+"""From data to results: each step of the paper is a stage that reads what earlier stages wrote.
 
 files -> manifest -> store -> windows -> f_loc -> features \\
                          \\-> GMIC -> saliency maps ---------> X -> f_agg -> lesion scores

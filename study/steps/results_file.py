@@ -95,7 +95,7 @@ def phantom_cases(lab: Lab) -> pd.DataFrame:
     """What was drawn for each test lesion of the phantom, and the mean saliency of its image.
 
     Index lesion_id; columns patient_id, y_true, u, c, local, context, both, evidence (see
-    ``phantom.ideal_scores``) and s_m, the mean of S_m over the image's cells.
+    ``phantom_reader.ideal_scores``) and s_m, the mean of S_m over the image's cells.
     """
     images, maps = store(lab), saliency(lab)
     lesions = images.lesions[images.lesions["split"] == "test"]
