@@ -23,7 +23,7 @@ from data_manifest.checks import check_manifest
 from data_manifest.images.dicom_header import ImageHeader, check_accept, read_header
 from data_manifest.images.read import is_dicom
 from data_manifest.manifest import LESION_COLUMNS, Manifest
-from data_manifest.table.reader import check_files, read_table, with_findings
+from data_manifest.table.reader import check_files, read_table, table_file, with_findings
 from lesionlib.errors import InputError
 
 STAGE = "DICOM header"
@@ -151,7 +151,7 @@ def _gap(header: ImageHeader) -> str:
 
 def _lesions(folder: Path, images: pd.DataFrame, partial: bool) -> pd.DataFrame:
     """`lesions.csv` with the ids of the images in place of their files' paths."""
-    if not (folder / LESIONS).exists():
+    if not table_file(folder / LESIONS).exists():
         return pd.DataFrame(columns=list(LESION_COLUMNS))
     lesions = read_table(folder / LESIONS, LESION_COLUMNS)
     ids = dict(zip(images["file"], images["image_id"], strict=True))

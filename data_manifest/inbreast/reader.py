@@ -78,7 +78,7 @@ def read(
     """
     folder = Path(folder)
     published.check_option("truth", truth, published.TRUTHS)
-    listed = published.read_list(folder / "INbreast.csv", RULES, ";", unique=["image_id"])
+    listed = published.read_list(folder / "INbreast.csv", RULES, unique=["image_id"])
     if not (folder / "AllXML").is_dir():
         raise InputError("no folder AllXML", folder, "Unpack the outlines next to the list")
     files = _image_files(folder)

@@ -253,7 +253,7 @@ def test_views_that_are_not_told_apart_are_no_repeats(export):
 
 
 def test_other_exams_and_sides_are_not_repeats(export):
-    for k, tags in enumerate(({"StudyInstanceUID": "1.2.3.9"}, {"PatientID": "another"})):
+    for k, tags in enumerate(({"StudyInstanceUID": "1.2.3.9"}, {"PatientID": "another", "StudyInstanceUID": "1.2.3.10"})):
         image(export / f"b{k}", 30 + k, **tags)
     assert len(dicom_folder.read(export).images) == 6
 
