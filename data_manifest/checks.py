@@ -7,10 +7,10 @@ and pathologies, shapes and images.
 from __future__ import annotations
 
 import re
-import unicodedata
 
 import pandas as pd
 
+from data_manifest.ids import LOST_IDS, plain_id
 from data_manifest.manifest import AGGREGATION, SPLITS, Manifest, with_findings_left_out
 from data_manifest.shapes import GEOMETRIES, check_extent, parse_polygon, shape_facts
 from lesionlib.errors import InputError
@@ -36,15 +36,6 @@ CLIPPED = "the outline is cut at the edge of its image"
 OFF_BREAST = f"over {MAX_OFF_BREAST:.0%} of the outline is off the breast"
 FILLED = ("patient_id", "file", "lesion_id", "finding_id")
 IDS = {"images": ("image_id", "patient_id"), "lesions": ("image_id", "lesion_id", "finding_id")}
-_MONTH = r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-zä]{0,6}"
-# what spreadsheets and scripts leave in the place of an id
-LOST_IDS = {
-    "a rounded number in scientific notation": r"\d(?:[.,]\d+)?e\+\d+",
-    "a spreadsheet's error": r"#+|#\D+[!?]|#DIV/0!|#N/?[AV]",
-    "a date that was made of an id": rf"\d{{1,4}}[-. ]+{_MONTH}\.?|{_MONTH}[-. ]+\d{{1,4}}"
-    r"|\d{4}-\d\d-\d\d 00:00:00",
-    "a word for an id that is missing": r"nan|<na>|nat|none|null",
-}
 MAX_SHARE_OF_ONE = 0.5
 FEW_IMAGES = 4  # two views of both breasts: a set this small may be one patient's
 
@@ -99,17 +90,6 @@ def check_patients(images: pd.DataFrame) -> None:
             "images, column split",
             "Give all images of a patient one split",
         )
-
-
-def plain_id(name: str) -> str:
-    """An id without what is lost on the way from one table to another.
-
-    That is case, blanks (no-break ones, too), the form of accents, zeros in front of a number, and
-    ".0" after it.
-    """
-    text = "".join(unicodedata.normalize("NFKC", str(name)).casefold().split())
-    text = "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) != "Cf")
-    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"^(\d+)\.0+$", r"\1", text))
 
 
 def check_alike(patients: pd.Series, plain: pd.Series) -> None:
@@ -286,7 +266,9 @@ def warnings_of(manifest: Manifest, outlines: pd.DataFrame | None = None) -> pd.
     """
     images = manifest.images
     rows = [("patient", name, MOST_IMAGES) for name in _with_most_images(images)]
-    rows += [("image", name, NO_SPACING) for name in images["image_id"][images["spacing_mm"].isna()]]
+    rows += [
+        ("image", name, NO_SPACING) for name in images["image_id"][images["spacing_mm"].isna()]
+    ]
     cut = [row["lesion_id"] for row in _with_sizes(manifest) if _clipped(row)]
     rows += [("lesion", name, CLIPPED) for name in cut]
     if outlines is not None:

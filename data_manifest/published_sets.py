@@ -31,6 +31,9 @@ SIDES = {"L": "L", "R": "R"}
 BREAST = ["patient_id", "exam_id", "laterality"]  # one side in one exam
 NO_TRUTH = "no usable truth: neither a usable outline nor a breast known without a lesion"
 AS_DISTRIBUTED = "Take the list as distributed"
+# remedies for a table that is absent or not readable
+OF_A_SET = "Point data.folder at the unpacked set", f"{AS_DISTRIBUTED}, or save it as CSV"
+OF_ONES_OWN = "Write the table, or check the path", "Save it as CSV (UTF-8)"
 FIRST_ROW = 2  # row 1 of a list is its header
 SEPARATORS = ",;\t|"
 LONGEST_HEADER = 1_000_000  # characters
@@ -78,10 +81,9 @@ def read_texts(file: Path, wanted: Collection[str], own: bool = False) -> pd.Dat
     InputError
         For a missing or unreadable file, and rows with more fields than the header.
     """
-    remedy = "Save it as CSV (UTF-8)" if own else f"{AS_DISTRIBUTED}, or save it as CSV"
+    absent, remedy = OF_ONES_OWN if own else OF_A_SET
     if not file.is_file():
-        way = "Write the table, or check the path" if own else "Point data.folder at the unpacked set"
-        raise InputError(f"no {file.name}", file.parent, way)
+        raise InputError(f"no {file.name}", file.parent, absent)
     kept = None if own else lambda name: str(name).strip() in wanted
     try:
         if file.suffix.lower() == ".xlsx":

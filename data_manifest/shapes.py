@@ -57,7 +57,8 @@ def border(outline: Outline) -> np.ndarray:
 def polygon_text(points: np.ndarray) -> str:
     """(n, 2) x, y -> `"x y;x y;..."`, which :func:`parse_polygon` reads."""
     text = ";".join(f"{x:g} {y:g}" for x, y in points)
-    return text + ";;" * (len(text) in CUT_LENGTHS)  # a whole one is never as long as one that was cut
+    # a whole one is never as long as one that was cut
+    return text + ";;" if len(text) in CUT_LENGTHS else text
 
 
 def parse_polygon(text: str) -> np.ndarray:

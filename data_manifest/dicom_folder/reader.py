@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from data_manifest.checks import check_manifest
+from data_manifest.checks import check_alike, check_manifest
 from data_manifest.images.dicom_header import ImageHeader, check_accept, read_header
 from data_manifest.images.read import is_dicom
 from data_manifest.manifest import LESION_COLUMNS, Manifest
@@ -75,6 +75,8 @@ def read(
             folder,
             "Export mammograms for presentation, or name what to accept in data.options",
         )
+    patients = used.drop_duplicates("patient_id")
+    check_alike(patients["patient_id"], patients["plain_patient"])
     exclusions = _exclusions(images, lesions)
     lesions = lesions[lesions["image_id"].isin(used["image_id"])]
     return check_manifest(Manifest("DICOM folder", folder, used, lesions, exclusions))
@@ -134,6 +136,7 @@ def _image(folder: Path, file: str, accept: tuple[str, ...], salt: str) -> dict:
     row = {name: getattr(header, name) for name in FACTS} | {
         "image_id": header.instance or file,
         "patient_id": header.patient,
+        "plain_patient": header.plain_patient,
         "exam_id": header.exam,
         "view": header.view or "other",
         "file": file,

@@ -69,7 +69,9 @@ def _content(file: Path) -> dict:
     except OSError as error:
         raise InputError(f"not readable: {error.strerror}", file, "Check the path") from None
     except (ValueError, RecursionError):
-        raise InputError("not readable JSON", file, "Export the annotations as COCO again") from None
+        raise InputError(
+            "not readable JSON", file, "Export the annotations as COCO again"
+        ) from None
     lacking = {"images", "annotations", "categories"} - set(content if content else ())
     if lacking or not isinstance(content, dict):
         remedy = "Export the annotations as COCO (object detection)"

@@ -28,7 +28,10 @@ REQUIRED = {
     "lesions.csv": ("image_id", "lesion_id", "pathology", "geom"),
 }
 # of these, the columns without a default
-FILLED = {"images.csv": ("image_id", "patient_id", "file"), "lesions.csv": ("image_id", "lesion_id")}
+FILLED = {
+    "images.csv": ("image_id", "patient_id", "file"),
+    "lesions.csv": ("image_id", "lesion_id"),
+}
 SPLIT_NAMES = {"train": "training", "val": "validation", "valid": "validation"}
 YES, NO = ("true", "1", "yes"), ("false", "0", "no")
 # type of a column -> what its values may be, see `published_sets`

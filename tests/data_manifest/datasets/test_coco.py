@@ -17,7 +17,14 @@ SQUARE, HOLE_FREE = [10, 10, 30, 10, 30, 30, 10, 30], [50, 40, 50, 60, 70, 60, 7
 def content(**changes):
     sides = ({"laterality": "L", "view": "CC"}, {"attributes": {"laterality": "R", "view": "MLO"}})
     images = [
-        {"id": k, "file_name": f"{k}.png", "height": 100, "width": 90, "patient_id": f"p{k}", **side}
+        {
+            "id": k,
+            "file_name": f"{k}.png",
+            "height": 100,
+            "width": 90,
+            "patient_id": f"p{k}",
+            **side,
+        }
         for k, side in enumerate(sides)
     ]
     names = ["Malignant mass", "benign calcification", "Mass"]

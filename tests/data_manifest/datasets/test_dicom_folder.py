@@ -253,9 +253,26 @@ def test_views_that_are_not_told_apart_are_no_repeats(export):
 
 
 def test_other_exams_and_sides_are_not_repeats(export):
-    for k, tags in enumerate(({"StudyInstanceUID": "1.2.3.9"}, {"PatientID": "another", "StudyInstanceUID": "1.2.3.10"})):
+    for k, tags in enumerate(
+        ({"StudyInstanceUID": "1.2.3.9"}, {"PatientID": "another", "StudyInstanceUID": "1.2.3.10"})
+    ):
         image(export / f"b{k}", 30 + k, **tags)
     assert len(dicom_folder.read(export).images) == 6
+
+
+def test_two_spellings_of_one_patient_are_refused(tmp_path):
+    """Trap: their hashes have nothing in common."""
+    for k, name in enumerate(("P 07", "p7")):
+        image(tmp_path / "x" / str(k), 40 + k, PatientID=name, StudyInstanceUID=f"1.2.3.{k}")
+    with pytest.raises(InputError, match="likely one patient under two ids"):
+        dicom_folder.read(tmp_path / "x")
+
+
+def test_an_exam_of_two_patients_is_refused(tmp_path):
+    for k in range(2):
+        image(tmp_path / "x" / str(k), 40 + k, PatientID=f"anonymous{k}", StudyInstanceUID="1.2.3")
+    with pytest.raises(InputError, match="is of 2 patients"):
+        dicom_folder.read(tmp_path / "x")
 
 
 # ------------------------------------------------------------------ outlines

@@ -347,18 +347,42 @@ AS_TEXT = "column formatted as text"
 @pytest.mark.parametrize(
     ("images", "lesions", "words"),
     [
-        (IMAGES + "2 images,,,,\n", LESIONS, "patient_id is empty (images.csv, row 4). Fill it in, "),
+        (
+            IMAGES + "2 images,,,,\n",
+            LESIONS,
+            "patient_id is empty (images.csv, row 4). Fill it in, ",
+        ),
         (IMAGES + "\n,,,,\nTotal,,,,2\n", LESIONS, "patient_id is empty (images.csv, row 6)"),
         (IMAGES, LESIONS + "2,,,,,,,\n", "lesion_id is empty (lesions.csv, row 4)"),
-        (IMAGES + "5,p3,L,CC,a.png,x\n", LESIONS, "more fields than the header (images.csv, row 4)"),
+        (
+            IMAGES + "5,p3,L,CC,a.png,x\n",
+            LESIONS,
+            "more fields than the header (images.csv, row 4)",
+        ),
         (IMAGES.replace("3-4", "#NAME?"), LESIONS, "image_id = '#NAME?' is a spreadsheet's error"),
         (IMAGES.replace("p2", "#N/A"), LESIONS, "patient_id = '#N/A' is a spreadsheet's error"),
         (IMAGES, LESIONS.replace("1-2", "01. Feb"), "image_id = '01. Feb' is a date"),
         (IMAGES.replace("p2", "2-Jan"), LESIONS, "patient_id = '2-Jan' is a date"),
-        (IMAGES.replace("p2", "1.23E+17"), LESIONS, f"is a rounded number in scientific notation ... {AS_TEXT}"),
-        (IMAGES.replace("p2", "nan"), LESIONS, "patient_id = 'nan' is a word for an id that is miss"),
-        (IMAGES, semicolons(LESIONS).replace("10.5", "10,5"), "x0 = '10,5' is not a number ... a decimal"),
-        (IMAGES, POLYGON.format(of_points(0, 32_767)), "32,767 characters, where a spreadsheet cuts"),
+        (
+            IMAGES.replace("p2", "1.23E+17"),
+            LESIONS,
+            f"is a rounded number in scientific notation ... {AS_TEXT}",
+        ),
+        (
+            IMAGES.replace("p2", "nan"),
+            LESIONS,
+            "patient_id = 'nan' is a word for an id that is miss",
+        ),
+        (
+            IMAGES,
+            semicolons(LESIONS).replace("10.5", "10,5"),
+            "x0 = '10,5' is not a number ... a decimal",
+        ),
+        (
+            IMAGES,
+            POLYGON.format(of_points(0, 32_767)),
+            "32,767 characters, where a spreadsheet cuts",
+        ),
         (IMAGES.replace("file", "view"), LESIONS, "column 'view' occurs twice"),
     ],
 )
@@ -409,7 +433,9 @@ def test_shapes_of_a_resized_image_are_where_its_file_has_them(tmp_path, geom):
     mass = (x - 60) ** 2 + (y - 40) ** 2 <= 20**2
     Image.fromarray(np.where(mass, 250, 90).astype(np.uint8)).save(tmp_path / "a.png")
     Image.fromarray(mass.astype(np.uint8) * 255).save(tmp_path / "m.png")
-    images = "image_id,patient_id,laterality,view,file,rows,cols,resized\na,p,L,CC,a.png,400,300,1\n"
+    images = (
+        "image_id,patient_id,laterality,view,file,rows,cols,resized\na,p,L,CC,a.png,400,300,1\n"
+    )
     (tmp_path / "images.csv").write_text(images)
     t = np.linspace(0, 2 * np.pi, 90)
     polygon = ";".join(f"{60 + 20 * np.cos(a):.2f} {40 + 20 * np.sin(a):.2f}" for a in t)
