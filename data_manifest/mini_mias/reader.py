@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_manifest import published_sets as published
+from data_manifest.folders import on_disk, printable
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
 
@@ -54,7 +55,7 @@ def read(folder: Path | str, *, partial: bool = False) -> Manifest:
         For a missing or unreadable `Info.txt`, and for missing images.
     """
     folder = Path(folder)
-    rows = read_info(folder / "Info.txt")
+    rows = read_info(on_disk(folder / "Info.txt"))
     images = _images(rows)
     files = find_images(folder, images["image_id"].tolist())
     images = images.assign(file=images["image_id"].map(files))

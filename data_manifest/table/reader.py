@@ -7,7 +7,6 @@ finding seen twice: it becomes the `finding_id`, and each row gets a `lesion_id`
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from difflib import get_close_matches
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from data_manifest.checks import check_manifest
+from data_manifest.folders import Names, on_disk
 from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, RARE_COLUMNS, Manifest, conformed
 from data_manifest.published_sets import FIRST_ROW, by_rules
 from lesionlib.errors import InputError
@@ -83,7 +83,7 @@ def read_table(file: Path, columns: dict) -> pd.DataFrame:
     first value that does not fit.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = on_disk(file).read_text(encoding="utf-8-sig")
         header = text.split("\n", 1)[0]
         separator = ";" if ";" in header and "," not in header else ","
         frame = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False, sep=separator)
@@ -147,13 +147,17 @@ def with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
 def check_files(
     folder: Path, frame: pd.DataFrame, column: str, table: str, key: str, *, refuse: bool
 ) -> list[str]:
-    """Ids of the rows whose file is absent; InputError if `refuse`, or for a path out of bounds."""
-    root = folder.resolve()
-    parents: dict[Path, tuple[bool, dict[str, bool]]] = {}
-    lost = []
+    """Ids of the rows whose file is absent; InputError if `refuse`, or for a path out of bounds.
+
+    A path that differs from the file's in case alone is corrected in `frame`.
+    """
+    names, parents, paths, lost = Names(folder), {}, [], []
     for name, path in zip(frame[key], frame[column], strict=True):
-        if path and not _present(root, path, parents, f"{table}, {key} {name}"):
+        found = path and _found(names, path, parents, f"{table}, {key} {name}")
+        paths.append(found or path)
+        if path and not found:
             lost.append((name, path))
+    frame[column] = paths
     if lost and refuse:
         way_out = "set data.options: {partial: true}" if column == "file" else "remove the rows"
         raise InputError(
@@ -164,23 +168,20 @@ def check_files(
     return [name for name, _ in lost]
 
 
-def _present(root: Path, path: str, parents: dict, where: str) -> bool:
-    """Whether a relative path names a file inside root; each parent folder is listed once only."""
+def _found(names: Names, path: str, parents: dict[Path, bool], where: str) -> str:
+    """The name on the disk of a file inside the folder, "" if absent; a parent is resolved once."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or re.match(r"^[A-Za-z]:", path):
         raise InputError(
             f"path '{path}' leaves the data folder", where, "Give a path inside it, with /"
         )
-    parent = root / pure.parent
-    if parent not in parents:
-        inside = parent.resolve().is_relative_to(root)
-        entries = list(os.scandir(parent)) if parent.is_dir() else []
-        files = {entry.name: entry.is_symlink() for entry in entries}
-        parents[parent] = (inside, files)
-    inside, files = parents[parent]
-    linked_out = files.get(pure.name) and not (parent / pure.name).resolve().is_relative_to(root)
-    if not inside or linked_out:
+    found = names.find(path)
+    file, root = names.root / (found or path), names.root.resolve()
+    if file.parent not in parents:
+        parents[file.parent] = file.parent.resolve().is_relative_to(root)
+    linked_out = file.is_symlink() and not file.resolve().is_relative_to(root)
+    if not parents[file.parent] or linked_out:
         raise InputError(
             f"'{path}' is a link out of the data folder", where, "Copy the file into it"
         )
-    return pure.name in files
+    return found
