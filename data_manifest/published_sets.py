@@ -4,6 +4,7 @@ A reader states each column of its set's list as ``name in the list: (name here,
 
 * ``str``: any text;
 * a regular expression: the form of the whole text;
+* ``ID``: any text but a number that a spreadsheet has rounded, as 8.09913E+15;
 * ``int``, ``"Int64"`` or ``float``: a number; the latter two may be empty;
 * a dictionary: every code that may occur, in capitals or not, with its meaning here.
 
@@ -21,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_manifest.checks import check_manifest
+from data_manifest.folders import files_below, on_disk
 from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS, ImageHeader
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.shapes import check_extent, shape_facts
@@ -28,6 +30,7 @@ from lesionlib.errors import InputError, nearest
 
 TRUTHS = (None, "birads_proxy")  # of a lesion: none on record, or what BI-RADS suggests
 SIDES = {"L": "L", "R": "R"}
+ID = r"(?!\d+([.,]\d+)?[eE]\+\d+$).*"  # two ids that were rounded may be one
 BREAST = ["patient_id", "exam_id", "laterality"]  # one side in one exam
 NO_TRUTH = "no usable truth: neither a usable outline nor a breast known without a lesion"
 AS_DISTRIBUTED = "Take the list as distributed"
@@ -81,7 +84,7 @@ def read_texts(file: Path, wanted: Collection[str], own: bool = False) -> pd.Dat
     InputError
         For a missing or unreadable file, and rows with more fields than the header.
     """
-    absent, remedy = OF_ONES_OWN if own else OF_A_SET
+    file, (absent, remedy) = on_disk(file), OF_ONES_OWN if own else OF_A_SET
     if not file.is_file():
         raise InputError(f"no {file.name}", file.parent, absent)
     kept = None if own else lambda name: str(name).strip() in wanted
@@ -167,6 +170,8 @@ def _by_rule(texts: pd.Series, rule) -> tuple[pd.Series, pd.Series, str]:
         if rule is float:
             return numbers, wrong, "a number"
         return numbers, wrong | (numbers % 1 > 0), "a whole number"
+    if rule == ID:
+        return texts, ~texts.str.fullmatch(ID), "whole: a spreadsheet has rounded it"
     free = rule is str
     return texts, ~texts.str.fullmatch("" if free else rule) & (not free), f"of the form {rule}"
 
@@ -204,6 +209,16 @@ def missing_images(
         remedy = "Complete the download, or set data.options: {partial: true}"
         raise InputError(f"{len(names)} of {total} {what}: {first}", folder, remedy)
     return [exclusion("image", name, "files", "image file missing") for name in names]
+
+
+def dicom_files(folder: Path) -> tuple[list[str], list[dict]]:
+    """Paths of the files below a folder that end in .dcm or .DCM, and exclusions of what was not read.
+
+    Hidden files, which systems write next to the images, do not count.
+    """
+    files, passed = files_below(folder)
+    files = [f for f in files if f.lower().endswith(".dcm") and not Path(f).name.startswith(".")]
+    return files, [exclusion("image", path, "files", why) for path, why in passed.items()]
 
 
 def facts_of(header: ImageHeader) -> dict:

@@ -7,7 +7,6 @@ finding seen twice: it becomes the `finding_id`, and each row gets a `lesion_id`
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from difflib import get_close_matches
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from data_manifest.checks import check_manifest
+from data_manifest.folders import Names, on_disk
 from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS
 from data_manifest.images.read import read_image
 from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, RARE_COLUMNS, Manifest, conformed
@@ -114,15 +114,16 @@ def read_table(file: Path, columns: dict) -> pd.DataFrame:
 
 def table_file(file: Path) -> Path:
     """A CSV file, or the workbook that stands for it; InputError where it is not clear which."""
-    others = [file.with_suffix(end) for end in (".xlsx", ".xls") if file.with_suffix(end).exists()]
-    if not others or (file.exists() and others[0].suffix == ".xls"):
+    named = [on_disk(file.with_suffix(end)) for end in (".csv", ".xlsx", ".xls")]
+    found = [name for name in named if name.exists()]
+    if not found:
         return file
-    if file.exists():
-        what = f"{file.name} and {others[0].name}"
+    if len(found) > 1:
+        what = " and ".join(name.name for name in found)
         raise InputError(what, file.parent, "Keep the one that is meant")
-    if others[0].suffix == ".xls":
-        raise InputError("a workbook of the old form", others[0], "Save it as .xlsx or CSV (UTF-8)")
-    return others[0]
+    if found[0] == named[2]:
+        raise InputError("a workbook of the old form", found[0], "Save it as .xlsx or CSV (UTF-8)")
+    return found[0]
 
 
 def _check_columns(file: Path, frame: pd.DataFrame, known: dict, needed: tuple[str, ...]) -> None:
@@ -195,13 +196,17 @@ def with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
 def check_files(
     folder: Path, frame: pd.DataFrame, column: str, table: str, key: str, *, refuse: bool
 ) -> list[str]:
-    """Ids of the rows whose file is absent; InputError if `refuse`, or for a path out of bounds."""
-    root = folder.resolve()
-    parents: dict[Path, tuple[bool, dict[str, bool]]] = {}
-    lost = []
+    """Ids of the rows whose file is absent; InputError if `refuse`, or for a path out of bounds.
+
+    A path that differs from the file's in case alone is corrected in `frame`.
+    """
+    names, parents, paths, lost = Names(folder), {}, [], []
     for name, path in zip(frame[key], frame[column], strict=True):
-        if path and not _present(root, path, parents, f"{table}, {key} {name}"):
+        found = path and _found(names, path, parents, f"{table}, {key} {name}")
+        paths.append(found or path)
+        if path and not found:
             lost.append((name, path))
+    frame[column] = paths
     if lost and refuse:
         way_out = "set data.options: {partial: true}" if column == "file" else "remove the rows"
         raise InputError(
@@ -212,23 +217,20 @@ def check_files(
     return [name for name, _ in lost]
 
 
-def _present(root: Path, path: str, parents: dict, where: str) -> bool:
-    """Whether a relative path names a file inside root; each parent folder is listed once only."""
+def _found(names: Names, path: str, parents: dict[Path, bool], where: str) -> str:
+    """The name on the disk of a file inside the folder, "" if absent; a parent is resolved once."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or re.match(r"^[A-Za-z]:", path):
         raise InputError(
             f"path '{path}' leaves the data folder", where, "Give a path inside it, with /"
         )
-    parent = root / pure.parent
-    if parent not in parents:
-        inside = parent.resolve().is_relative_to(root)
-        entries = list(os.scandir(parent)) if parent.is_dir() else []
-        files = {entry.name: entry.is_symlink() for entry in entries}
-        parents[parent] = (inside, files)
-    inside, files = parents[parent]
-    linked_out = files.get(pure.name) and not (parent / pure.name).resolve().is_relative_to(root)
-    if not inside or linked_out:
+    found = names.find(path)
+    file, root = names.root / (found or path), names.root.resolve()
+    if file.parent not in parents:
+        parents[file.parent] = file.parent.resolve().is_relative_to(root)
+    linked_out = file.is_symlink() and not file.resolve().is_relative_to(root)
+    if not parents[file.parent] or linked_out:
         raise InputError(
             f"'{path}' is a link out of the data folder", where, "Copy the file into it"
         )
-    return pure.name in files
+    return found
