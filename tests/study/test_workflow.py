@@ -88,7 +88,7 @@ def test_make_ends_with_the_line_and_a_failing_exit_code():
     if not (ROOT / ".venv" / ".ready").is_file():
         pytest.skip("the environment was not made by `make setup`")
     # -o: this is no test of the set-up
-    words = ["make", "--no-print-directory", "-o", f"{ROOT}/.venv/.ready", "run", "EXPERIMENT=tyo"]
+    words = ["make", "--no-print-directory", "-o", ".venv/.ready", "run", "EXPERIMENT=tyo"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "error: there is no experiment 'tyo'" in done.stderr
