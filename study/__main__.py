@@ -47,7 +47,9 @@ def parser() -> Parser:
     notebook.add_argument("--experiment", help="default: what the notebook's parameters say")
     pairs(notebook, ("NAME", "VALUE"), "another parameter of the notebook; may be repeated")
     notebook.add_argument(
-        "--output", type=expanded, help="the executed copy; default: in runs/<experiment>/notebooks/"
+        "--output",
+        type=expanded,
+        help="the executed copy; default: in runs/<experiment>/notebooks/",
     )
 
     usage = "%(prog)s STAGE --experiment EXPERIMENT [--ARGUMENT VALUE ...]"

@@ -577,8 +577,9 @@ def _explained(error: ValidationError, file: Path) -> InputError:
     faults = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     first, path = faults[0], _path(faults[0])
     if first["type"] == "extra_forbidden":
-        fields = _fields_at(first["loc"][:-1])
-        return InputError(f"unknown setting '{path}'", file.name, nearest(first["loc"][-1], fields))
+        *block, name = first["loc"]
+        what = f"unknown setting '{'.'.join(map(str, [*block, name[:100]]))}'"
+        return InputError(what, file.name, nearest(name, _fields_at(block)))
     # a rate is a number or a word: each kind says what it should be
     said = dict.fromkeys(_said(each) for each in faults if _path(each) == path)
     what, remedy = f"setting '{path or 'experiment'}': {' or '.join(said)}", "Correct it"
@@ -599,7 +600,7 @@ def _said(fault: dict) -> str:
     return fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
 
 
-def _fields_at(path: tuple) -> list[str]:
+def _fields_at(path: list) -> list[str]:
     model = Experiment
     for part in path:
         field = getattr(model, "model_fields", {}).get(part)

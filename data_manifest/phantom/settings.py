@@ -70,8 +70,8 @@ class PhantomSettings(Section):
     context_range: Positive = Field(2.2, description="|c| from which the specks look no different")
 
     # the picture
-    rows: Count = Field(576, ge=64, description="px")
-    cols: Count = Field(384, ge=64, description="px")
+    rows: Count = Field(576, ge=64, description="px of the picture, as of the canvas")
+    cols: Count = Field(384, ge=64, description="px of the picture, as of the canvas")
     noise: Share = Field(0.012, description="standard deviation of a pixel's grey")
     side_max: Positive = Field(
         72.0, description="px: no window is larger, so none bridges to a speck"
