@@ -29,9 +29,7 @@ from study.settings import Experiment, figures_folder, load_experiment, project_
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
 MOST_BYTES = 150_000  # of a picture in a notebook; a larger one is compressed more
 SAVED_DPI = 300
-IN_JUPYTER = (
-    "JPY_SESSION_NAME"  # which a Jupyter server gives to its kernels, and papermill does not
-)
+IN_JUPYTER = "JPY_SESSION_NAME"  # a variable of a Jupyter server's kernels, not of papermill's
 
 
 class Bar:
@@ -58,10 +56,10 @@ class Bar:
     def _html(self, message: str) -> str:
         share = re.search(r"(\d+)(?:/| of )(\d+)", message)
         bar = '<progress value="{}" max="{}"></progress>'.format(*share.groups()) if share else ""
-        top, last = max(self.losses, default=1) or 1, max(len(self.losses) - 1, 1)
-        line = " ".join(
-            f"{120 * k / last:.0f},{20 - 18 * y / top:.1f}" for k, y in enumerate(self.losses)
-        )
+        low, top = min(self.losses, default=0), max(self.losses, default=0)
+        x, y = 120 / max(len(self.losses) - 1, 1), 18 / ((top - low) or 1)
+        points = (f"{k * x:.0f},{(top - v) * y + 1:.1f}" for k, v in enumerate(self.losses))
+        line = " ".join(points)
         course = f'<polyline points="{line}" fill="none" stroke="#14507E"/>' if line else ""
         return f'{bar} <svg width="120" height="20">{course}</svg> <code>{escape(message)}</code>'
 
@@ -163,7 +161,9 @@ class Lab:
         plain = {k: v.item() if hasattr(v, "item") else v for k, v in entry.items()}
         place = self._explored()
         file = place / "records.json" if place else self.runs / "records" / f"{self.number}.json"
-        kept = self._records.setdefault(file, {})
+        # live cells run in any order, and not all of them
+        before = files.read_json(file, {}) if self._bar else {}
+        kept = self._records.setdefault(file, before)
         kept[key] = {k: v for k, v in plain.items() if v is not None}
         files.write_json(file, kept)
 

@@ -121,7 +121,9 @@ def test_a_closed_pipe_ends_a_command_without_a_traceback(project, work, code, a
 
 
 def test_a_closed_terminal_ends_a_command_without_a_traceback(project):
-    (project / "closed.py").write_text(WRITE.format("[print(1, flush=True), __import__('time').sleep(50)]"))
+    (project / "closed.py").write_text(
+        WRITE.format("[print(1, flush=True), __import__('time').sleep(50)]")
+    )
     main, terminal = os.openpty()
     process = subprocess.Popen(
         [sys.executable, "closed.py"], cwd=project, env=variables(project), stdin=terminal,
