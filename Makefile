@@ -16,6 +16,8 @@ EXPERIMENT ?= demo
 DATASET ?=
 DATA ?=
 PIXELS ?=
+# VERIFY=1 reads every file under runs/ and compares its digest; otherwise sizes and times are compared
+VERIFY ?=
 FUZZ_CASES ?= 21000
 
 export PATH := $(BIN):$(PATH)
@@ -35,8 +37,8 @@ setup: $(READY) ## make the environment in .venv, or bring it up to date
 demo: $(READY) ## run every notebook on the embedded phantom (12 to 18 minutes on 2 cores)
 	@$(STUDY) run demo --cores $(CORES)
 
-run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder
-	@$(STUDY) run "$(EXPERIMENT)" --cores $(CORES) $(if $(DATA),--data "$(DATA)")
+run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [VERIFY=1]
+	@$(if $(VERIFY),LESIONLIB_VERIFY=1 )$(STUDY) run "$(EXPERIMENT)" --cores $(CORES) $(if $(DATA),--data "$(DATA)")
 
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
 	@$(STUDY) data-check "$(DATASET)" --data "$(DATA)" --cores $(CORES) $(if $(PIXELS),--pixels)

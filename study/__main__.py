@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from lesionlib.errors import InputError
-from study.jobs import PIPE, STOPPED, JobError
+from study.jobs import PIPE, STOPPED, JobError, end_soon
 
 
 class Parser(argparse.ArgumentParser):
@@ -168,6 +168,7 @@ def guarded_main() -> int:
         code = main()
     except KeyboardInterrupt:
         code = STOPPED
+        end_soon()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if code == STOPPED:

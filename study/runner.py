@@ -24,6 +24,7 @@ from filelock import FileLock
 from lesionlib import files
 from lesionlib.errors import InputError, nearest
 from study.jobs import JobError, end_with_the_run
+from study.marks import write_mark
 from study.parameters import known_parameters, read_values
 from study.settings import load_experiment, project_root, runs_folder
 
@@ -79,7 +80,7 @@ def run_notebook(
     progress.unlink(missing_ok=True)
     # a run with other parameters, or kept elsewhere, is not the experiment's own
     is_own = not given and not output
-    with _job(settings, number, is_own), following(progress, partial(say, number)):
+    with _job(settings, number, target, is_own), following(progress, partial(say, number)):
         _execute(path, target, values, settings.compute.threads)
     return target
 
@@ -158,18 +159,21 @@ def _faults_kept(experiment: str, title: str) -> Iterator[None]:
 
 # ------------------------------------------------------------------ marks, lines, progress
 @contextmanager
-def _job(settings, title: str, mark: bool = True) -> Iterator[None]:
+def _job(settings, title: str, copy: Path | None = None, mark: bool = True) -> Iterator[None]:
     """Do a job alone, announce its end, and leave its mark, or its line where it fails.
 
     The mark has no time and holds the numbers recorded, so that what reads them is redone when
-    they change, and only then.
+    they change, and only then.  A second one, of no consequence for others, vouches for the first,
+    for the records and for the executed `copy` of a notebook.
     """
     runs, start = runs_folder(settings.name), time.monotonic()
-    failed = runs / "failed" / f"{title}.txt"
+    failed, done = runs / "failed" / f"{title}.txt", runs / "done" / f"{title}.json"
     (runs / "jobs").mkdir(parents=True, exist_ok=True)
     end_with_the_run()
     with FileLock(runs / "jobs" / f"{title}.lock"):
         failed.unlink(missing_ok=True)
+        if mark:
+            done.unlink(missing_ok=True)
         say(title, "starts")
         try:
             yield
@@ -179,9 +183,11 @@ def _job(settings, title: str, mark: bool = True) -> Iterator[None]:
             say(title, "failed")
             raise
         if mark:
-            records = files.read_json(runs / "records" / f"{title}.json", {})
-            content = {"experiment": settings.name, "job": title, "records": records}
-            files.write_json(runs / "done" / f"{title}.json", content)
+            kept = runs / "records" / f"{title}.json"
+            content = {"experiment": settings.name, "job": title}
+            files.write_json(done, content | {"records": files.read_json(kept, {})})
+            left = [file for file in (done, kept, copy) if file and file.is_file()]
+            write_mark(runs / "jobs" / f"{title}.json", {}, left)
     say(title, f"done in {time.monotonic() - start:.0f} s")
 
 
