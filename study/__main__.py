@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from lesionlib.errors import InputError
-from study.jobs import PIPE, STOPPED, JobError, end_soon
+from study.jobs import PIPE, STOPPED, UNWRITABLE, JobError, end_soon, provide_home
 
 
 class Parser(argparse.ArgumentParser):
@@ -145,6 +145,12 @@ def main(words: list[str] | None = None) -> int:
     except (InputError, JobError) as error:
         _last_line(f"error: {error}")
         return 2 if isinstance(error, InputError) else 1
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        where = error.filename or "a file of the project"
+        _last_line(f"error: {error.strerror} ({where}). {UNWRITABLE[error.errno]}")
+        return 1
 
 
 def _last_line(text: str) -> None:
@@ -165,6 +171,7 @@ def guarded_main() -> int:
     """
     signal.signal(signal.SIGTERM, _stop)
     try:
+        provide_home()
         code = main()
     except KeyboardInterrupt:
         code = STOPPED

@@ -7,11 +7,15 @@ that Snakemake and all its jobs have as standard input.  Nothing is written to i
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +33,13 @@ STOPPED = 130  # exit code of a process that Ctrl-C has ended
 PATIENCE = 5.0  # s that a process has for ending in order
 BEAT, SILENT = 10.0, 60.0  # s between two signs of life of a run, and without one until it is dead
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # of Linux; elsewhere the host's name stands for it
+
+# a disk that takes no files, and what helps
+ROOM, RIGHTS = "Make room on the disk", "Make it writable, or work on a copy of the project"
+UNWRITABLE = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM}
+UNWRITABLE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR), RIGHTS)
+# where the tools that a job uses keep files of their own
+AT_HOME = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME")
 
 
 class JobError(Exception):
@@ -124,6 +135,15 @@ def end_soon() -> None:
         os._exit(STOPPED)
 
     threading.Thread(target=end, daemon=True).start()
+
+
+def provide_home() -> None:
+    """Where the home folder takes no files, a temporary one serves the tools, until the end."""
+    if not os.access(Path.home(), os.W_OK):
+        place = tempfile.mkdtemp(prefix="study-")
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        for name in AT_HOME:
+            os.environ.setdefault(name, place)
 
 
 def _identity(descriptor: int) -> str:

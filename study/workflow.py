@@ -141,7 +141,7 @@ def _failure(experiment: str, code: int) -> Exception:
     rules = re.findall(r"Error in rule (\w+)", text)
     ended = f"Snakemake ended with code {code}: {_last_line(text)}"
     if rules:
-        ended = f"job {rules[0]} ended without a word, as when the memory is short"
+        ended = f"job {rules[0]} ended without a word, as when memory or disk are full"
     elif code < 0:
         ended = f"Snakemake was ended by signal {-code}"
     return jobs.JobError(f"{ended} (its log: {log.relative_to(project_root()).as_posix()})")
