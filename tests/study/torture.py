@@ -31,7 +31,7 @@ GONE = 15.0  # s after a kill
 AT_ONCE = 5  # files damaged before a run
 WAIT = (1.0, 25.0)  # s from a start to its kill
 # which hold times or process numbers
-PASSING = r"/\.|\.(log|lock|ipynb)$|timing\.csv$|(build|files|stage|run)\.json$|/jobs/|/failed/"
+PASSING = r"/\.|\.(log|lock|ipynb)$|timing\.csv$|(build|files|manifest|stage|run)\.json$|/jobs/|/failed/"
 KERNEL, JOB, SNAKEMAKE = "ipykernel_launcher", r"-m study (notebook|stage)", "-m snakemake"
 
 
