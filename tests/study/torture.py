@@ -27,6 +27,7 @@ from pathlib import Path
 import psutil
 from toy_project import ROOT, variables
 
+ROOMS = ("lesionlib", "data_manifest", "study", "experiments", "notebooks", "workflow")
 GONE = 15.0  # s after a kill
 AT_ONCE = 5  # files damaged before a run
 WAIT = (1.0, 25.0)  # s from a start to its kill
@@ -36,9 +37,10 @@ KERNEL, JOB, SNAKEMAKE = "ipykernel_launcher", r"-m study (notebook|stage)", "-m
 
 
 def project_in(folder: Path) -> Path:
-    """A scratch copy of the project: experiments, notebooks and workflow."""
-    for name in ("experiments", "notebooks", "workflow"):
-        shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+    """A scratch copy of the project, with its code; a folder that is there stays as it is."""
+    for name in ROOMS:
+        if not (folder / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name)
     return folder
 
 
@@ -46,8 +48,8 @@ def started(project: Path, cores: int) -> subprocess.Popen:
     words = [sys.executable, "-m", "study", "run", "smoke", "--cores", str(cores)]
     with open(project / "said.txt", "w") as said:
         return subprocess.Popen(
-            words, cwd=project, env=variables(project), stdout=said, stderr=said,
-            start_new_session=True,
+            words, cwd=project, env=variables(project) | {"PYTHONPATH": str(project)},
+            stdout=said, stderr=said, start_new_session=True,
         )  # fmt: skip
 
 
@@ -164,8 +166,8 @@ def owner(name: str) -> str:
 
 def damage(folder: Path, expected: dict[str, str], number: int, seed: int) -> None:
     """Spoil files of a complete run; each is told and mended."""
-    draw, project = random.Random(seed), project_in(folder / "damage")
-    shutil.copytree(folder / "reference", project, dirs_exist_ok=True, symlinks=True)
+    draw, project = random.Random(seed), folder / "damage"
+    shutil.copytree(folder / "reference", project)
     runs = project / "runs" / "smoke"
     assert "nothing to redo" in finished(project, 2), "a copied folder is whole"
     for start in range(0, number, AT_ONCE):
