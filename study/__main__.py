@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from lesionlib.errors import InputError
-from study.jobs import PIPE, STOPPED, JobError
+from study.jobs import PIPE, STOPPED, UNWRITABLE, JobError, end_soon, provide_home
 
 UNREAD = 141  # exit code where what we write is not read any more, as a shell gives it
 
@@ -167,6 +167,12 @@ def main(words: list[str] | None = None) -> int:
     except (InputError, JobError) as error:
         _last_line(f"error: {error}")
         return 2 if isinstance(error, InputError) else 1
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        where = error.filename or "a file of the project"
+        _last_line(f"error: {error.strerror} ({where}). {UNWRITABLE[error.errno]}")
+        return 1
 
 
 def _last_line(text: str) -> None:
@@ -192,9 +198,11 @@ def guarded_main() -> int:
         signal.signal(signal.SIGHUP, _stop)
     threading.excepthook = _in_thread
     try:
+        provide_home()
         code = main()
     except KeyboardInterrupt:
         code = STOPPED
+        end_soon()
     except OSError:
         if not _is_unread():
             raise
