@@ -193,7 +193,8 @@ def scores(predictions: pd.DataFrame, model: str, split: str = "test") -> Scores
     return Scores(model, lesion, patient, first["y_true"].to_numpy(), wide.to_numpy(float))
 
 
-def _pair(predictions: pd.DataFrame, a: str, b: str) -> tuple[Scores, Scores]:
+def pair(predictions: pd.DataFrame, a: str, b: str) -> tuple[Scores, Scores]:
+    """Two models' scores of the same test lesions; InputError where their lesions differ."""
     one, two = scores(predictions, a), scores(predictions, b)
     if not np.array_equal(one.lesion, two.lesion):
         what = f"{a} and {b} differ in {len(set(one.lesion) ^ set(two.lesion))} lesions"
@@ -289,7 +290,7 @@ def gain(
     predictions: pd.DataFrame, a: str = "E+S", b: str = "E", *, resamples: int = 2000, seed: int = 0
 ) -> resampling.Interval:
     """AUC of a minus AUC of b, run-averaged scores, paired, with its interval over patients."""
-    one, two = _pair(predictions, a, b)
+    one, two = pair(predictions, a, b)
     return resampling.paired_difference(
         one.truth, one.mean, two.mean, one.patient, "auc", resamples, seed
     )
@@ -306,7 +307,7 @@ def pooled_gain(
     """Mean gain over several predictions frames, each of its own patients (phantom seeds, say)."""
     parts = []
     for predictions in sets:
-        one, two = _pair(predictions, a, b)
+        one, two = pair(predictions, a, b)
         parts.append((one.truth, one.mean, two.mean, one.patient))
     return resampling.pooled_difference(parts, "auc", resamples, seed)
 
@@ -326,7 +327,7 @@ def spared_more(
     relative (spared by a over spared by b, less 1; None where b spares none), and the counts
     spared_a, spared_b, benign, missed_a, missed_b, malignant, patients.
     """
-    one, two = _pair(predictions, a, b)
+    one, two = pair(predictions, a, b)
     at = lambda truth, score: roc.tnr_at(truth, score, fnr)[0]  # noqa: E731
     over = resampling.paired_difference(
         one.truth, one.mean, two.mean, one.patient, at, resamples, seed
