@@ -12,7 +12,6 @@ import lesionlib
 from lesionlib.errors import InputError
 from study.jobs import PIPE, STOPPED, JobError
 
-
 COLUMNS = "lesion_id, patient_id, split, y_true, model, run, y_score"
 
 
@@ -55,7 +54,10 @@ def _running(commands) -> None:
         usage="%(prog)s STAGE --experiment EXPERIMENT [--ARGUMENT VALUE ...]",
     )  # fmt: skip
     folds = _command(
-        commands, _folds, "mini_mias --folds 5", "run an experiment fold by fold, and pool its tests"
+        commands,
+        _folds,
+        "mini_mias --folds 5",
+        "run an experiment fold by fold, and pool its tests",
     )
     run.add_argument("experiment", help="name of a file in experiments/, as demo")
     folds.add_argument("experiment", help="name of a file in experiments/")
@@ -80,7 +82,10 @@ def _looking(commands) -> None:
     check.add_argument("--data", help="folder of the data set; remembered for the next runs")
     check.add_argument("--complete", action="store_true", help="fail unless all is up to date")
     data = _command(
-        commands, _data_check, "table --data FOLDER --pixels", "look through a set before it is used"
+        commands,
+        _data_check,
+        "table --data FOLDER --pixels",
+        "look through a set before it is used",
     )
     data.add_argument("dataset", help="name of its reader, as mini_mias or table")
     data.add_argument("--data", required=True, help="folder of the data set")
@@ -89,7 +94,9 @@ def _looking(commands) -> None:
     _add_pairs(data, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
     data.add_argument("--cores", type=int, help="images read side by side; default: all cores")
     settings = _command(commands, _settings, "floc", "list settings: type, default and meaning")
-    settings.add_argument("block", nargs="?", default="", help="as floc or floc.epochs; default: all")
+    settings.add_argument(
+        "block", nargs="?", default="", help="as floc or floc.epochs; default: all"
+    )
     _command(commands, _stages, "", "list the stages, their arguments and what they give")
 
 

@@ -9,6 +9,7 @@ from textwrap import fill
 
 from lesionlib.errors import InputError, nearest
 from study.settings import Experiment
+from study.steps import STEPS
 
 LIMITS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 ROLE = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`")  # of Sphinx, around a name
@@ -41,7 +42,9 @@ def _settings(schema: dict, model: dict, prefix: str, defaults: dict) -> dict[st
         lines = [f"{prefix}{name}: {_type(schema, rule)}"]
         lines += [fill(f"default {default}", 98, initial_indent=INDENT, subsequent_indent=INDENT)]
         meaning = rule.get("description", "")
-        lines += [fill(meaning, 98, initial_indent=INDENT, subsequent_indent=INDENT)] * bool(meaning)
+        lines += [fill(meaning, 98, initial_indent=INDENT, subsequent_indent=INDENT)] * bool(
+            meaning
+        )
         out[prefix + name] = "\n".join(lines)
     return out
 
@@ -68,8 +71,6 @@ def _type(schema: dict, rule: dict) -> str:
 
 def stages_text() -> str:
     """Every stage with its arguments and one line of meaning, in the order of the work."""
-    from study.steps import STEPS
-
     lines = []
     for name, step in STEPS.items():
         _, *arguments = inspect.signature(step).parameters.values()  # the first is the lab

@@ -32,8 +32,8 @@ class Sizes:
 
     images: int  # opened
     of: int
-    rows: float  # of the largest breast
-    cols: float
+    breast: np.ndarray  # rows, cols of the largest
+    file: np.ndarray  # rows, cols of the largest image
     lesions: np.ndarray  # longer side of each
     spacing: float  # mm per px, nan where not stated
     film: bool
@@ -58,7 +58,7 @@ def new_experiment(
     file = project_root() / "experiments" / f"{checked_name(name)}.yaml"
     if file.exists():
         raise InputError(f"there is an experiment '{name}' already", file, "Give another name")
-    manifest = registry.read_as_it_is(dataset, folder, partial=True, **(options or {}))
+    manifest = registry.read_as_it_is(dataset, folder, **{"partial": True} | (options or {}))
     text = _text(name, Path(folder), dataset, options or {}, measured(manifest))
     files.write_text(file, text)
     try:
@@ -91,40 +91,45 @@ def measured(manifest: Manifest) -> Sizes:
     side = int(1.5 * scale * max(first.pixels.shape))
     canvas = SimpleNamespace(rows=side, cols=side, scale=scale, background="zero", buffer=0)
     done = list(ordered_results(part, settings_of(part, canvas), os.cpu_count() or 1))
-    boxes = np.array([[d.record[k] for k in _BOX] for d in done if d.record]).reshape(-1, 4)
-    if not len(boxes):
+    records = [d.record for d in done if d.record]
+    if not records:
         reason = done[0].exclusions[-1][2]
         raise InputError(f"none of {len(done)} images can be used: {reason}", manifest.root)
-    spacing = some["spacing_mm"].median()
+    breast = [
+        (r["breast_row1"] - r["breast_row0"], r["breast_col1"] - r["breast_col0"]) for r in records
+    ]
+    file = [(r["source_rows"], r["source_cols"]) for r in records]
+    stated = some["spacing_mm"].dropna()
     return Sizes(
-        len(boxes), len(manifest.images), *(boxes[:, 2:] - boxes[:, :2]).max(axis=0) / scale,
+        len(records), len(manifest.images), np.max(breast, axis=0) / scale, np.max(file, axis=0),
         np.array([max(o["rows"], o["cols"]) / scale for d in done for o in d.lesions]),
-        float(spacing if np.isfinite(spacing) else first.spacing_mm),
+        float(stated.median() if len(stated) else first.spacing_mm),
         bool((some["source"] == "film").any()),
     )  # fmt: skip
-
-
-_BOX = ("breast_row0", "breast_col0", "breast_row1", "breast_col1")
 
 
 def suggested(sizes: Sizes) -> dict[str, tuple[object, str]]:
     """Setting -> its value, and from what it was suggested."""
     known = np.isfinite(sizes.spacing)
     pixel = max(PIXEL, sizes.spacing) if known else None
-    fit = min(1.0, PAPER[0].rows / sizes.rows, PAPER[0].cols / sizes.cols)
+    fit = min(1.0, *(PAPER[0].rows, PAPER[0].cols) / sizes.breast)
     scale = round(sizes.spacing / pixel if known else fit, 4)
     ratio = PIXEL / pixel if known else None  # px here per px of the paper
     side, why = _sides(sizes, scale, ratio)
     buffer = round(PAPER[0].buffer * (ratio or 1))
-    rows, cols = (_cells(1.1 * n * scale + 2 * buffer) for n in (sizes.rows, sizes.cols))
+    px = np.minimum(1.1 * sizes.breast * scale + 2 * buffer, sizes.file * scale)
+    rows, cols = map(_cells, px)
     if side > min(rows, cols):
         side, why = min(rows, cols), f"the canvas's shorter side; {why}"
-    largest = f"largest breast of {sizes.images} images: {sizes.rows:.0f} x {sizes.cols:.0f} px"
+    largest = "largest breast of {} images: {:.0f} x {:.0f} px".format(sizes.images, *sizes.breast)
     mm = f"files have {sizes.spacing:g} mm per px, the canvas {pixel or 0:g}"
     patch = min(PAPER[1].patch, max(32, 32 * round(side / 48)))
     return {
-        "canvas.scale": (scale, mm if known else "no spacing stated: breasts fit the paper's canvas"),
-        "canvas.rows": (rows, f"{largest}, scaled, with a tenth to spare, in whole cells"),
+        "canvas.scale": (
+            scale,
+            mm if known else "no spacing stated: breasts fit the paper's canvas",
+        ),
+        "canvas.rows": (rows, f"{largest}, with a tenth to spare"),
         "canvas.cols": (cols, "the same"),
         "canvas.buffer": (buffer, "5 mm around the breast, as the paper's" if known else "default"),
         "canvas.background": ("film" if sizes.film else "zero", "of the files' source"),
@@ -141,11 +146,11 @@ def _sides(sizes: Sizes, scale: float, ratio: float | None) -> tuple[int, str]:
     if not len(sizes.lesions):
         return round(paper or PAPER[1].side_max), "the paper's; no lesion was measured"
     large, middle = np.quantile(sizes.lesions, (0.95, 0.5)) * scale
-    measured_ = f"{len(sizes.lesions)} lesions measured, half of them above {middle:.0f} px"
-    if paper >= large:
-        return round(paper), f"the paper's 38.4 mm; {measured_}, 5 % above {large:.0f} px"
-    reason = "no spacing stated" if not paper else f"above the paper's {paper:.0f} px"
-    return round(max(large, 3 * middle)), f"{reason}: 5 % of lesions exceed {large:.0f} px; {measured_}"
+    seen = f"{len(sizes.lesions)} lesions: median {middle:.0f} px, 95 % below {large:.0f} px"
+    if ratio:
+        name = "the paper's 38.4 mm" if paper >= large else "95 % of the lesions"
+        return round(max(paper, large)), f"{name}; {seen}"
+    return round(max(3 * middle, large)), f"three median lesions, as no spacing is stated; {seen}"
 
 
 def _cells(px: float) -> int:
@@ -162,7 +167,9 @@ def _text(name: str, folder: Path, dataset: str, options: dict, sizes: Sizes) ->
     lines += ["# networks and epochs that fit two CPU cores; without this line they are the paper's",
               f"extends: {SMALL}"] * small  # fmt: skip
     lines += [f"title: {name}", "", "data:", f"  dataset: {dataset}"]
-    lines += [f"  options: {yaml.safe_dump(options, default_flow_style=True).strip()}"] * bool(options)
+    lines += [f"  options: {yaml.safe_dump(options, default_flow_style=True).strip()}"] * bool(
+        options
+    )
     lines += [
         "  damaged: error  # exclude: go on without images and outlines that turn out unusable",
         "  validation_share: 0.15  # of the patients; where the set brings splits, they are kept",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from lesionlib import files
+from study.plots import style
 
 STYLE = (
     "body {font: 15px sans-serif; max-width: 1000px; margin: 2em auto} img {max-width: 100%}"
@@ -23,6 +24,7 @@ class Page:
     """Parts in their order; tables and figures are written to `folder` at once."""
 
     def __init__(self, folder: Path, title: str):
+        style.use()
         self.folder, self.title, self.parts = Path(folder), title, [f"<h1>{escape(title)}</h1>"]
 
     def text(self, *lines: str, heading: str = "") -> None:
@@ -32,7 +34,9 @@ class Page:
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """A table, in full as ``<name>.csv``."""
-        files.write_text(self.folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
+        files.write_text(
+            self.folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g")
+        )
         shown = frame.to_html(index=False, border=0, na_rep="–", float_format=lambda x: f"{x:.3f}")
         self.parts.append(shown)
 
@@ -43,14 +47,17 @@ class Page:
             text = data.to_csv(index=False, float_format="%.6g")
             files.write_text(self.folder / f"{name}.csv", text)
 
-    def picture(self, figure, alt: str, file: Path | None = None) -> None:
-        """A picture that is in the page; in a file of its own only where one is named."""
+    def picture(self, figure, alt: str, file: Path | None = None, kind: str = "png") -> None:
+        """A picture that is in the page; in a file of its own only where one is named.
+
+        kind : jpeg for mammograms, png for all else.
+        """
         raw = io.BytesIO()
-        getattr(figure, "figure", figure).savefig(raw, format="png", dpi=DPI)
+        getattr(figure, "figure", figure).savefig(raw, format=kind, dpi=DPI)
         if file:
             files.write_bytes(file, raw.getvalue())
         data = base64.b64encode(raw.getvalue()).decode()
-        self.parts.append(f'<p><img alt="{escape(alt)}" src="data:image/png;base64,{data}"></p>')
+        self.parts.append(f'<p><img alt="{escape(alt)}" src="data:image/{kind};base64,{data}"></p>')
 
     def write(self, name: str) -> Path:
         """Write the page; returns its path."""

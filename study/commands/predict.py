@@ -18,7 +18,9 @@ from data_manifest.images.build import digest_of, settings_of
 from data_manifest.images.store import ImageStore, build_store
 from lesionlib import files, windows
 from lesionlib.errors import InputError
-from lesionlib.maps import COMBINATIONS
+from lesionlib.maps import COMBINATIONS, stack
+from lesionlib.patches import extract_patches
+from lesionlib.sampling import sample_lesion_windows
 from lesionlib.scoring import PREDICTION_COLUMNS, lesion_scores, truth_of, window_scores
 from lesionlib.seeds import derive_seed, digest
 from study.commands.page import Page
@@ -66,7 +68,9 @@ def predict(
     scores = _window_scores(lab, networks, images, drawn, maps)
     table = _table(images, drawn, scores)
     page = Page(Path(output) if output else kept, f"Lesion scores by the networks of {experiment}")
-    files.write_text(page.folder / "predictions.csv", table.to_csv(index=False, float_format="%.9g"))
+    files.write_text(
+        page.folder / "predictions.csv", table.to_csv(index=False, float_format="%.9g")
+    )
     _write_page(page, lab, images, drawn, maps, table, scores)
     return page.write("lesions")
 
@@ -97,7 +101,7 @@ def _run(folder: Path) -> int:
 
 def _store(lab: Lab, kept: Path, dataset: str, folder: Path, options: dict) -> ImageStore:
     """The new images on the experiment's canvas, all of them in the test split."""
-    found = registry.read_as_it_is(dataset, folder, partial=True, **options)
+    found = registry.read_as_it_is(dataset, folder, **{"partial": True} | options)
     found = check_manifest(replace(found, images=found.images.assign(split="test")))
     with_lesions = found.images["image_id"].isin(found.lesions["image_id"])
     if not with_lesions.any():
@@ -111,8 +115,6 @@ def _store(lab: Lab, kept: Path, dataset: str, folder: Path, options: dict) -> I
 
 def _windows(lab: Lab, images: ImageStore) -> pd.DataFrame:
     """The windows of every lesion, as those by which the experiment's own lesions are judged."""
-    from lesionlib.sampling import sample_lesion_windows
-
     s, lesions = lab.settings, images.lesions
     # at evaluation no window depends on truth: that of any kind serves where it is unknown
     images.lesions = lesions.assign(pathology="benign")
@@ -147,13 +149,11 @@ def _window_scores(
 def _logits(net, name: str, given: tuple, device: str) -> np.ndarray:
     import torch
 
-    from lesionlib import maps
-
     parts = []
     with torch.inference_mode():
         for start in range(0, len(given[0]), AT_ONCE):
             cut = (torch.from_numpy(g[start : start + AT_ONCE]).to(device) for g in given)
-            parts.append(net(maps.stack(name, *cut)).float().cpu().numpy())
+            parts.append(net(stack(name, *cut)).float().cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -187,7 +187,7 @@ def _write_page(page: Page, lab: Lab, images, drawn, maps, table: pd.DataFrame, 
         page.table("left_out", lost)
     order = means[model].sort_values(ascending=False).index
     page.text(heading=f"Scores, ordered by {model}")
-    page.table("scores", means.loc[order].reset_index())
+    page.table("scores", means.loc[order].rename_axis(columns=None).reset_index())
     page.text(heading=f"Pictures of the {min(len(order), MOST_PICTURES)} highest scores")
     row_of = {name: row for row, name in enumerate(images.lesions["lesion_id"])}
     of_window = np.mean([score for (m, _), score in scores.items() if m == model], axis=0)
@@ -195,13 +195,11 @@ def _write_page(page: Page, lab: Lab, images, drawn, maps, table: pd.DataFrame, 
         rows = np.flatnonzero(drawn["lesion"] == row_of[name])
         figure = _picture(lab, images, drawn.iloc[rows], maps, of_window[rows])
         figure.suptitle(f"{name}: {model} {means.loc[name, model]:.3f}", fontsize=9)
-        page.picture(figure, f"Lesion {name}: its windows, a patch and its image's saliency")
+        page.picture(figure, f"Lesion {name}: windows, patch, saliency of its image", kind="jpeg")
 
 
 def _picture(lab: Lab, images, drawn: pd.DataFrame, maps: np.ndarray, scores: np.ndarray):
     """One lesion: its windows with their scores, the patch of the first, and S_m of its image."""
-    from lesionlib.patches import extract_patches
-
     i = int(drawn["image"].iloc[0])
     image = mammograms.from_store(images, i)
     figure = style.new_figure(style.PAGE, 2.4 * image.shape[0] / image.shape[1] + 0.6)
@@ -211,6 +209,8 @@ def _picture(lab: Lab, images, drawn: pd.DataFrame, maps: np.ndarray, scores: np
     left.set_title(f"{len(drawn)} windows")
     patch = extract_patches(images, drawn.iloc[:1], lab.settings.windows.patch)[0, 0]
     patch_grids.patch(patch, ax=middle, title=f"first window: {scores[0]:.3f}")
-    map_panels.saliency_overlay(image, maps[i, 0], ax=right, title="S_m: malignant present")
+    most = float(max(maps[:, 0].max(), 1e-3))
+    title = f"S_m: malignant present, up to {most:.2f}"
+    map_panels.saliency_overlay(image, maps[i, 0], ax=right, vmax=most, title=title)
     figure.colorbar(mammograms.score_map(), ax=left, location="bottom", shrink=0.8, aspect=25)
     return figure

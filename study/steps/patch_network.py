@@ -88,12 +88,12 @@ def outputs(
     lab: Lab, run_folder: Path, settings, windows: pd.DataFrame
 ) -> tuple[np.ndarray, np.ndarray]:
     """h (n, 32) and logits (n, 4) of a trained f_loc for a table of windows, float32."""
-    return window_outputs(floc_network(lab, run_folder, settings), store(lab), windows, lab.settings)
+    return window_outputs(
+        floc_network(lab, run_folder, settings), store(lab), windows, lab.settings
+    )
 
 
-def window_outputs(
-    net, images, windows: pd.DataFrame, settings
-) -> tuple[np.ndarray, np.ndarray]:
+def window_outputs(net, images, windows: pd.DataFrame, settings) -> tuple[np.ndarray, np.ndarray]:
     """h (n, 32) and logits (n, 4) of a network for windows on a store's images, float32."""
     import torch
 
