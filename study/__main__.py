@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -20,6 +21,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         raise InputError(message, "command line", f"See {self.prog} --help")
+
+
+def expanded(path: str) -> Path:
+    """A path in which ~ is the user's own folder, also where a shell leaves it, as in --output=~/x."""
+    return Path(os.path.expanduser(path))
 
 
 def parser() -> Parser:
@@ -69,7 +75,9 @@ def _running(commands) -> None:
     notebook.add_argument("--experiment", help="default: what the notebook's parameters say")
     _add_pairs(notebook, ("NAME", "VALUE"), "another parameter of the notebook; may be repeated")
     notebook.add_argument(
-        "--output", type=Path, help="the executed copy; default: in runs/<experiment>/notebooks/"
+        "--output",
+        type=expanded,
+        help="the executed copy; default: in runs/<experiment>/notebooks/",
     )
     stage.add_argument("stage", help="a name that study stages lists, as floc, gmic or fagg")
     stage.add_argument("--experiment", required=True, help="name of a file in experiments/")
@@ -105,8 +113,8 @@ def _judging(commands) -> None:
         commands, _report, "predictions.csv",
         "write the paper's tables and figures of lesion scores, made here or elsewhere",
     )  # fmt: skip
-    report.add_argument("predictions", help=f"a CSV file with {COLUMNS}")
-    report.add_argument("--output", help="folder; default: report, next to the file")
+    report.add_argument("predictions", type=expanded, help=f"a CSV file with {COLUMNS}")
+    report.add_argument("--output", type=expanded, help="folder; default: report, next to the file")
     predict = _command(
         commands, _predict, "--experiment demo --data FOLDER",
         "score the lesions of new images with the networks of a finished experiment",
@@ -115,7 +123,9 @@ def _judging(commands) -> None:
     predict.add_argument("--data", required=True, help="folder of the new images")
     predict.add_argument("--dataset", default="table", help="name of their reader; default: table")
     _add_pairs(predict, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
-    predict.add_argument("--output", help="folder; default: runs/<experiment>/predict/<folder>")
+    predict.add_argument(
+        "--output", type=expanded, help="folder; default: runs/<experiment>/predict/<folder>"
+    )
 
 
 def _starting(commands) -> None:
@@ -127,6 +137,12 @@ def _starting(commands) -> None:
     new.add_argument("--data", required=True, help="folder of the data set")
     new.add_argument("--dataset", default="table", help="name of its reader; default: table")
     _add_pairs(new, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
+    coco = _command(
+        commands, _import_coco, "annotations.json FOLDER",
+        "write images.csv and lesions.csv from annotations in the COCO form",
+    )  # fmt: skip
+    coco.add_argument("annotations", type=expanded, help="the JSON file")
+    coco.add_argument("folder", type=expanded, help="of the images, where the tables go")
     _command(commands, _refresh, "", "bring the outputs of the demo into notebooks/")
     completion = _command(
         commands, _completion, "bash > ~/.local/share/bash-completion/completions/study",
@@ -190,12 +206,9 @@ def _data_check(args) -> int:
 
 def _options(pairs: list[list[str]]) -> dict:
     """Options of a reader: words as YAML has them, so that 1 is a number and true is true."""
-    import yaml
+    from study.settings import read_yaml
 
-    try:
-        return {name: yaml.safe_load(value) for name, value in pairs}
-    except yaml.YAMLError:
-        raise InputError("an option cannot be read", "command line", "Quote its value") from None
+    return {name: read_yaml(value, f"option {name}") for name, value in pairs}
 
 
 def _settings(args) -> None:
@@ -233,7 +246,16 @@ def _new(args) -> None:
     from study.commands.new import new_experiment
 
     file = new_experiment(args.name, args.data, args.dataset, _options(args.p))
-    print(f"{file} is written: look it through, then\n  study run {args.name} --data {args.data}")
+    run = shlex.join(["study", "run", args.name, "--data", args.data])
+    print(f"{file} is written: look it through, then\n  {run}")
+
+
+def _import_coco(args) -> None:
+    from data_manifest.table.coco import convert
+
+    missing = convert(args.annotations, args.folder)
+    rest = f"; fill in {', '.join(missing)} of images.csv" if missing else ""
+    print(f"images.csv and lesions.csv are in {args.folder}{rest}")
 
 
 def _completion(args) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,13 +15,19 @@ from data_manifest.images.build import ordered_results, settings_of, source_imag
 from data_manifest.manifest import Manifest
 from lesionlib import files
 from lesionlib.errors import InputError
-from study.settings import Canvas, Windows, experiment_names, load_experiment, project_root
+from study.settings import (
+    Canvas,
+    Windows,
+    checked_name,
+    experiment_names,
+    load_experiment,
+    project_root,
+)
 
 PIXEL = 0.1  # mm of a canvas px in Wu et al. 2020, on which the sizes below are in px
 PAPER = Canvas(), Windows()
 SMALL = "mini_mias"  # whose networks train in minutes on two CPU cores
 MOST_IMAGES = 40
-NAME = re.compile("[A-Za-z][A-Za-z0-9_-]{0,63}")
 FINE = 2048  # px of an image's longer side, up to which it is measured at full size
 
 
@@ -67,14 +72,6 @@ def new_experiment(
         file.unlink()
         raise
     return file
-
-
-def checked_name(name: str) -> str:
-    """A name as it came; InputError where it cannot be a file's, a folder's and a word's."""
-    if NAME.fullmatch(name):
-        return name
-    remedy = "Begin with a letter; then letters, digits, _ and -, 64 at most"
-    raise InputError(f"an experiment cannot be named '{name}'", "command line", remedy)
 
 
 def measured(manifest: Manifest) -> Sizes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -156,6 +157,18 @@ def test_what_is_suggested_follows_spacing_sizes_and_source(tmp_path):
     none = new.suggested(new.replace(large, lesions=lesions[:0]))
     assert none["windows.side_max"] == (384, "the paper's; no lesion was measured")
     assert (none["canvas.rows"][0], none["canvas.cols"][0]) == (2880, 1792)
+
+
+def test_annotations_in_the_coco_form_become_the_tables(tmp_path, capsys):
+    image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64, "laterality": "L"}
+    outline = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9]}
+    kinds = [{"id": 1, "name": "malignant mass"}]
+    content = {"images": [image], "annotations": [outline], "categories": kinds}
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    assert main(["import-coco", str(tmp_path / "c.json"), str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "fill in" in said and "patient_id" in said and "laterality" not in said
+    assert list(pd.read_csv(tmp_path / "lesions.csv")["pathology"]) == ["malignant"]
 
 
 # ------------------------------------------------------------------ report
