@@ -15,22 +15,6 @@ from data_manifest.table import reader as table
 from lesionlib.errors import InputError
 
 
-def test_rows_with_more_fields_than_the_header_are_refused(tiny_table):
-    """Trap: pandas takes the first field for the row's name, and every value moves one column on."""
-    file = tiny_table / "images.csv"
-    header, *rows = file.read_text().splitlines()
-    file.write_text("\n".join([header, *(f"{row},surplus" for row in rows)]))
-    with pytest.raises(InputError, match="more fields than the header .images.csv"):
-        table.read(tiny_table)
-
-
-def test_a_column_that_occurs_twice_is_refused(tiny_table):
-    file = tiny_table / "images.csv"
-    file.write_text("\n".join(f"{line}, view" for line in file.read_text().splitlines()))
-    with pytest.raises(InputError, match="column 'view' occurs twice"):
-        table.read(tiny_table)
-
-
 def task_of(manifest):
     """The only image of a manifest on a canvas of its own size."""
     (image,) = manifest.images.to_dict("records")
@@ -351,6 +335,8 @@ AS_TEXT = "column formatted as text"
         (IMAGES + "\n,,,,\nTotal,,,,2\n", LESIONS, "patient_id is empty (images.csv, row 6)"),
         (IMAGES, LESIONS + "2,,,,,,,\n", "lesion_id is empty (lesions.csv, row 4)"),
         (IMAGES + "5,p3,L,CC,a.png,x\n", LESIONS, "more fields than the header ... row 4"),
+        (IMAGES.replace(".png", ".png,x"), LESIONS, "more fields than the header (images.csv)"),
+        (IMAGES.replace("file", "file, view"), LESIONS, "column 'view' occurs twice"),
         (IMAGES.replace("3-4", "#NAME?"), LESIONS, "image_id = '#NAME?' is a spreadsheet's error"),
         (IMAGES, LESIONS.replace("1-2", "01. Feb"), f"'01. Feb' is a date ... {AS_TEXT}"),
         (IMAGES.replace("1-2", "01-2"), LESIONS, "the unknown image '1-2' ... Write '01-2'"),
