@@ -16,9 +16,11 @@ EXPERIMENT ?= demo
 DATASET ?=
 DATA ?=
 PIXELS ?=
+# VERIFY=1 reads every file under runs/ and compares its digest; otherwise sizes and times are compared
+VERIFY ?=
 FUZZ_CASES ?= 21000
 # what a user gives is data: neither make nor the shell reads code in it, as each recipe has it as "$$NAME"
-GIVEN := EXPERIMENT DATASET DATA PIXELS TORCH_INDEX FUZZ_CASES
+GIVEN := EXPERIMENT DATASET DATA PIXELS VERIFY TORCH_INDEX FUZZ_CASES
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -39,14 +41,14 @@ setup: $(READY) ## make the environment in .venv, or bring it up to date
 demo: $(READY) ## run every notebook on the embedded phantom (12 to 18 minutes on 2 cores)
 	@$(STUDY) run demo --cores $(CORES)
 
-run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder
-	@$(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
+run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [VERIFY=1]
+	@$${VERIFY:+env LESIONLIB_VERIFY=1} $(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
 
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
 	@$(STUDY) data-check "$$DATASET" --data="$$DATA" --cores $(CORES) $${PIXELS:+--pixels}
 
-lab: $(READY) ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+lab: $(READY) ## open copies of the notebooks (lab/) in JupyterLab
+	@$(STUDY) lab
 
 # unit tests, then every notebook from nothing at the smallest size, then what the stored outputs say
 test: $(READY) ## run all tests (about 9 minutes on 2 cores)
@@ -77,7 +79,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] >= (3, 11) or sys.exit("error: Python 3.11 or newer is needed. Name one: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv "$$PWD/.venv"
 	@echo "installing the packages of constraints.txt (about 2 minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
+	@$(BIN)/python -m pip install --disable-pip-version-check --root-user-action=ignore \
 	  $${TORCH_INDEX:+--extra-index-url="$$TORCH_INDEX"} -c constraints.txt -e ".[all]"
 	@$(BIN)/python -m pip check
 	@touch $@

@@ -18,7 +18,13 @@ from lesionlib.errors import InputError
 from lesionlib.seeds import digest
 from study import jobs
 from study.runner import following, say
-from study.settings import Experiment, load_experiment, project_path, project_root, runs_folder
+from study.settings import (
+    Experiment,
+    load_experiment,
+    project_path,
+    project_root,
+    runs_folder,
+)
 
 DATA_VARIABLE = "LESIONLIB_DATA"
 SHARE = re.compile(r"(\d+) of (\d+) steps")
@@ -171,7 +177,7 @@ def _failure(experiment: str, code: int) -> Exception:
     rules = re.findall(r"Error in rule (\w+)", text)
     ended = f"Snakemake ended with code {code}: {_last_line(text)}"
     if rules:
-        ended = f"job {rules[0]} ended without a word, as when the memory is short"
+        ended = f"job {rules[0]} ended without a word, as when memory or disk are full"
     elif code < 0:
         ended = f"Snakemake was ended by signal {-code}"
     return jobs.JobError(f"{ended} (its log: {log.relative_to(project_root()).as_posix()})")

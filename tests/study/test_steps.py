@@ -18,10 +18,10 @@ from data_manifest.images.store import ImageStore
 from data_manifest.manifest import Manifest
 from lesionlib import training
 from lesionlib.errors import InputError
-from lesionlib.files import write_json
 from lesionlib.maps import COMBINATIONS
 from study import freshness, stages, steps
 from study import lab as lab_module
+from study.marks import write_mark
 from study.settings import Experiment, load_experiment
 from study.steps import lesion_scores
 from study.steps.aggregation_network import fagg_trial
@@ -443,12 +443,12 @@ def redone(lab, tree, tmp_path, monkeypatch):
     steps.predictions(lab), steps.predictions_other_cells(lab)
     other, found = on_a_copy(lab, tmp_path), set()
 
-    def carry_out(folder, compute, mark, goes_on):
+    def carry_out(folder, compute, mark, *_):
         name = folder.relative_to(other.runs).as_posix()
         found.add(name)
         # another reader seldom reads another manifest: what it read is what counts
         content = stages.key_of(folder) if name == "manifest" else mark["key"]
-        write_json(folder / stages.MARK, mark | {"complete": True, "content": content})
+        write_mark(folder / stages.STAGE, mark | {"complete": True, "content": content})
 
     def work() -> set[str]:
         steps.predictions(other), steps.predictions_other_cells(other)
