@@ -23,6 +23,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 
 from data_manifest import expected_counts
+from data_manifest.folders import check_unicode
 from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError, nearest
 
@@ -68,6 +69,7 @@ def read_as_it_is(dataset: str, folder: Path | str | None, **options) -> Manifes
     folder = Path(folder).expanduser()
     if dataset != "phantom" and not folder.is_dir():  # the phantom makes its folder
         raise InputError("no such data folder", folder, "Check the path of the data")
+    check_unicode(folder)
     parameters = signature(reader).parameters.values()
     known = [p.name for p in parameters][1:]
     unknown = [name for name in options if name not in known]

@@ -27,6 +27,13 @@ STOPPED = 130  # exit code of a process that Ctrl-C has ended
 PATIENCE = 10.0  # s that a job has for ending in order
 
 
+class EndsHere(InputError):
+    """Ends a notebook before its last cell with nothing wrong: the rest needs what is not there."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"The notebook ends here: {self}"]
+
+
 class JobError(Exception):
     """A job failed for a reason that is not the user's input; its text is the line to show."""
 

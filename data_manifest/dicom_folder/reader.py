@@ -87,6 +87,7 @@ def read(
     images["reason"] = repeated_views(usable, lesions["image_id"]).combine_first(images["reason"])
     used = images[images["reason"] == ""]
     exclusions = _exclusions(images, lesions)
+    exclusions.loc[exclusions["id"].isin(passed), "stage"] = "files"
     lesions = lesions[lesions["image_id"].isin(used["image_id"])]
     return check_manifest(Manifest("DICOM folder", folder, used, lesions, exclusions))
 
