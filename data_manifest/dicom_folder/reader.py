@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from data_manifest.checks import check_manifest
+from data_manifest.checks import check_alike, check_manifest
 from data_manifest.folders import Names, files_below
 from data_manifest.images.dicom_header import (
     FILE_KINDS,
@@ -32,7 +32,7 @@ from data_manifest.images.dicom_header import (
 )
 from data_manifest.images.read import is_dicom
 from data_manifest.manifest import LESION_COLUMNS, Manifest
-from data_manifest.table.reader import check_files, read_table, with_findings
+from data_manifest.table.reader import check_files, read_table, table_file, with_findings
 from lesionlib.errors import InputError
 
 STAGE = "DICOM header"
@@ -86,6 +86,8 @@ def read(
     usable = images[images["reason"] == ""]
     images["reason"] = repeated_views(usable, lesions["image_id"]).combine_first(images["reason"])
     used = images[images["reason"] == ""]
+    patients = used.drop_duplicates("patient_id")
+    check_alike(patients["patient_id"], patients["plain_patient"])
     exclusions = _exclusions(images, lesions)
     exclusions.loc[exclusions["id"].isin(passed), "stage"] = "files"
     lesions = lesions[lesions["image_id"].isin(used["image_id"])]
@@ -148,6 +150,7 @@ def _image(folder: Path, file: str, accept: tuple[str, ...], salt: str) -> dict:
     row = {name: getattr(header, name) for name in FACTS} | {
         "image_id": header.instance or file,
         "patient_id": header.patient,
+        "plain_patient": header.plain_patient,
         "exam_id": header.exam,
         "view": header.view or "other",
         "file": file,
@@ -208,7 +211,7 @@ def _remedy(images: pd.DataFrame) -> str:
 def _lesions(folder: Path, images: pd.DataFrame, partial: bool) -> pd.DataFrame:
     """`lesions.csv` with the ids of the images in place of their files' paths."""
     names = Names(folder)
-    if not names.find(LESIONS):
+    if not table_file(folder / LESIONS).exists():
         return pd.DataFrame(columns=list(LESION_COLUMNS))
     lesions = read_table(folder / LESIONS, LESION_COLUMNS)
     ids = dict(zip(images["file"], images["image_id"], strict=True))

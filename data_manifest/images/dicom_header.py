@@ -22,6 +22,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from data_manifest.ids import plain_id
 from data_manifest.images.image import DAMAGED, MAX_PIXELS
 from lesionlib.errors import InputError, nearest
 
@@ -89,6 +90,7 @@ class ImageHeader:
     number : series and instance number; in a series of reprocessed images the last has the highest.
     refusals : kind -> reason, for each kind of `REMEDIES` and `VIEW_KINDS` that holds.
     patient, exam, series, instance : salted hashes of 16 hex digits; "" where absent or no salt.
+    plain_patient : that of the patient's plain id, see :func:`data_manifest.ids.plain_id`.
     """
 
     rows: int
@@ -104,6 +106,7 @@ class ImageHeader:
     number: tuple[int, int]
     refusals: dict[str, str] = field(default_factory=dict)
     patient: str = ""
+    plain_patient: str = ""
     exam: str = ""
     series: str = ""
     instance: str = ""
@@ -209,6 +212,7 @@ def header_of(data: Dataset, path: Path, salt: str = "") -> ImageHeader:
         "number": (int(number(data, "SeriesNumber")), int(number(data, "InstanceNumber"))),
     }
     ids = {name: hashed(data.get(tag), salt) for name, tag in ID_TAGS.items()}
+    ids["plain_patient"] = hashed(plain_id(data.get("PatientID") or ""), salt)
     return ImageHeader(**found, **ids, refusals=_refusals(data, found, view))
 
 

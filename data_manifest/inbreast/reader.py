@@ -79,7 +79,7 @@ def read(
     """
     folder = Path(folder)
     published.check_option("truth", truth, published.TRUTHS)
-    listed = published.read_list(folder / "INbreast.csv", RULES, ";", unique=["image_id"])
+    listed = published.read_list(folder / "INbreast.csv", RULES, unique=["image_id"])
     if not on_disk(folder / "AllXML").is_dir():
         raise InputError("no folder AllXML", folder, "Unpack the outlines next to the list")
     files, passed = _image_files(folder)

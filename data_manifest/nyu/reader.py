@@ -28,10 +28,10 @@ from pathlib import Path
 import pandas as pd
 
 from data_manifest.checks import check_manifest
+from data_manifest.folders import Names
 from data_manifest.images.gmic_preparation import gmic_placement
 from data_manifest.images.image import DAMAGED, check_size
 from data_manifest.images.read import read_image, read_mask
-from data_manifest.folders import Names
 from data_manifest.manifest import Manifest, exclusion, with_findings_left_out
 from data_manifest.nyu.plain_pickle import load_plain
 from data_manifest.published_sets import check_option, whole_breasts

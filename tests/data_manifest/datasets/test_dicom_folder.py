@@ -315,6 +315,14 @@ def test_other_exams_and_sides_are_not_repeats(export):
     assert len(dicom_folder.read(export).images) == 6
 
 
+def test_two_spellings_of_one_patient_are_refused(tmp_path):
+    """Trap: their hashes have nothing in common."""
+    for k, name in enumerate(("P 07", "p7")):
+        image(tmp_path / "x" / str(k), 40 + k, PatientID=name, StudyInstanceUID=f"1.2.3.{k}")
+    with pytest.raises(InputError, match="likely one patient under two ids"):
+        dicom_folder.read(tmp_path / "x")
+
+
 # ------------------------------------------------------------------ outlines
 def test_outlines_by_file_or_by_id_and_a_marked_image_goes_first(export):
     image(export / "DIR0" / "IM0000", 40, **RAW)
