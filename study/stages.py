@@ -8,12 +8,14 @@ twice.
 
 from __future__ import annotations
 
+import glob
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from lesionlib import files
 from lesionlib.seeds import digest
@@ -49,6 +51,7 @@ def stage(
     reads: Iterable[str] = (),
     resumes: bool = False,
     keeps: bool = False,
+    shared: dict | None = None,
 ) -> Path:
     """The folder of a completed stage, computed now if need be.
 
@@ -66,6 +69,8 @@ def stage(
         otherwise it begins with an empty folder.
     keeps : the folder is emptied only where the code changed: the work itself knows what it can
         still use of a result of other inputs.
+    shared : where given, what another experiment completed under the same key, with these same
+        values, is taken over.  They are what changes the result without making it out of date.
     """
     code = code_digest(compute, *roots)
     keys = {other: key_of(lab.runs / other) for other in reads}
@@ -78,13 +83,53 @@ def stage(
         if not _completed(folder, key):
             found = files.read_json(folder / MARK, {})
             goes_on = (resumes and found.get("key") == key) or (keeps and found.get("code") == code)
-            _carry_out(folder, compute, {"key": key, "code": code}, goes_on)
+            mark = {"key": key, "code": code, "shared": shared}
+            if shared is None or not _taken_over(lab, name, mark):
+                _carry_out(folder, compute, mark, goes_on)
     return folder
+
+
+def _taken_over(lab: Lab, name: str, mark: dict) -> bool:
+    """Whether another experiment has completed this stage: its files are then linked, not copied."""
+    runs, folder = lab.runs.parent, lab.runs / name
+    for other in sorted(found.parent for found in runs.glob(f"*/{glob.escape(name)}/{MARK}")):
+        if other == folder or not _completed(other, mark["key"], mark["shared"]):
+            continue
+        try:
+            # not waiting: two experiments that wait for each other would wait for ever
+            with FileLock(other.parent / f".{other.name}.lock", timeout=0):
+                new = folder.with_name(f".{folder.name}.new")
+                shutil.rmtree(new, ignore_errors=True)
+                shutil.copytree(other, new, copy_function=_link)
+        except Timeout:
+            continue
+        if _completed(new, mark["key"]):
+            shutil.rmtree(folder, ignore_errors=True)
+            new.rename(folder)
+            lab.progress(f"{name}: taken over from {other.relative_to(runs).parts[0]}")
+            return True
+    return False
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target)
+
+
+def _unlink_from_others(folder: Path) -> None:
+    """Give a folder files of its own, where it is about to change some in place."""
+    for file in [each for each in folder.rglob("*") if each.is_file() and each.stat().st_nlink > 1]:
+        new = file.with_name(f".{file.name}.new")
+        shutil.copy2(file, new)
+        new.replace(file)
 
 
 def _carry_out(folder: Path, compute: Callable, mark: dict, goes_on: bool) -> None:
     if not goes_on:
         shutil.rmtree(folder, ignore_errors=True)
+    _unlink_from_others(folder)
     folder.mkdir(parents=True, exist_ok=True)
     files.write_json(folder / MARK, mark | {"complete": False})
     content = compute(folder) or mark["key"]
@@ -96,6 +141,7 @@ def key_of(folder: Path) -> str:
     return files.read_json(folder / MARK, {}).get("content", "")
 
 
-def _completed(folder: Path, key: str) -> bool:
+def _completed(folder: Path, key: str, shared: dict | None = None) -> bool:
     mark = files.read_json(folder / MARK, {})
-    return bool(mark.get("complete")) and mark.get("key") == key
+    is_same = mark.get("key") == key and shared in (None, mark.get("shared"))
+    return bool(mark.get("complete")) and is_same
