@@ -165,7 +165,8 @@ def store(lab: Lab):
         )
 
     # ImageStore: what the networks read goes through its code, and its key goes into theirs
-    place = stage(lab, "store", inputs, compute, ImageStore, reads=["manifest"], keeps=True)
+    how = {"reads": ["manifest"], "keeps": True, "shared": {}}
+    place = stage(lab, "store", inputs, compute, ImageStore, **how)
     images = ImageStore(place / "canvases")
     if s.data.damaged == "error":
         _refuse_damaged(lab, images.exclusions[images.exclusions["stage"] == STAGE])
