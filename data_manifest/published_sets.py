@@ -22,12 +22,14 @@ from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS, ImageHeade
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.shapes import check_extent, shape_facts
 from lesionlib.errors import InputError, nearest
+from lesionlib.files import input_file
 
 TRUTHS = (None, "birads_proxy")  # of a lesion: none on record, or what BI-RADS suggests
 SIDES = {"L": "L", "R": "R"}
 BREAST = ["patient_id", "exam_id", "laterality"]  # one side in one exam
 NO_TRUTH = "no usable truth: neither a usable outline nor a breast known without a lesion"
 AS_DISTRIBUTED = "Take the list as distributed"
+MOST_BYTES = (2**31, 2**24)  # of a CSV, and of a sheet, which takes many times as much memory
 FIRST_ROW = 2  # row 1 of a list is its header
 
 
@@ -50,15 +52,13 @@ def read_list(
     """
     as_text = {"dtype": str, "keep_default_na": False}
     as_text["usecols"] = lambda name: str(name).strip() in rules
+    sheet = file.suffix.lower() == ".xlsx"
+    input_file(file, MOST_BYTES[sheet], "Point data.folder at the unpacked set")
     try:
-        if file.suffix.lower() == ".xlsx":
+        if sheet:
             frame = pd.read_excel(file, **as_text)
         else:
             frame = pd.read_csv(file, sep=separator, encoding="utf-8-sig", **as_text)
-    except FileNotFoundError:
-        raise InputError(
-            f"no {file.name}", file.parent, "Point data.folder at the unpacked set"
-        ) from None
     except Exception as error:  # the parsers raise many kinds; their words may quote the list
         cause = f"list not readable: {type(error).__name__}"
         raise InputError(cause, file, f"{AS_DISTRIBUTED}, or save it as CSV") from None

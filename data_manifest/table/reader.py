@@ -20,12 +20,14 @@ from data_manifest.checks import check_manifest
 from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, RARE_COLUMNS, Manifest, conformed
 from data_manifest.published_sets import FIRST_ROW, by_rules
 from lesionlib.errors import InputError
+from lesionlib.files import input_file
 
 REQUIRED = {
     "images.csv": ("image_id", "patient_id", "laterality", "view", "file"),
     "lesions.csv": ("image_id", "lesion_id", "pathology", "geom"),
 }
 SPLIT_NAMES = {"train": "training", "val": "validation", "valid": "validation"}
+MOST_BYTES = 2**26  # of a table, which takes several times as much memory
 YES, NO = ("true", "1", "yes"), ("false", "0", "no")
 # type of a column -> what its values may be, see `published_sets`
 RULES = {
@@ -83,13 +85,10 @@ def read_table(file: Path, columns: dict) -> pd.DataFrame:
     first value that does not fit.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = input_file(file, MOST_BYTES, "Check the table").read_text(encoding="utf-8-sig")
         header = text.split("\n", 1)[0]
         separator = ";" if ";" in header and "," not in header else ","
         frame = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False, sep=separator)
-    except FileNotFoundError:
-        remedy = "Write the table, or check the path"
-        raise InputError(f"no {file.name}", file.parent, remedy) from None
     except UnicodeDecodeError:
         raise InputError("not UTF-8 text", file, "Save it as CSV (UTF-8)") from None
     except (ValueError, pd.errors.ParserError) as error:
