@@ -10,8 +10,7 @@ from tqdm import tqdm
 
 from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError
-from lesionlib.files import input_file
-from lesionlib.files import write_text
+from lesionlib.files import input_file, write_text
 
 
 def write_checksums(manifest: Manifest, file: Path, workers: int = 1) -> None:

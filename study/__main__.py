@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import select
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from lesionlib.errors import InputError
 from study.jobs import PIPE, STOPPED, JobError
+
+UNREAD = 141  # exit code where what we write is not read any more, as a shell gives it
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,6 +22,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         raise InputError(message, "command line", f"See {self.prog} --help")
+
+
+def expanded(path: str) -> Path:
+    """A path in which ~ is the user's own folder, also where a shell leaves it, as in --output=~/x."""
+    return Path(os.path.expanduser(path))
 
 
 def parser() -> Parser:
@@ -42,7 +52,9 @@ def parser() -> Parser:
     notebook.add_argument("--experiment", help="default: what the notebook's parameters say")
     pairs(notebook, ("NAME", "VALUE"), "another parameter of the notebook; may be repeated")
     notebook.add_argument(
-        "--output", type=Path, help="the executed copy; default: in runs/<experiment>/notebooks/"
+        "--output",
+        type=expanded,
+        help="the executed copy; default: in runs/<experiment>/notebooks/",
     )
 
     usage = "%(prog)s STAGE --experiment EXPERIMENT [--ARGUMENT VALUE ...]"
@@ -63,6 +75,9 @@ def parser() -> Parser:
     data.add_argument("--experiment", help="whose options, splits and canvas; default: the set's")
     pairs(data, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
     data.add_argument("--cores", type=int, help="images read side by side; default: all cores")
+
+    lab = command("lab", _lab, "open copies of the notebooks in JupyterLab")
+    lab.epilog = "Options of JupyterLab may follow: lab --no-browser --ip 0.0.0.0"
 
     command("refresh", _refresh, "bring the outputs of the demo into notebooks/")
     return top
@@ -110,17 +125,21 @@ def _check(args) -> None:
 
 def _data_check(args) -> int:
     """1 where the set has a fault."""
-    import yaml
-
     from data_manifest.data_check import data_check
-    from study.settings import settings_for
+    from study.settings import read_yaml, settings_for
 
-    options = {name: yaml.safe_load(value) for name, value in args.p}
+    options = {name: read_yaml(value, f"option {name}") for name, value in args.p}
     settings, workers = settings_for(args.dataset, args.experiment), args.cores or os.cpu_count()
     faults = data_check(
         args.dataset, args.data, settings, options, pixels=args.pixels, workers=workers or 1
     )
     return 1 if faults else 0
+
+
+def _lab(args) -> None:
+    from study.desk import open_lab_server
+
+    open_lab_server(args.rest)
 
 
 def _refresh(args) -> None:
@@ -133,7 +152,7 @@ def _refresh(args) -> None:
 def carry_out(words: list[str]) -> int:
     """Do what a command line says; its exit code.  InputError and JobError go to the caller."""
     args, args.rest = parser().parse_known_args(words)
-    if args.rest and args.function is not _stage:
+    if args.rest and args.function not in (_stage, _lab):
         raise InputError(f"cannot read '{args.rest[0]}'", "command line", "See --help")
     return args.function(args) or 0
 
@@ -141,7 +160,10 @@ def carry_out(words: list[str]) -> int:
 def main(words: list[str] | None = None) -> int:
     """Carry out a command line; returns its exit code: 0, 2 for the user's input, 1 otherwise."""
     try:
-        return carry_out(sys.argv[1:] if words is None else words)
+        try:
+            return carry_out(sys.argv[1:] if words is None else words)
+        finally:
+            print(end="", flush=True)
     except (InputError, JobError) as error:
         _last_line(f"error: {error}")
         return 2 if isinstance(error, InputError) else 1
@@ -150,7 +172,8 @@ def main(words: list[str] | None = None) -> int:
 def _last_line(text: str) -> None:
     """Say how it ended; a job of a workflow leaves that to the workflow, which says it last."""
     if not os.environ.get(PIPE):
-        print(text, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # nobody reads it
+            print(text, file=sys.stderr, flush=True)
 
 
 def _stop(number, frame):
@@ -158,21 +181,55 @@ def _stop(number, frame):
 
 
 def guarded_main() -> int:
-    """As :func:`main`; a stop by hand or by the workflow is one line.
+    """As :func:`main`; a stop by hand, by the workflow or by a closed terminal is one line.
 
     Ctrl-C reaches a workflow and its jobs at once, and the workflow then ends its jobs by a second
-    signal.  A process on its way out ignores it, or it would die with a traceback.
+    signal.  A process on its way out ignores it, or it would die with a traceback.  Where nobody
+    reads on, as in ``data-check ... | head``, it ends without a word.
     """
     signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+        signal.signal(signal.SIGHUP, _stop)
+    threading.excepthook = _in_thread
     try:
         code = main()
     except KeyboardInterrupt:
         code = STOPPED
-    for number in (signal.SIGINT, signal.SIGTERM):
+    except OSError:
+        if not _is_unread():
+            raise
+        code = UNREAD
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if code == STOPPED:
         _last_line("stopped. The same command goes on from here")
+    _let_go()
     return code
+
+
+def _is_unread() -> bool:
+    """Whether standard output or error is a pipe or a terminal that was closed at its other end."""
+    look = select.poll()
+    for stream in (1, 2):
+        look.register(stream, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0))
+
+
+def _let_go() -> None:
+    """Drop what cannot be written any more: Python would complain of it at its end."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _in_thread(args) -> None:
+    """A thread that cannot write any more stops the process in order."""
+    if isinstance(args.exc_value, OSError) and _is_unread():
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        threading.__excepthook__(args)
 
 
 if __name__ == "__main__":

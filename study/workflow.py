@@ -15,10 +15,18 @@ import time
 from pathlib import Path
 
 from lesionlib.errors import InputError
+from lesionlib.files import read_json
 from lesionlib.seeds import digest
-from study import jobs
+from study import jobs, provenance
 from study.runner import following, say
-from study.settings import Experiment, load_experiment, project_root, runs_folder
+from study.settings import (
+    Experiment,
+    figures_folder,
+    load_experiment,
+    project_path,
+    project_root,
+    runs_folder,
+)
 
 DATA_VARIABLE = "LESIONLIB_DATA"
 SHARE = re.compile(r"(\d+) of (\d+) steps")
@@ -26,8 +34,9 @@ SHARE = re.compile(r"(\d+) of (\d+) steps")
 
 # ------------------------------------------------------------------ checks
 def check(experiment: str, data: str | None = None) -> Experiment:
-    """The settings of an experiment whose data folder is there; InputError otherwise.
+    """The settings of an experiment, once all that it needs is there; InputError otherwise.
 
+    That is its data set with the options given to it, the folder, the files named, and the device.
     data : the user's folder, kept for this process and for the next runs of this experiment.
     """
     settings = load_experiment(experiment)
@@ -35,9 +44,39 @@ def check(experiment: str, data: str | None = None) -> Experiment:
         remedy = "Leave DATA= out, or name an experiment that reads a data set"
         raise InputError("this experiment draws its own data", f"experiment {experiment}", remedy)
     if data:
-        os.environ[DATA_VARIABLE] = str(Path(data).expanduser().resolve())
+        os.environ[DATA_VARIABLE] = str(Path(os.path.expanduser(data)).resolve())
+    for name, file in given_files(settings).items():
+        if not file.is_file():
+            raise InputError(f"the file of {name} is missing", file, "Correct its path")
+    _check_device(settings.compute.device)
+    if not settings.is_phantom:
+        from data_manifest.registry import check_options  # slow, and a phantom needs none of it
+
+        check_options(settings.data.dataset, settings.data.options)
     data_state(settings)
     return settings
+
+
+def given_files(settings: Experiment) -> dict[str, Path]:
+    """The files that an experiment's settings name, by the setting: first weights, saliency maps."""
+    arms = {f"architectures.arms.{k}": arm for k, arm in enumerate(settings.architectures.arms)}
+    networks = {"floc": settings.floc, "gmic": settings.gmic} | arms
+    named = {f"{name}.weights_file": block.weights_file for name, block in networks.items()}
+    named["fagg.saliency_file"] = settings.fagg.saliency_file
+    return {name: project_path(file) for name, file in named.items() if file}
+
+
+def _check_device(device: str) -> None:
+    """InputError where this machine lacks the device; torch, slow to start, is asked for no CPU."""
+    if device == "cpu":
+        return
+    import torch
+
+    kind, _, number = device.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+    if int(number or 0) >= count:
+        what = f"device '{device}' is not on this machine"
+        raise InputError(what, "compute.device", "Set it to cpu, or to a device that is")
 
 
 def data_state(settings: Experiment) -> str:
@@ -46,21 +85,35 @@ def data_state(settings: Experiment) -> str:
 
     Raises InputError where a real set's folder is not known or not there.
     """
-    given = [settings.floc.weights_file, settings.gmic.weights_file, settings.fagg.saliency_file]
-    given += [arm.weights_file for arm in settings.architectures.arms]
-    files = [project_root() / name for name in given if name]
+    files = given_files(settings).values()
     states = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
     if settings.is_phantom:
         return digest(states)
-    from study import steps  # slow, and a phantom needs none of it
+    from study import steps  # slow as well
     from study.lab import open_bench
 
     folder = steps.data_folder(open_bench(settings.name))
     return digest([states, str(folder.resolve()), steps.fingerprint(folder)])
 
 
+def changed_results(experiment: str) -> dict[Path, str]:
+    """Marks of the jobs one of whose results is no longer what they wrote, with its name."""
+    runs, figures, found = runs_folder(experiment), figures_folder(experiment), {}
+    for mark in sorted((runs / "done").glob("*.json")):
+        content = read_json(mark, {})
+        for name, state in content.get("results", {}).items():
+            if provenance.state_of(figures / name) != state:
+                found[mark] = f"figures/{experiment}/{name}"
+        records = runs / "records" / mark.name
+        if read_json(records, {}) != content.get("records", {}):
+            found[mark] = f"runs/{experiment}/records/{mark.name}"
+    return found
+
+
 def is_complete(experiment: str) -> bool:
     """Whether a run of an experiment would have nothing to do; JobError where Snakemake fails."""
+    if changed_results(experiment):
+        return False
     words = [*_command(experiment, 1), "--dry-run", "--quiet", "rules"]
     done = subprocess.run(
         words, cwd=project_root(), env=_environment(), capture_output=True, text=True, check=False
@@ -83,6 +136,9 @@ def run_experiment(experiment: str, data: str | None = None, cores: int | None =
     with jobs.only_run(experiment):
         for file in (runs_folder(experiment) / "failed").glob("*"):
             file.unlink()
+        for mark, name in changed_results(experiment).items():
+            say(mark.stem, f"is done again: {name} was changed since")
+            mark.unlink()
         print(f"experiment {experiment} on {cores} cores", flush=True)
         code, finished = _snakemake(experiment, cores)
     if code:
@@ -119,7 +175,8 @@ def _show_share(line: str) -> None:
 def _command(experiment: str, cores: int) -> list[str]:
     words = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile"]
     words += ["--profile", "workflow/profiles/local", "--cores", str(cores)]
-    return [*words, "--config", f"experiment={experiment}"]
+    # in quotes, or Snakemake takes a name like nan or True for a value
+    return [*words, "--config", f'experiment="{experiment}"']
 
 
 def _environment() -> dict[str, str]:

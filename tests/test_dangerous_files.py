@@ -9,6 +9,7 @@ import pytest
 from data_manifest.checksums import _sha256
 from data_manifest.images.dicom_header import read_header
 from data_manifest.images.read import read_image, read_mask
+from data_manifest.manifest import IMAGE_COLUMNS
 from data_manifest.nyu.plain_pickle import load_plain
 from data_manifest.nyu.reader import _png_size, read_exam_list
 from data_manifest.published_sets import read_list
@@ -22,7 +23,7 @@ READERS = {
     "image": read_image,
     "mask": read_mask,
     "header": read_header,
-    "table": lambda file: read_table(file, {}),
+    "table": lambda file: read_table(file, IMAGE_COLUMNS),
     "list": lambda file: read_list(file, {}),
     "sheet": lambda file: read_list(file, {}),
     "pickle": load_plain,
@@ -66,7 +67,8 @@ def test_dangerous_files_are_refused_before_they_are_opened(tmp_path, make, name
         if make is endless_link:
             file.unlink()
             make(file)
-    with pytest.raises(InputError, match="no regular file|symbolic links|6,144 MiB, allowed") as told:
+    words = "no regular file|symbolic links|6,144 MiB, allowed|no images.csv"
+    with pytest.raises(InputError, match=words) as told:
         READERS[name](file)
     assert "\n" not in str(told.value)
 

@@ -87,8 +87,8 @@ def read_mask_levels(path: Path | str) -> tuple[np.ndarray, Sequence[int]]:
     if kind == "jpeg":
         return _grey(image, path)[0], JPEG_BLACK
     if image.mode == "P":
-        colours = zip(image.histogram(), np.reshape(image.getpalette("RGB"), (-1, 3)))
-        black = [k for k, (count, colour) in enumerate(colours) if count and not colour.any()]
+        colours = np.reshape(image.getpalette("RGB"), (-1, 3)).any(axis=1)
+        black = [k for k in np.flatnonzero(~colours).tolist() if image.histogram()[k]]
         return np.asarray(_as_stored(image)), black or (0,)
     levels = _grey(image, path)[0]
     depth = data[24] if kind == "png" else image.tag_v2.get(BITS_PER_SAMPLE, (8,))[0]
@@ -194,7 +194,7 @@ def _opened(data: bytes, path: Path, kind: str) -> Pillow.Image:
 
 
 def _as_stored(image: Pillow.Image) -> Pillow.Image:
-    """The image of the size as stored where Pillow expected it turned; :func:`_opened` forbade it."""
+    """The image in its stored size, where Pillow expected that loading turns it."""
     return image.copy() if image.size != image.im.size else image
 
 
