@@ -201,9 +201,7 @@ def _table(
     return *_rescaled(stored - lowest, number(stated, "RescaleSlope", 1), bits), applied
 
 
-def _looked_up(
-    item: Dataset, values: np.ndarray, little_endian: bool
-) -> tuple[np.ndarray, int]:
+def _looked_up(item: Dataset, values: np.ndarray, little_endian: bool) -> tuple[np.ndarray, int]:
     """Values through the table of a modality or VOI LUT item, and the bits of its entries.
 
     Values before its first or behind its last entry take that entry.

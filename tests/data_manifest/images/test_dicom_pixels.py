@@ -152,7 +152,9 @@ def big_endian(made):
 
 
 @pytest.mark.parametrize("form", ["US", "OW", "bytes"])
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize(
+    "syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian]
+)
 def test_the_forms_of_lut_data(tmp_path, syntax, form):
     """Numbers, words in the order of the file, and two entries of 8 bits a word."""
     big = syntax == ExplicitVRBigEndian
