@@ -5,9 +5,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-VENV := $(CURDIR)/.venv
-BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# relative: make takes a blank in the project's own path for the end of a name
+BIN := .venv/bin
+READY := .venv/.ready
 STUDY := $(BIN)/python -m study
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # where pip looks for torch besides the package index, as https://download.pytorch.org/whl/cpu
@@ -19,15 +19,19 @@ PIXELS ?=
 # VERIFY=1 reads every file under runs/ and compares its digest; otherwise sizes and times are compared
 VERIFY ?=
 FUZZ_CASES ?= 21000
+# what a user gives is data: neither make nor the shell reads code in it, as each recipe has it as "$$NAME"
+GIVEN := EXPERIMENT DATASET DATA PIXELS VERIFY TORCH_INDEX FUZZ_CASES
+$(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
-export PATH := $(BIN):$(PATH)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 # several processes of one thread each: faster here than few of many, and sums are the same everywhere
 export OMP_NUM_THREADS ?= 1
 
-NBVAL := $(BIN)/pytest -q -n $(CORES) --dist loadfile --nbval-lax --nbval-current-env \
+PYTEST := $(BIN)/python -m pytest -q -n $(CORES)
+NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env \
          --nbval-cell-timeout=300
 
-.PHONY: help setup demo run data-check lab test refresh bench fuzz clean
+.PHONY: help setup demo run data-check lab test refresh bench torture fuzz clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,17 +42,17 @@ demo: $(READY) ## run every notebook on the embedded phantom (12 to 18 minutes o
 	@$(STUDY) run demo --cores $(CORES)
 
 run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [VERIFY=1]
-	@$(if $(VERIFY),LESIONLIB_VERIFY=1 )$(STUDY) run "$(EXPERIMENT)" --cores $(CORES) $(if $(DATA),--data "$(DATA)")
+	@LESIONLIB_VERIFY="$$VERIFY" $(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
 
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
-	@$(STUDY) data-check "$(DATASET)" --data "$(DATA)" --cores $(CORES) $(if $(PIXELS),--pixels)
+	@$(STUDY) data-check "$$DATASET" --data="$$DATA" --cores $(CORES) $${PIXELS:+--pixels}
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 # unit tests, then every notebook from nothing at the smallest size, then what the stored outputs say
 test: $(READY) ## run all tests (about 9 minutes on 2 cores)
-	$(BIN)/pytest -q -n $(CORES) tests
+	$(PYTEST) tests
 	rm -rf runs/smoke figures/smoke
 	@$(STUDY) run smoke --cores $(CORES)
 	$(NBVAL) runs/smoke/notebooks
@@ -64,8 +68,12 @@ refresh: demo ## bring the demo's outputs into the committed notebooks
 bench: $(READY) ## measure speed and memory (benchmarks/)
 	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
 
+torture: $(READY) ## kill a smoke run fifty times and damage its files (about an hour) -> runs/torture
+	$(BIN)/python tests/study/torture.py kills --folder runs/torture
+	$(BIN)/python tests/study/torture.py damage --folder runs/torture
+
 fuzz: $(READY) ## read damaged files by the thousand: make fuzz [FUZZ_CASES=21000] -> runs/fuzz
-	$(BIN)/python tests/data_manifest/fuzz/fuzz_run.py --cases $(FUZZ_CASES) --workers $(CORES)
+	$(BIN)/python tests/data_manifest/fuzz/fuzz_run.py --cases "$$FUZZ_CASES" --workers $(CORES)
 
 clean: ## remove what was computed (runs/), not the environment
 	rm -rf runs .snakemake figures/smoke
@@ -73,9 +81,9 @@ clean: ## remove what was computed (runs/), not the environment
 # pip compiles the bytecode of what it installs, which every later start of torch gains from
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] >= (3, 11) or sys.exit("error: Python 3.11 or newer is needed. Name one: make PYTHON=python3.11")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv "$$PWD/.venv"
 	@echo "installing the packages of constraints.txt (about 2 minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
-	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e ".[all]"
+	  $${TORCH_INDEX:+--extra-index-url="$$TORCH_INDEX"} -c constraints.txt -e ".[all]"
 	@$(BIN)/python -m pip check
 	@touch $@

@@ -19,6 +19,11 @@ class Parser(argparse.ArgumentParser):
         raise InputError(message, "command line", f"See {self.prog} --help")
 
 
+def expanded(path: str) -> Path:
+    """A path in which ~ is the user's own folder, also where a shell leaves it, as in --output=~/x."""
+    return Path(os.path.expanduser(path))
+
+
 def parser() -> Parser:
     """The commands and their arguments; each command names the function that carries it out."""
     top = Parser(prog="python -m study", description="Run experiments, notebooks and stages.")
@@ -42,7 +47,9 @@ def parser() -> Parser:
     notebook.add_argument("--experiment", help="default: what the notebook's parameters say")
     pairs(notebook, ("NAME", "VALUE"), "another parameter of the notebook; may be repeated")
     notebook.add_argument(
-        "--output", type=Path, help="the executed copy; default: in runs/<experiment>/notebooks/"
+        "--output",
+        type=expanded,
+        help="the executed copy; default: in runs/<experiment>/notebooks/",
     )
 
     usage = "%(prog)s STAGE --experiment EXPERIMENT [--ARGUMENT VALUE ...]"
@@ -110,12 +117,10 @@ def _check(args) -> None:
 
 def _data_check(args) -> int:
     """1 where the set has a fault."""
-    import yaml
-
     from data_manifest.data_check import data_check
-    from study.settings import settings_for
+    from study.settings import read_yaml, settings_for
 
-    options = {name: yaml.safe_load(value) for name, value in args.p}
+    options = {name: read_yaml(value, f"option {name}") for name, value in args.p}
     settings, workers = settings_for(args.dataset, args.experiment), args.cores or os.cpu_count()
     faults = data_check(
         args.dataset, args.data, settings, options, pixels=args.pixels, workers=workers or 1

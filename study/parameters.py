@@ -38,11 +38,16 @@ def known_parameters(notebook: Path | str) -> dict[str, Parameter]:
     if not Path(notebook).is_file():
         raise InputError("there is no such notebook", notebook, "Give its number or its path")
     try:
-        found = inspect_notebook(str(notebook))
+        found = inspect_notebook(literal(notebook))
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"not a notebook: {reason}", notebook, "Save it from Jupyter") from None
     return {name: _parameter(**read) for name, read in found.items()}
+
+
+def literal(path: Path | str) -> str:
+    """A path for papermill, which would put values in place of names in braces."""
+    return str(Path(path).resolve()).replace("{", "{{").replace("}", "}}")
 
 
 def _parameter(name: str, inferred_type_name: str, default: str, help: str) -> Parameter:

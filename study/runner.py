@@ -25,7 +25,7 @@ from lesionlib import files
 from lesionlib.errors import InputError, nearest
 from study.jobs import JobError, end_with_the_run
 from study.marks import write_mark
-from study.parameters import known_parameters, read_values
+from study.parameters import known_parameters, literal, read_values
 from study.settings import load_experiment, project_root, runs_folder
 
 DEFAULT_EXPERIMENT = "demo"
@@ -94,7 +94,7 @@ def _execute(path: Path, target: Path, values: dict, threads: int) -> None:
     os.environ.update(PYTHONHASHSEED="0", OMP_NUM_THREADS=str(threads))
     try:
         execute_notebook(
-            path.resolve(), target.resolve(), values, kernel_name="python3", progress_bar=False,
+            *map(literal, (path, target)), values, kernel_name="python3", progress_bar=False,
             cwd=project_root(), extra_arguments=["--log-level=CRITICAL"],
         )  # fmt: skip
     except PapermillExecutionError as error:

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from data_manifest import published_sets as published
+from data_manifest.folders import Names, on_disk
 from data_manifest.images.dicom_header import read_header
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.shapes import polygon_text
@@ -78,14 +79,14 @@ def read(
     """
     folder = Path(folder)
     published.check_option("truth", truth, published.TRUTHS)
-    listed = published.read_list(folder / "INbreast.csv", RULES, ";", unique=["image_id"])
-    if not (folder / "AllXML").is_dir():
+    listed = published.read_list(folder / "INbreast.csv", RULES, unique=["image_id"])
+    if not on_disk(folder / "AllXML").is_dir():
         raise InputError("no folder AllXML", folder, "Unpack the outlines next to the list")
-    files = _image_files(folder)
+    files, passed = _image_files(folder)
     missing = [name for name in listed["image_id"] if name not in files]
     out = published.missing_images(missing, len(listed), folder, partial)
     images, regions, unread = _read_files(folder, listed, files)
-    out, lesions = out + unread, []
+    out, lesions = passed + out + unread, []
     for region in regions:
         reason = _no_lesion(region, bool(truth), single_calcifications)
         if reason:
@@ -96,10 +97,10 @@ def read(
     return published.assemble("INbreast", folder, images, lesions, out, _counted(listed))
 
 
-def _image_files(folder: Path) -> dict[str, Path]:
-    """File Name -> its DICOM file.  A file that was renamed has lost its patient: InputError."""
-    files = {}
-    for file in sorted(folder.rglob("[!.]*.dcm")):
+def _image_files(folder: Path) -> tuple[dict[str, Path], list[dict]]:
+    """File Name -> its DICOM file, and exclusions; InputError for a renamed file, without patient."""
+    files, (found, passed) = {}, published.dicom_files(folder)
+    for file in map(Path(folder).joinpath, found):
         parts = _FILE.fullmatch(file.name)
         if parts is None:
             raise InputError(
@@ -108,16 +109,16 @@ def _image_files(folder: Path) -> dict[str, Path]:
                 "Keep the files under the names that they were distributed with",
             )
         files.setdefault(parts[1], file)
-    return files
+    return files, passed
 
 
 def _read_files(folder: Path, listed: pd.DataFrame, files: dict[str, Path]) -> tuple:
     """The table of images, a row for each region, and exclusions for what cannot be read."""
-    images, regions, out = [], [], []
+    images, regions, out, names = [], [], [], Names(folder)
     for row in listed.to_dict("records"):
         name, found, size = row["image_id"], [], (np.inf, np.inf)
         try:
-            found = read_regions(folder / "AllXML" / f"{name}.xml")
+            found = read_regions(folder / names.find(f"AllXML/{name}.xml"))
             if name in files and row["view"] == "FB":
                 out.append(exclusion("image", name, "views", "view FB: neither CC nor MLO"))
             elif name in files:

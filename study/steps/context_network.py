@@ -9,7 +9,7 @@ import numpy as np
 
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
-from study.settings import project_root
+from study.settings import project_path
 from study.stages import once, stage
 from study.steps.data import store
 from study.steps.runs import file_state, loaded, torch_ready, train, with_weights_file
@@ -85,7 +85,7 @@ def _given_saliency(lab: Lab) -> Path:
     name = s.fagg.saliency_file
 
     def compute(place: Path) -> str:
-        maps = read_saliency(project_root() / name, images.images["image_id"], s.canvas.map_shape)
+        maps = read_saliency(project_path(name), images.images["image_id"], s.canvas.map_shape)
         np.save(place / "maps.npy", maps)
         return hashlib.sha256(maps).hexdigest()[:16]
 

@@ -16,7 +16,7 @@ from lesionlib import files
 from lesionlib.errors import InputError
 from lesionlib.seeds import digest
 from study.lab import Lab
-from study.settings import project_root
+from study.settings import project_path
 from study.stages import once, stage
 
 MOST_ENTRIES = 50_000  # files and folders that a fingerprint looks at; CBIS-DDSM has 30,000
@@ -31,9 +31,11 @@ def data_folder(lab: Lab) -> Path:
     if lab.is_phantom:
         return lab.runs / "phantom"
     remembered, given = lab.runs / "data_folder.txt", os.environ.get("LESIONLIB_DATA")
-    folder = given or (remembered.read_text(errors="replace").strip() if remembered.is_file() else None)
+    given = given and os.path.expanduser(given)
+    last = remembered.read_text(errors="replace").strip() if remembered.is_file() else None
+    folder = given or last
     if not folder and lab.settings.data.folder:
-        folder = project_root() / lab.settings.data.folder
+        folder = project_path(lab.settings.data.folder)
     remedy = f"Give it: make run EXPERIMENT={lab.name} DATA=<folder>"
     if not folder:
         raise InputError("no data folder was given", f"experiment {lab.name}", remedy)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -17,13 +18,15 @@ from lesionlib.files import read_json
 from study import __main__ as command_line
 from study import runner, settings, workflow
 from study.jobs import JobError
+from study.lab import open_bench
+from study.steps.data import data_folder
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A toy project that this process and its children take for theirs."""
     monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
-    monkeypatch.delenv("LESIONLIB_DATA", raising=False)
+    monkeypatch.setenv("LESIONLIB_DATA", "")  # a check sets it
     monkeypatch.delenv("LESIONLIB_WORKFLOW", raising=False)
     monkeypatch.chdir(tmp_path)
     settings.project_root.cache_clear()
@@ -36,6 +39,7 @@ USER_ERRORS = {
     "run toyy": "there is no experiment 'toyy'.*did you mean 'toy'",
     "run misspelt": "unknown setting 'floc.patiense'.*did you mean 'patience'",
     "run broken": "not valid YAML",
+    "run a&b": "an experiment cannot be named 'a&b'",
     "run real": "no data folder was given.*make run EXPERIMENT=real DATA=<folder>",
     "run real --data nowhere": "data folder does not exist.*nowhere",
     "run toy --data .": "draws its own data.*Leave DATA= out",
@@ -53,7 +57,18 @@ USER_ERRORS = {
     "stage floc --experiment toy --rnu 1": "unknown parameter 'rnu'.*did you mean 'run'",
     "stage floc --experiment toy run": "cannot read 'run'",
     "check toy extra": "cannot read 'extra'",
+    "data-check table --data . -p spacing [": "not valid YAML.*option spacing, line 1",
 }
+# what an experiment needs and this machine lacks; check and run find it alike
+LACKING = {
+    "gpu": "device 'cuda:99' is not on this machine .compute.device.",
+    "lost_maps": f"the file of fagg.saliency_file is missing .{Path.home()}/no such maps.npz",
+    "lost_weights": "the file of gmic.weights_file is missing",
+    "lost_arm": "the file of architectures.arms.0.weights_file is missing",
+    "unknown_set": "unknown data set 'tabel'.*did you mean 'table'",
+    "unknown_option": "reader of 'cmmd' has no option 'acept'",
+}
+USER_ERRORS |= {f"{do} {name}": said for name, said in LACKING.items() for do in ("check", "run")}
 
 
 @pytest.mark.parametrize("words", USER_ERRORS)
@@ -88,7 +103,7 @@ def test_make_ends_with_the_line_and_a_failing_exit_code():
     if not (ROOT / ".venv" / ".ready").is_file():
         pytest.skip("the environment was not made by `make setup`")
     # -o: this is no test of the set-up
-    words = ["make", "--no-print-directory", "-o", f"{ROOT}/.venv/.ready", "run", "EXPERIMENT=tyo"]
+    words = ["make", "--no-print-directory", "-o", ".venv/.ready", "run", "EXPERIMENT=tyo"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "error: there is no experiment 'tyo'" in done.stderr
@@ -112,6 +127,18 @@ def test_other_parameters_and_another_output_leave_no_mark(project):
     target = runner.run_notebook("04", "toy", {"run": "3"}, project / "out.ipynb")
     assert nbformat.read(target, as_version=4).cells[-1].outputs[0].data["text/plain"] == "3"
     assert not (project / "runs" / "toy" / "done").exists()
+
+
+def test_project_home_and_output_may_have_any_letters_in_their_paths(tmp_path, monkeypatch):
+    odd = "Klinik (1) user's [a] {b} Müller & $HOME"
+    project, home = make_project(tmp_path / odd), tmp_path / odd / "home {c}"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    write_notebook(project, "04", "run + 1")
+    done = call(project, "study", "notebook", "04", "--experiment", "toy", "--output=~/{run}.ipynb")
+    assert done.returncode == 0, done.stderr
+    executed = nbformat.read(home / "{run}.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].data["text/plain"] == "1"
 
 
 INPUT_ERROR = (
@@ -290,6 +317,20 @@ def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(stubs):
         nbformat.write(notebook, path)
     assert jobs_done() == ["01", "02"]  # 02 reads what 01 leaves
     assert jobs_done() == []
+
+
+@pytest.mark.parametrize("way", ["command", "variable", "setting"])
+def test_a_data_folder_may_be_under_the_users_home(project, monkeypatch, tiny_table, way):
+    folder = tiny_table.rename(project / "my films {a}")
+    monkeypatch.setenv("HOME", str(project))
+    short = "~/my films {a}"
+    if way == "variable":
+        monkeypatch.setenv("LESIONLIB_DATA", short)
+    if way == "setting":
+        text = f"data: {{dataset: table, folder: '{short}'}}"
+        (project / "experiments" / "real.yaml").write_text(text)
+    workflow.check("real", short if way == "command" else None)
+    assert data_folder(open_bench("real")) == folder
 
 
 def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, tiny_table):

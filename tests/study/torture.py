@@ -32,7 +32,9 @@ GONE = 15.0  # s after a kill
 AT_ONCE = 5  # files damaged before a run
 WAIT = (1.0, 25.0)  # s from a start to its kill
 # which hold times or process numbers
-PASSING = r"/\.|\.(log|lock|ipynb)$|timing\.csv$|(build|files|manifest|stage|run)\.json$|/jobs/|/failed/"
+PASSING = (
+    r"/\.|\.(log|lock|ipynb)$|timing\.csv$|(build|files|manifest|stage|run)\.json$|/jobs/|/failed/"
+)
 KERNEL, JOB, SNAKEMAKE = "ipykernel_launcher", r"-m study (notebook|stage)", "-m snakemake"
 
 
@@ -167,6 +169,7 @@ def owner(name: str) -> str:
 def damage(folder: Path, expected: dict[str, str], number: int, seed: int) -> None:
     """Spoil files of a complete run; each is told and mended."""
     draw, project = random.Random(seed), folder / "damage"
+    shutil.rmtree(project, ignore_errors=True)
     shutil.copytree(folder / "reference", project)
     runs = project / "runs" / "smoke"
     assert "nothing to redo" in finished(project, 2), "a copied folder is whole"
