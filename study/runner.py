@@ -165,8 +165,8 @@ def _faults_kept(experiment: str, title: str) -> Iterator[None]:
 def _job(settings, title: str, mark: bool = True) -> Iterator[None]:
     """Do a job alone, announce its end, and leave its mark, or its line where it fails.
 
-    The mark has no time and holds the numbers recorded and the digests of the results, so that what
-    reads them is redone when they change, and only then.
+    The mark has no time and holds the numbers recorded, so that what reads them is redone when
+    they change, and only then.
     """
     runs, start = runs_folder(settings.name), time.monotonic()
     failed = runs / "failed" / f"{title}.txt"
@@ -174,6 +174,8 @@ def _job(settings, title: str, mark: bool = True) -> Iterator[None]:
     end_with_the_run()
     with FileLock(runs / "jobs" / f"{title}.lock"):
         failed.unlink(missing_ok=True)
+        if mark:
+            (runs / "results" / f"{title}.json").unlink(missing_ok=True)
         say(title, "starts")
         try:
             yield
@@ -184,9 +186,7 @@ def _job(settings, title: str, mark: bool = True) -> Iterator[None]:
             raise
         if mark:
             records = files.read_json(runs / "records" / f"{title}.json", {})
-            results = files.read_json(runs / "results" / f"{title}.json", {})
             content = {"experiment": settings.name, "job": title, "records": records}
-            content["results"] = results
             files.write_json(runs / "done" / f"{title}.json", content)
     say(title, f"done in {time.monotonic() - start:.0f} s")
 

@@ -67,15 +67,14 @@ def data_state(settings: Experiment) -> str:
 
 
 def changed_results(experiment: str) -> dict[Path, str]:
-    """Marks of the jobs one of whose results is no longer what they wrote, with its name."""
+    """Marks of the jobs one of whose results is not as it was written, with the result's path."""
     runs, figures, found = runs_folder(experiment), figures_folder(experiment), {}
     for mark in sorted((runs / "done").glob("*.json")):
-        content = read_json(mark, {})
-        for name, state in content.get("results", {}).items():
+        for name, state in read_json(runs / "results" / mark.name, {}).items():
             if provenance.state_of(figures / name) != state:
                 found[mark] = f"figures/{experiment}/{name}"
-        records = runs / "records" / mark.name
-        if read_json(records, {}) != content.get("records", {}):
+        records = read_json(runs / "records" / mark.name, {})
+        if records != read_json(mark, {}).get("records", {}):
             found[mark] = f"runs/{experiment}/records/{mark.name}"
     return found
 

@@ -345,7 +345,7 @@ def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(stubs):
     assert jobs_done() == []
 
 
-def test_a_result_changed_by_hand_is_noticed_and_made_again(stubs, capsys):
+def test_a_result_changed_by_hand_is_noticed_and_made_again(stubs, monkeypatch, capsys):
     cell = (
         "from pathlib import Path\n"
         "from study.lab import open_lab\n"
@@ -368,6 +368,10 @@ def test_a_result_changed_by_hand_is_noticed_and_made_again(stubs, capsys):
         table.write_text("1")
     (runs / "records" / "12.json").write_text("{}")
     assert workflow.changed_results("toy") == {mark: "runs/toy/records/12.json"}
+    monkeypatch.setattr(workflow, "_snakemake", lambda *words: (0, 1))
+    workflow.run_experiment("toy")
+    assert "12 | is done again: runs/toy/records/12.json" in capsys.readouterr().out
+    assert [file.stem for file in mark.parent.iterdir()] == ["11"]
 
 
 def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, tiny_table):
