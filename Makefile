@@ -38,8 +38,10 @@ demo: $(READY) ## run every notebook on the embedded phantom (12 to 18 minutes o
 run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder
 	@$(STUDY) run "$(EXPERIMENT)" --cores $(CORES) $(if $(DATA),--data "$(DATA)")
 
+# EXPERIMENT counts where it was given, as on the command line: not by its default above
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
-	@$(STUDY) data-check "$(DATASET)" --data "$(DATA)" --cores $(CORES) $(if $(PIXELS),--pixels)
+	@$(STUDY) data-check "$(DATASET)" --data "$(DATA)" --cores $(CORES) $(if $(PIXELS),--pixels) \
+	  $(if $(filter file,$(origin EXPERIMENT)),,--experiment "$(EXPERIMENT)")
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

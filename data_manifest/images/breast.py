@@ -19,6 +19,7 @@ OPENING = 100 / 2944  # radius of the opening, as a share of the image's longer 
 MARGIN = 0.01  # kept around the breast when a film is blanked, as a share of its longer side
 BORDER = 0.06  # deepest white border of a film, as a share of the image's longer side
 BESIDE = 0.06  # how far next to the breast a border is looked at, as a share of the edge
+FLAT = 0.15  # spread of air (interquartile), as a share of its contrast to the breast
 TILT = 0.05  # steepest border, px per px: 3 degrees
 FULL = 0.95  # share of its own rows or columns that no breast fills; 0.92 on the fullest real film
 BOTH_SIDES = 0.55  # share of the rows on which no breast touches both sides; 0.47 on real film
@@ -195,7 +196,8 @@ def _largest_thick(mask: np.ndarray, edge: int) -> np.ndarray | None:
 def _digital(pixels: np.ndarray, step: int) -> np.ndarray | None:
     """The breast above a background of 0 or, where that gives no breast, above the background's level.
 
-    The darkest and the brightest hundredth (dead pixels, labels) do not count for that level.
+    The darkest and the brightest hundredth (dead pixels, labels) do not count for that level.  Where
+    neither gives a breast with air around it, it is all that is above 0.
     """
     few = pixels[::step, ::step]
     mask = _largest_thick(few > 0, cv2.BORDER_REPLICATE)
@@ -205,7 +207,17 @@ def _digital(pixels: np.ndarray, step: int) -> np.ndarray | None:
     low, high = np.percentile(grey, (1, 99)).astype(grey.dtype)
     levels = _levels(np.clip(grey, low, high))
     found = _largest_thick(levels > _background(levels)[1], cv2.BORDER_REPLICATE)
-    return mask if found is None else found
+    return mask if found is None or not _is_flat(levels, found) else found
+
+
+def _is_flat(levels: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether what is above and below the mask is air: even, next to its contrast to the mask."""
+    columns = mask.any(axis=0)  # the others may be padding of another level
+    air = levels[:, columns][~mask[:, columns]]
+    if not air.size:
+        return False
+    low, middle, high = np.percentile(air, (25, 50, 75))
+    return high - low <= FLAT * (np.median(levels[mask]) - middle)
 
 
 # ------------------------------------------------------------------ film

@@ -1,5 +1,6 @@
 """Finding the breast: shapes whose answer is known, and real films."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -81,6 +82,13 @@ def test_air_and_images_full_of_it_have_no_breasts_shape(turned):
         assert is_breast_shaped(mask)
     inverted = np.where(true, 1000, 4000).astype(np.uint16)
     assert not is_breast_shaped(find_breast(inverted))
+
+
+@pytest.mark.parametrize("sigma", [3, 12, 40])
+def test_an_image_full_of_tissue_is_not_parted_into_fat_and_glands(sigma):
+    noise = np.random.default_rng(sigma).normal(0, 1, (600, 400)).astype(np.float32)
+    tissue = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), sigma), None, 50, 250, cv2.NORM_MINMAX)
+    assert find_breast(tissue.astype(np.uint8)).all()
 
 
 def test_the_chest_wall_side_keeps_its_corners():
