@@ -69,4 +69,4 @@ def test_a_large_set_has_several_pages_and_no_old_ones(tmp_path, monkeypatch):
     assert "Set &amp; co, page 1" in texts["outlines.html"]
     assert 'href="outlines_2.html"' in texts["outlines.html"]
     assert 'href="outlines.html"' in texts["outlines_2.html"]
-    assert "src=\"http" not in texts["outlines.html"]
+    assert 'src="http' not in texts["outlines.html"]
