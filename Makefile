@@ -13,6 +13,8 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # where pip looks for torch besides the package index, as https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 EXPERIMENT ?= demo
+# not empty where EXPERIMENT was given: data-check does not take its default
+ASKED := $(filter-out file,$(origin EXPERIMENT))
 DATASET ?=
 DATA ?=
 PIXELS ?=
@@ -45,7 +47,8 @@ run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [V
 	@LESIONLIB_VERIFY="$$VERIFY" $(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
 
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
-	@$(STUDY) data-check "$$DATASET" --data="$$DATA" --cores $(CORES) $${PIXELS:+--pixels}
+	@$(STUDY) data-check "$$DATASET" --data="$$DATA" --cores $(CORES) $${PIXELS:+--pixels} \
+	  $(if $(ASKED),--experiment="$$EXPERIMENT")
 
 lab: $(READY) ## open copies of the notebooks (lab/) in JupyterLab
 	@$(STUDY) lab
