@@ -148,7 +148,7 @@ def hashed(identifier: str, salt: str) -> str:
 
 def check_accept(accept: tuple[str, ...]) -> None:
     """InputError for a word that waives nothing."""
-    known = (*FILE_KINDS, *VIEW_KINDS, "laterality", "filled")
+    known = (*FILE_KINDS, *VIEW_KINDS, "filled")
     for word in accept:
         if word not in known:
             raise InputError(f"accept = '{word}' is not known", "accept", nearest(word, known))
