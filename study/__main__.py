@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import select
 import shlex
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import lesionlib
@@ -14,6 +17,7 @@ from lesionlib.errors import InputError
 from study.jobs import PIPE, STOPPED, JobError
 
 COLUMNS = "lesion_id, patient_id, split, y_true, model, run, y_score"
+UNREAD = 141  # exit code where what we write is not read any more, as a shell gives it
 
 
 class Parser(argparse.ArgumentParser):
@@ -79,6 +83,8 @@ def _running(commands) -> None:
         type=expanded,
         help="the executed copy; default: in runs/<experiment>/notebooks/",
     )
+    lab = _command(commands, _lab, "--no-browser", "open copies of the notebooks in JupyterLab")
+    lab.epilog += ". Options of JupyterLab may follow"
     stage.add_argument("stage", help="a name that study stages lists, as floc, gmic or fagg")
     stage.add_argument("--experiment", required=True, help="name of a file in experiments/")
     stage.epilog += ". The step's own arguments follow by name"
@@ -264,6 +270,12 @@ def _completion(args) -> None:
     print(shtab.complete(parser(), args.shell))
 
 
+def _lab(args) -> None:
+    from study.desk import open_lab_server
+
+    open_lab_server(args.rest)
+
+
 def _refresh(args) -> None:
     from study.refresh import refresh
 
@@ -274,7 +286,7 @@ def _refresh(args) -> None:
 def carry_out(words: list[str]) -> int:
     """Do what a command line says; its exit code.  InputError and JobError go to the caller."""
     args, args.rest = parser().parse_known_args(words)
-    if args.rest and args.function is not _stage:
+    if args.rest and args.function not in (_stage, _lab):
         raise InputError(f"cannot read '{args.rest[0]}'", "command line", "See --help")
     return args.function(args) or 0
 
@@ -282,7 +294,10 @@ def carry_out(words: list[str]) -> int:
 def main(words: list[str] | None = None) -> int:
     """Carry out a command line; returns its exit code: 0, 2 for the user's input, 1 otherwise."""
     try:
-        return carry_out(sys.argv[1:] if words is None else words)
+        try:
+            return carry_out(sys.argv[1:] if words is None else words)
+        finally:
+            print(end="", flush=True)
     except (InputError, JobError) as error:
         _last_line(f"error: {error}")
         return 2 if isinstance(error, InputError) else 1
@@ -291,7 +306,8 @@ def main(words: list[str] | None = None) -> int:
 def _last_line(text: str) -> None:
     """Say how it ended; a job of a workflow leaves that to the workflow, which says it last."""
     if not os.environ.get(PIPE):
-        print(text, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # nobody reads it
+            print(text, file=sys.stderr, flush=True)
 
 
 def _stop(number, frame):
@@ -299,21 +315,55 @@ def _stop(number, frame):
 
 
 def guarded_main() -> int:
-    """As :func:`main`; a stop by hand or by the workflow is one line.
+    """As :func:`main`; a stop by hand, by the workflow or by a closed terminal is one line.
 
     Ctrl-C reaches a workflow and its jobs at once, and the workflow then ends its jobs by a second
-    signal.  A process on its way out ignores it, or it would die with a traceback.
+    signal.  A process on its way out ignores it, or it would die with a traceback.  Where nobody
+    reads on, as in ``data-check ... | head``, it ends without a word.
     """
     signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+        signal.signal(signal.SIGHUP, _stop)
+    threading.excepthook = _in_thread
     try:
         code = main()
     except KeyboardInterrupt:
         code = STOPPED
-    for number in (signal.SIGINT, signal.SIGTERM):
+    except OSError:
+        if not _is_unread():
+            raise
+        code = UNREAD
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if code == STOPPED:
         _last_line("stopped. The same command goes on from here")
+    _let_go()
     return code
+
+
+def _is_unread() -> bool:
+    """Whether standard output or error is a pipe or a terminal that was closed at its other end."""
+    look = select.poll()
+    for stream in (1, 2):
+        look.register(stream, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0))
+
+
+def _let_go() -> None:
+    """Drop what cannot be written any more: Python would complain of it at its end."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _in_thread(args) -> None:
+    """A thread that cannot write any more stops the process in order."""
+    if isinstance(args.exc_value, OSError) and _is_unread():
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        threading.__excepthook__(args)
 
 
 if __name__ == "__main__":

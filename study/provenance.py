@@ -5,7 +5,7 @@ No time, host or user is written, so that the same work leaves the same record.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import platform
 import subprocess
 from functools import cache
@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from study import freshness
+from study.parameters import code_cells
 
 PACKAGES = ("lesionlib", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "pydicom")
 PROJECT = Path(__file__).resolve().parents[1]
@@ -51,13 +52,13 @@ def _git(folder: Path, *words: str) -> str:
 def _code_differs(folder: Path, file: str) -> bool:
     if not file.endswith(".ipynb") or not (folder / file).is_file():
         return True
-    committed = _git(folder, "show", f"HEAD:./{file}")
-    return _code_cells(committed) != _code_cells((folder / file).read_text(encoding="utf-8"))
+    here = (folder / file).read_text(encoding="utf-8")
+    return code_cells(_git(folder, "show", f"HEAD:./{file}")) != code_cells(here)
 
 
-def _code_cells(notebook: str) -> list[str]:
-    cells = json.loads(notebook)["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+def state_of(file: Path) -> str:
+    """Digest of a file's bytes; empty where there is none."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def versions() -> dict[str, str]:

@@ -72,6 +72,7 @@ def results(lab: Lab) -> dict:
     }
     content = _json_ready(content)
     files.write_json(lab.figures / RESULTS, content)
+    lab.note(lab.figures / RESULTS)
     return content
 
 
