@@ -10,9 +10,9 @@ killed at any moment and started again ends with the same bytes in ``history.csv
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
-import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,7 +32,8 @@ Progress = Callable[[str], None]
 PRECISIONS = ("32-true", "bf16-mixed")
 CHECK_EVERY = 50  # steps between looks at the loss: a look makes a GPU wait
 # of a run: its last complete epoch, or how it ended; and its results
-END = ("digest", "machine", "best_epoch", "best_score", "over", "diverged")
+END = ("digest", "machine", "best_epoch", "best_score", "over", "diverged", "files")
+RESULTS = ("best.safetensors", "history.csv")
 FILES = ("state.json", "last.pt", "history.csv", "timing.csv", "best.json", "best.safetensors")
 
 
@@ -79,6 +80,7 @@ class _State:
     best_score: float = -math.inf
     over: bool = False
     diverged: list[str] | None = None  # what was no number, and the remedy
+    files: dict[str, str] = field(default_factory=dict)  # results, once over, and their SHA-256
     history: list[dict] = field(default_factory=list)  # one row per epoch, as is timing
     timing: list[dict] = field(default_factory=list)
     best: dict = field(default_factory=dict)  # weights of the best epoch, on the CPU
@@ -164,8 +166,7 @@ def read_result(folder: Path | str) -> TrainingResult:
     if state is None or not state.over:
         raise InputError("no finished training", folder, "Run the stage that trains this network")
     if state.diverged:
-        what, remedy = state.diverged
-        raise Diverged(what, folder, remedy)
+        raise Diverged(state.diverged[0], folder, state.diverged[1])
     history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
     return TrainingResult(state.best_epoch, state.best_score, len(history), history, folder)
 
@@ -176,8 +177,6 @@ class _Loop:
     def __init__(self, task, folder, settings, seed, compute, say, fabric, state):
         self.task, self.folder, self.settings, self.seed = task, folder, settings, seed
         self.say, self.fabric, self.state = say, fabric, state
-        if state.history:
-            task.model.load_state_dict(state.model)
         if compute.channels_last:  # a batch follows the convolutions' weights
             task.model.to(memory_format=torch.channels_last)
         adam = torch.optim.Adam(task.model.parameters(), lr=settings.learning_rate)
@@ -185,15 +184,14 @@ class _Loop:
         _, self.optimiser = fabric.setup(task.model, adam)
         self.schedule = _schedule(adam, settings, task.steps)
         if state.history:
+            task.model.load_state_dict(state.model)
             self.optimiser.load_state_dict(state.optimiser)
             self.schedule.load_state_dict(state.schedule)
 
     def run(self) -> None:
         state, settings = self.state, self.settings
         try:
-            while len(state.history) < settings.epochs and (
-                len(state.history) - state.best_epoch < settings.patience
-            ):
+            while len(state.history) < min(settings.epochs, state.best_epoch + settings.patience):
                 self._epoch(len(state.history) + 1)
         except KeyboardInterrupt:
             self.say(f"{self.task.name}  stopped by hand; {len(state.history)} epochs are kept")
@@ -204,6 +202,7 @@ class _Loop:
             self._write_tables()
             self.task.model.load_state_dict(state.best)
             save_checkpoint(self.folder / "best.safetensors", self.task.model, self._provenance())
+            state.files = {name: _sha256(self.folder / name) for name in RESULTS}
         state.over = True
         files.write_json(self.folder / "state.json", {name: getattr(state, name) for name in END})
 
@@ -270,7 +269,8 @@ class _Loop:
         self.state.schedule = self.schedule.state_dict()
         content = io.BytesIO()
         torch.save(vars(self.state), content)
-        files.write_bytes(self.folder / "last.pt", content.getvalue())
+        seal = hashlib.sha256(content.getvalue()).digest()
+        files.write_bytes(self.folder / "last.pt", seal + content.getvalue())
         self._write_tables()
 
     def _write_tables(self) -> None:
@@ -279,9 +279,9 @@ class _Loop:
             files.write_text(self.folder / f"{name}.csv", text)
 
     def _provenance(self) -> dict:
-        own = {"task": self.task.name, "seed": self.seed, "digest": self.state.digest}
+        own = {"task": self.task.name, "seed": self.seed, "settings": vars(self.settings)}
         own |= {"identity": self.task.identity, "machine": self.state.machine}
-        return own | {"settings": vars(self.settings)}
+        return own | {"digest": self.state.digest}
 
 
 # ------------------------------------------------------------------ machine
@@ -295,11 +295,10 @@ def _fabric(compute):
         what = f"precision '{compute.precision}' is not supported"
         raise InputError(what, "compute.precision", f"Choose one of {', '.join(PRECISIONS)}")
     device, _, number = compute.device.partition(":")
-    alone = LightningEnvironment()  # one process, whatever a Slurm job around it says
+    alone = [LightningEnvironment()]  # one process, whatever a Slurm job around it says
+    chosen = {"accelerator": device, "precision": compute.precision, "plugins": alone}
     try:
-        devices = [int(number)] if number else 1
-        machine = {"accelerator": device, "devices": devices}
-        fabric = Fabric(**machine, precision=compute.precision, plugins=[alone])
+        fabric = Fabric(**chosen, devices=[int(number)] if number else 1)
     except (RuntimeError, ValueError, TypeError, MisconfigurationException) as error:
         reason = str(error).split(". ")[0].rstrip(".")  # what follows speaks to programmers
         what = f"device '{compute.device}' cannot be used: {reason}"
@@ -334,23 +333,20 @@ def _schedule(optimiser, settings, steps: int):
     """The schedule of the learning rate, stepped after every batch."""
     if settings.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1)
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=settings.epochs * steps
-    )
+    total = settings.epochs * steps
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=total)
 
 
 # ------------------------------------------------------------------ state and files
 def _opened(task, folder: Path, settings, seed: int, compute, say: Progress) -> _State:
     """The state found in the folder, or a new one after removing what another run left."""
     machine = {name: getattr(compute, name) for name in ("device", "precision", "threads")}
-    # the number of repeated runs says nothing about this one
-    own = {k: v for k, v in vars(settings).items() if k != "runs"}
+    own = {k: v for k, v in vars(settings).items() if k != "runs"}  # of which this is one
     mine = digest({"settings": own, "seed": seed, "task": task.name, "identity": task.identity})
     found = _read(folder)
-    reason = "" if found is None else _unusable(found, mine, machine, folder)
-    if found is None or reason:
-        if reason:
-            say(f"{task.name}  starts anew: {reason}")
+    if reason := found and _unusable(found, mine, machine, folder):
+        say(f"{task.name}  starts anew: {reason}")
+    if reason or not found:
         _remove(folder, FILES)
         return _State(mine, machine)
     if not found.over:
@@ -366,12 +362,18 @@ def _read(folder: Path) -> _State | None:
     try:
         if (folder / "state.json").is_file():
             return _State(**files.read_json(folder / "state.json"))
-        if (folder / "last.pt").is_file():
-            last = torch.load(folder / "last.pt", map_location="cpu", weights_only=True)
-            return _State(**last)
-    except (ValueError, TypeError, RuntimeError, EOFError, pickle.PickleError):
-        return _State("damaged", {})
-    return None
+        if not (folder / "last.pt").is_file():
+            return None
+        last = (folder / "last.pt").read_bytes()
+        if last[:32] == hashlib.sha256(content := last[32:]).digest():
+            return _State(**torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    except (InputError, TypeError):
+        pass
+    return _State("damaged", {})
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def _unusable(found: _State, mine: str, machine: dict, folder: Path) -> str:
@@ -382,9 +384,8 @@ def _unusable(found: _State, mine: str, machine: dict, folder: Path) -> str:
         return "settings, seed or data differ from those of the run found here"
     if found.diverged and found.machine != machine:
         return f"the run found here diverged on {found.machine}"
-    needed = ("best.safetensors", "history.csv") if found.over and not found.diverged else ()
-    missing = [file for file in needed if not (folder / file).is_file()]
-    return f"{', '.join(missing)} missing" if missing else ""
+    harmed = [name for name, sha256 in found.files.items() if _sha256(folder / name) != sha256]
+    return f"{', '.join(harmed)} missing or damaged" if harmed else ""
 
 
 def _remove(folder: Path, names: Iterable[str]) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import lesionlib
 from lesionlib.errors import InputError
-from study.jobs import PIPE, STOPPED, JobError
+from study.jobs import PIPE, STOPPED, UNWRITABLE, JobError, end_soon, provide_home
+
+UNREAD = 141  # exit code where what we write is not read any more, as a shell gives it
 
 COLUMNS = "lesion_id, patient_id, split, y_true, model, run, y_score"
-UNREAD = 141  # exit code where what we write is not read any more, as a shell gives it
 
 
 class Parser(argparse.ArgumentParser):
@@ -200,14 +201,19 @@ def _check(args) -> None:
 def _data_check(args) -> int:
     """1 where the set has a fault."""
     from data_manifest.data_check import data_check
-    from study.settings import settings_for
+    from study.settings import runs_folder, settings_for
 
     options = _options(args.p)
     settings, workers = settings_for(args.dataset, args.experiment), args.cores or os.cpu_count()
-    faults = data_check(
-        args.dataset, args.data, settings, options, pixels=args.pixels, workers=workers or 1
-    )
+    more = {"workers": workers or 1, "pages": runs_folder("data-check") / args.dataset}
+    faults = data_check(args.dataset, args.data, settings, options, pixels=args.pixels, **more)
     return 1 if faults else 0
+
+
+def _lab(args) -> None:
+    from study.desk import open_lab_server
+
+    open_lab_server(args.rest)
 
 
 def _options(pairs: list[list[str]]) -> dict:
@@ -270,12 +276,6 @@ def _completion(args) -> None:
     print(shtab.complete(parser(), args.shell))
 
 
-def _lab(args) -> None:
-    from study.desk import open_lab_server
-
-    open_lab_server(args.rest)
-
-
 def _refresh(args) -> None:
     from study.refresh import refresh
 
@@ -301,6 +301,12 @@ def main(words: list[str] | None = None) -> int:
     except (InputError, JobError) as error:
         _last_line(f"error: {error}")
         return 2 if isinstance(error, InputError) else 1
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        where = error.filename or "a file of the project"
+        _last_line(f"error: {error.strerror} ({where}). {UNWRITABLE[error.errno]}")
+        return 1
 
 
 def _last_line(text: str) -> None:
@@ -326,9 +332,11 @@ def guarded_main() -> int:
         signal.signal(signal.SIGHUP, _stop)
     threading.excepthook = _in_thread
     try:
+        provide_home()
         code = main()
     except KeyboardInterrupt:
         code = STOPPED
+        end_soon()
     except OSError:
         if not _is_unread():
             raise

@@ -18,11 +18,11 @@ from data_manifest.images.store import ImageStore
 from data_manifest.manifest import Manifest
 from lesionlib import training
 from lesionlib.errors import InputError
-from lesionlib.files import write_json
 from lesionlib.maps import COMBINATIONS
 from study import freshness, stages, steps, tables
 from study import lab as lab_module
 from study.commands import predict
+from study.marks import write_mark
 from study.settings import Experiment, load_experiment
 from study.steps import lesion_scores
 from study.steps.aggregation_network import fagg_trial
@@ -227,6 +227,22 @@ def test_saliency_of_another_network_comes_from_a_file(lab, tmp_path):
     other = bench(tmp_path, fagg=SMALL["fagg"] | {"saliency_file": str(file)})
     np.testing.assert_array_equal(steps.saliency(other), own)
     assert not (other.runs / "gmic").exists(), "GMIC is not needed"
+
+
+def test_an_experiment_with_other_maps_takes_over_store_and_networks(lab, tmp_path, monkeypatch):
+    images, trained, run = steps.store(lab).images, [], training._Loop.run
+    steps.fagg(lab, "E"), steps.fagg(lab, "E+S")
+    maps = np.zeros((len(images), 2, 9, 6), dtype=np.float32)
+    np.savez(tmp_path / "maps.npz", maps=maps, image_id=images["image_id"].to_numpy(str))
+    other = bench(
+        lab.runs.parent, fagg=SMALL["fagg"] | {"saliency_file": str(tmp_path / "maps.npz")}
+    )
+    other.runs = lab.runs.with_name("other")
+    monkeypatch.setattr(training._Loop, "run", lambda loop: trained.append(loop) or run(loop))
+    steps.fagg(other, "E"), steps.fagg(other, "E+S")
+    assert len(trained) == 1, "E+S alone reads the maps"
+    stored = [one.runs / "store" / "canvases" / "lesions.csv" for one in (lab, other)]
+    assert stored[0].samefile(stored[1])
 
 
 def test_stored_maps_are_gmics_own_with_malignant_first(lab):
@@ -481,12 +497,12 @@ def redone(lab, tree, tmp_path, monkeypatch):
     steps.predictions(lab), steps.predictions_other_cells(lab)
     other, found = on_a_copy(lab, tmp_path), set()
 
-    def carry_out(folder, compute, mark, goes_on):
+    def carry_out(folder, compute, mark, *_):
         name = folder.relative_to(other.runs).as_posix()
         found.add(name)
         # another reader seldom reads another manifest: what it read is what counts
         content = stages.key_of(folder) if name == "manifest" else mark["key"]
-        write_json(folder / stages.MARK, mark | {"complete": True, "content": content})
+        write_mark(folder / stages.STAGE, mark | {"complete": True, "content": content})
 
     def work() -> set[str]:
         steps.predictions(other), steps.predictions_other_cells(other)
