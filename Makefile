@@ -16,9 +16,11 @@ EXPERIMENT ?= demo
 DATASET ?=
 DATA ?=
 PIXELS ?=
+# VERIFY=1 reads every file under runs/ and compares its digest; otherwise sizes and times are compared
+VERIFY ?=
 FUZZ_CASES ?= 21000
 # what a user gives is data: neither make nor the shell reads code in it, as each recipe has it as "$$NAME"
-GIVEN := EXPERIMENT DATASET DATA PIXELS TORCH_INDEX FUZZ_CASES
+GIVEN := EXPERIMENT DATASET DATA PIXELS VERIFY TORCH_INDEX FUZZ_CASES
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -39,8 +41,8 @@ setup: $(READY) ## make the environment in .venv, or bring it up to date
 demo: $(READY) ## run every notebook on the embedded phantom (12 to 18 minutes on 2 cores)
 	@$(STUDY) run demo --cores $(CORES)
 
-run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder
-	@$(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
+run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [VERIFY=1]
+	@$${VERIFY:+env LESIONLIB_VERIFY=1} $(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
 
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
 	@$(STUDY) data-check "$$DATASET" --data="$$DATA" --cores $(CORES) $${PIXELS:+--pixels}

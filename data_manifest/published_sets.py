@@ -40,6 +40,7 @@ OF_A_SET = "Point data.folder at the unpacked set", f"{AS_DISTRIBUTED}, or save 
 OF_ONES_OWN = "Write the table, or check the path", "Save it as CSV (UTF-8)"
 FIRST_ROW = 2  # row 1 of a list is its header
 SEPARATORS = ",;\t|"
+ABOVE_HEADER = re.compile(r'("?sep=.?)?[\s,;|"]*', re.IGNORECASE)  # a line
 LONGEST_HEADER = 1_000_000  # characters
 EXACT = 1e15  # larger numbers lose digits in a spreadsheet
 
@@ -123,16 +124,16 @@ def _dialect(file: Path, wanted: Collection[str]) -> dict:
         wide = re.match(rb"(\xff\xfe)?[ -~]\0|\xfe\xff\0", data.read(4))
     encoding = "utf-16" if wide else "utf-8-sig"
     with open(file, encoding=encoding) as lines:
-        header = lines.readline(LONGEST_HEADER)
-        stated = re.fullmatch(r'"?sep=.?"?\s*', header, re.IGNORECASE)
-        header = lines.readline(LONGEST_HEADER) if stated else header
+        above, header = 0, lines.readline(LONGEST_HEADER)
+        while header and ABOVE_HEADER.fullmatch(header):
+            above, header = above + 1, lines.readline(LONGEST_HEADER)
 
     def found(separator: str) -> int:
         names = next(csv.reader([header], delimiter=separator), [])
         return len({name.strip() for name in names} & set(wanted))
 
     separator = max(SEPARATORS, key=found)
-    return {"encoding": encoding, "sep": separator, "skiprows": 1 if stated else 0}
+    return {"encoding": encoding, "sep": separator, "skiprows": above}
 
 
 def _cell(value: object) -> str:

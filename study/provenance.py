@@ -5,7 +5,6 @@ No time, host or user is written, so that the same work leaves the same record.
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import subprocess
 from functools import cache
@@ -54,11 +53,6 @@ def _code_differs(folder: Path, file: str) -> bool:
         return True
     here = (folder / file).read_text(encoding="utf-8")
     return code_cells(_git(folder, "show", f"HEAD:./{file}")) != code_cells(here)
-
-
-def state_of(file: Path) -> str:
-    """Digest of a file's bytes; empty where there is none."""
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def versions() -> dict[str, str]:

@@ -25,8 +25,9 @@ from lesionlib import files
 from lesionlib.errors import InputError, nearest
 from study.desk import kernel_variables
 from study.jobs import EndsHere, JobError, end_with_the_run
+from study.marks import write_mark
 from study.parameters import changed, explored_folder, known_parameters, literal, read_values
-from study.settings import load_experiment, project_root, runs_folder
+from study.settings import figures_folder, load_experiment, project_root, runs_folder
 
 DEFAULT_EXPERIMENT = "demo"
 LOOK_EVERY = 0.5  # s between two looks at a file that is followed
@@ -83,7 +84,7 @@ def run_notebook(
     target = output or place / path.name
     target.parent.mkdir(parents=True, exist_ok=True)
     progress.unlink(missing_ok=True)
-    with _job(settings, number, is_own), following(progress, partial(say, number)):
+    with _job(settings, number, target, is_own), following(progress, partial(say, number)):
         _execute(path, target, values, settings.compute.threads)
     return target
 
@@ -164,18 +165,21 @@ def _faults_kept(experiment: str, title: str) -> Iterator[None]:
 
 # ------------------------------------------------------------------ marks, lines, progress
 @contextmanager
-def _job(settings, title: str, mark: bool = True) -> Iterator[None]:
+def _job(settings, title: str, copy: Path | None = None, mark: bool = True) -> Iterator[None]:
     """Do a job alone, announce its end, and leave its mark, or its line where it fails.
 
-    The mark has no time and holds the numbers recorded and the digests of the results, so that what
-    reads them is redone when they change, and only then.
+    The mark has no time and holds the numbers recorded, so that what reads them is redone when
+    they change, and only then.  A second one, of no consequence for others, vouches for the first,
+    for the records, the results and the executed `copy` of a notebook.
     """
     runs, start = runs_folder(settings.name), time.monotonic()
-    failed = runs / "failed" / f"{title}.txt"
+    failed, done = runs / "failed" / f"{title}.txt", runs / "done" / f"{title}.json"
     (runs / "jobs").mkdir(parents=True, exist_ok=True)
     end_with_the_run()
     with FileLock(runs / "jobs" / f"{title}.lock"):
         failed.unlink(missing_ok=True)
+        if mark:
+            done.unlink(missing_ok=True)
         say(title, "starts")
         try:
             yield
@@ -185,11 +189,13 @@ def _job(settings, title: str, mark: bool = True) -> Iterator[None]:
             say(title, "failed")
             raise
         if mark:
-            records = files.read_json(runs / "records" / f"{title}.json", {})
-            results = files.read_json(runs / "results" / f"{title}.json", {})
-            content = {"experiment": settings.name, "job": title, "records": records}
-            content["results"] = results
-            files.write_json(runs / "done" / f"{title}.json", content)
+            kept, figures = runs / "records" / f"{title}.json", figures_folder(settings.name)
+            content = {"experiment": settings.name, "job": title}
+            files.write_json(done, content | {"records": files.read_json(kept, {})})
+            results = files.read_json(runs / "results" / f"{title}.json", [])
+            left = [done, kept, copy, *(figures / name for name in results)]
+            found = [file for file in left if file and file.is_file()]
+            write_mark(runs / "jobs" / f"{title}.json", {}, found)
     say(title, f"done in {time.monotonic() - start:.0f} s")
 
 

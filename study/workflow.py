@@ -15,13 +15,11 @@ import time
 from pathlib import Path
 
 from lesionlib.errors import InputError
-from lesionlib.files import read_json
 from lesionlib.seeds import digest
-from study import jobs, provenance
+from study import jobs
 from study.runner import following, say
 from study.settings import (
     Experiment,
-    figures_folder,
     load_experiment,
     project_path,
     project_root,
@@ -96,24 +94,8 @@ def data_state(settings: Experiment) -> str:
     return digest([states, str(folder.resolve()), steps.fingerprint(folder)])
 
 
-def changed_results(experiment: str) -> dict[Path, str]:
-    """Marks of the jobs one of whose results is no longer what they wrote, with its name."""
-    runs, figures, found = runs_folder(experiment), figures_folder(experiment), {}
-    for mark in sorted((runs / "done").glob("*.json")):
-        content = read_json(mark, {})
-        for name, state in content.get("results", {}).items():
-            if provenance.state_of(figures / name) != state:
-                found[mark] = f"figures/{experiment}/{name}"
-        records = runs / "records" / mark.name
-        if read_json(records, {}) != content.get("records", {}):
-            found[mark] = f"runs/{experiment}/records/{mark.name}"
-    return found
-
-
 def is_complete(experiment: str) -> bool:
     """Whether a run of an experiment would have nothing to do; JobError where Snakemake fails."""
-    if changed_results(experiment):
-        return False
     words = [*_command(experiment, 1), "--dry-run", "--quiet", "rules"]
     done = subprocess.run(
         words, cwd=project_root(), env=_environment(), capture_output=True, text=True, check=False
@@ -136,9 +118,6 @@ def run_experiment(experiment: str, data: str | None = None, cores: int | None =
     with jobs.only_run(experiment):
         for file in (runs_folder(experiment) / "failed").glob("*"):
             file.unlink()
-        for mark, name in changed_results(experiment).items():
-            say(mark.stem, f"is done again: {name} was changed since")
-            mark.unlink()
         print(f"experiment {experiment} on {cores} cores", flush=True)
         code, finished = _snakemake(experiment, cores)
     if code:
@@ -198,7 +177,7 @@ def _failure(experiment: str, code: int) -> Exception:
     rules = re.findall(r"Error in rule (\w+)", text)
     ended = f"Snakemake ended with code {code}: {_last_line(text)}"
     if rules:
-        ended = f"job {rules[0]} ended without a word, as when the memory is short"
+        ended = f"job {rules[0]} ended without a word, as when memory or disk are full"
     elif code < 0:
         ended = f"Snakemake was ended by signal {-code}"
     return jobs.JobError(f"{ended} (its log: {log.relative_to(project_root()).as_posix()})")

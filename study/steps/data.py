@@ -37,7 +37,8 @@ def data_folder(lab: Lab) -> Path:
         return lab.runs / "phantom"
     remembered, given = lab.runs / "data_folder.txt", os.environ.get("LESIONLIB_DATA")
     given = given and os.path.expanduser(given)
-    folder = given or (remembered.read_text().strip() if remembered.is_file() else None)
+    kept = remembered.read_text(errors="replace").strip() if remembered.is_file() else None
+    folder = given or kept
     if not folder and lab.settings.data.folder:
         folder = project_path(lab.settings.data.folder)
     remedy = f"Give it: make run EXPERIMENT={lab.name} DATA=<folder>"
@@ -81,7 +82,8 @@ def manifest(lab: Lab):
 
     # a reader is found by its name; one of another package is not watched
     readers = [f"data_manifest.{name}.reader.read" for name in OWN if name == s.data.dataset]
-    return Manifest.read(stage(lab, "manifest", inputs, compute, read, *readers))
+    draws = folder if lab.is_phantom else None
+    return Manifest.read(stage(lab, "manifest", inputs, compute, read, *readers, draws=draws))
 
 
 def _write_tables_to_complete(found, place: Path) -> None:

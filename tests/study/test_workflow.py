@@ -23,6 +23,7 @@ from study import __main__ as command_line
 from study import runner, settings, workflow
 from study.jobs import JobError
 from study.lab import open_bench
+from study.marks import withdraw
 from study.steps.data import data_folder
 
 
@@ -364,6 +365,32 @@ def test_the_line_of_a_failed_notebook_comes_last_and_the_rest_is_not_lost(stubs
     assert not workflow.is_complete("toy")
 
 
+FAULT = (
+    "from study import steps\nfrom study.lab import open_lab\n"
+    "images = steps.manifest(open_lab(experiment, '01')).images\n"
+    "images.groupby('patient_id').get_group('P07')['none']"
+)
+
+
+def test_a_fault_on_own_data_shows_no_patient_and_no_folder(stubs, tiny_table):
+    """Not on the terminal, in Snakemake's log, in tracebacks and outputs, nor in a file's name."""
+    write_notebook(stubs, "01", FAULT)
+    folder = tiny_table.rename(stubs.with_name(f"{stubs.name}-Mustermann"))
+    done = call(stubs, "study", "run", "real", "--data", str(folder), "--cores", "1")
+    assert done.returncode == 1 and "KeyError was raised: 'none'" in done.stderr
+    runs = stubs / "runs" / "real"
+    kept = {runs / "data_folder.txt", *(runs / "manifest").iterdir()}  # what a later start reads
+    files = [f for f in stubs.rglob("*") if f.is_file() and f not in kept and f.suffix != ".yaml"]
+    texts = {str(f.relative_to(stubs)): f.read_bytes().decode(errors="replace") for f in files}
+    assert {"runs/real/workflow.log", "runs/real/failed/01.txt"} < texts.keys()
+    assert "KeyError" in texts["runs/real/notebooks/01_toy.ipynb"]
+    texts["terminal"] = done.stdout + done.stderr
+    shown = {
+        name: re.search(r"Mustermann|\bP(?!07)\d\d_?", name + text) for name, text in texts.items()
+    }
+    assert {name: found.group() for name, found in shown.items() if found} == {}
+
+
 def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(stubs):
     def jobs_done() -> list[str]:
         return re.findall(r"(\d\d) \| done", snakemake(stubs, "toy", "runs/toy/done/02.json"))
@@ -393,7 +420,7 @@ def test_a_data_folder_may_be_under_the_users_home(project, monkeypatch, tiny_ta
     assert data_folder(open_bench("real")) == folder
 
 
-def test_a_result_changed_by_hand_is_noticed_and_made_again(stubs, capsys):
+def test_a_result_changed_by_hand_is_noticed_and_made_again(stubs):
     cell = (
         "from pathlib import Path\n"
         "from study.lab import open_lab\n"
@@ -407,15 +434,13 @@ def test_a_result_changed_by_hand_is_noticed_and_made_again(stubs, capsys):
     runs, table = stubs / "runs" / "toy", stubs / "figures" / "toy" / "table.csv"
     runner.run_notebook("12", "toy")
     runner.run_notebook("11", "toy")
-    assert workflow.changed_results("toy") == {}
-    mark = runs / "done" / "12.json"
-    for change in (lambda: table.write_text("2"), table.unlink):
-        change()
-        assert workflow.changed_results("toy") == {mark: "figures/toy/table.csv"}
-        assert not workflow.is_complete("toy")
-        table.write_text("1")
-    (runs / "records" / "12.json").write_text("{}")
-    assert workflow.changed_results("toy") == {mark: "runs/toy/records/12.json"}
+    assert not list(withdraw(runs))
+    for file in (table, runs / "records" / "12.json"):
+        for change in (lambda file: file.write_text("{}"), Path.unlink):
+            change(file)
+            assert [line for line in withdraw(runs) if line.startswith("job 12 is made again: ")]
+            assert [path.stem for path in sorted((runs / "done").glob("*.json"))] == ["11"]
+            runner.run_notebook("12", "toy")
 
 
 def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, tiny_table):
