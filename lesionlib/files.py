@@ -94,16 +94,12 @@ def read_json(path: Path, default=None):
     Parameters
     ----------
     path : of the file.
-    default : anything; where it is not None, content of another type counts as damaged.
-
-    Raises
-    ------
-    InputError : for a damaged file where there is no default.
+    default : content of another type is damaged, too; where it is None, damage is an InputError.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default
     except ValueError:
         if default is None:
             raise InputError("not readable as JSON", path, "Restore or delete it") from None
-        return default
+        found = default
     return found if default is None or isinstance(found, type(default)) else default

@@ -201,13 +201,12 @@ def _check(args) -> None:
 def _data_check(args) -> int:
     """1 where the set has a fault."""
     from data_manifest.data_check import data_check
-    from study.settings import settings_for
+    from study.settings import runs_folder, settings_for
 
     options = _options(args.p)
     settings, workers = settings_for(args.dataset, args.experiment), args.cores or os.cpu_count()
-    faults = data_check(
-        args.dataset, args.data, settings, options, pixels=args.pixels, workers=workers or 1
-    )
+    more = {"workers": workers or 1, "pages": runs_folder("data-check") / args.dataset}
+    faults = data_check(args.dataset, args.data, settings, options, pixels=args.pixels, **more)
     return 1 if faults else 0
 
 

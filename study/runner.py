@@ -24,7 +24,7 @@ from filelock import FileLock
 from lesionlib import files
 from lesionlib.errors import InputError, nearest
 from study.desk import kernel_variables
-from study.jobs import JobError, end_with_the_run
+from study.jobs import EndsHere, JobError, end_with_the_run
 from study.marks import write_mark
 from study.parameters import changed, explored_folder, known_parameters, literal, read_values
 from study.settings import figures_folder, load_experiment, project_root, runs_folder
@@ -102,7 +102,9 @@ def _execute(path: Path, target: Path, values: dict, threads: int) -> None:
             cwd=project_root(), extra_arguments=["--log-level=CRITICAL"],
         )  # fmt: skip
     except PapermillExecutionError as error:
-        raise _explained(error, path, target) from None
+        if error.ename != EndsHere.__name__:
+            raise _explained(error, path, target) from None
+        say(path.stem.partition("_")[0], f"ends early: {' '.join(str(error.evalue).split())}")
     except DeadKernelError:
         where = f"notebook {path.stem}"
         raise JobError(f"{where}: its kernel died. Most often the memory was short") from None
@@ -178,6 +180,7 @@ def _job(settings, title: str, copy: Path | None = None, mark: bool = True) -> I
         failed.unlink(missing_ok=True)
         if mark:
             done.unlink(missing_ok=True)
+            (runs / "results" / f"{title}.json").unlink(missing_ok=True)
         say(title, "starts")
         try:
             yield

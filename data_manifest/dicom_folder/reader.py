@@ -90,6 +90,7 @@ def read(
     patients = used.drop_duplicates("patient_id")
     check_alike(patients["patient_id"], patients["plain_patient"])
     exclusions = _exclusions(images, lesions)
+    exclusions.loc[exclusions["id"].isin(passed), "stage"] = "files"
     lesions = lesions[lesions["image_id"].isin(used["image_id"])]
     return check_manifest(Manifest("DICOM folder", folder, used, lesions, exclusions))
 

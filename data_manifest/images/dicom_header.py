@@ -148,7 +148,7 @@ def hashed(identifier: str, salt: str) -> str:
 
 def check_accept(accept: tuple[str, ...]) -> None:
     """InputError for a word that waives nothing."""
-    known = (*FILE_KINDS, *VIEW_KINDS)
+    known = (*FILE_KINDS, *VIEW_KINDS, "filled")
     for word in accept:
         if word not in known:
             raise InputError(f"accept = '{word}' is not known", "accept", nearest(word, known))
@@ -272,9 +272,12 @@ def _view_position(data: Dataset) -> tuple[str, str]:
 def _views(data: Dataset) -> list[tuple[str, str]]:
     """Where a view is stated, and which: CC, MLO, ML, ..., "unknown" for what is not listed."""
     codes = [text(item, "CodeValue") for item in data.get("ViewCodeSequence") or []]
-    stated = ("ViewPosition", _view_position(data)[1]), (
-        "ViewCodeSequence",
-        VIEW_CODES.get(codes[0], "unknown") if codes else "",
+    stated = (
+        ("ViewPosition", _view_position(data)[1]),
+        (
+            "ViewCodeSequence",
+            VIEW_CODES.get(codes[0], "unknown") if codes else "",
+        ),
     )
     return [(place, view) for place, view in stated if view]
 

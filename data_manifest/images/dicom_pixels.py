@@ -130,7 +130,9 @@ def _pixels(
     pixels = table.astype(np.uint8 if bits <= 8 else np.uint16)[stored]
     padding = _padding(stated, stored, lowest)
     if signed and applied in ("raw", "voi none") and not padding.all():
-        pixels -= pixels[~padding].min()  # the lowest possible value is rarely the background
+        # the lowest possible value is rarely the background, nor is that of a few dead pixels
+        low = int(np.percentile(pixels[~padding], 1, method="lower"))
+        pixels = np.maximum(pixels, low) - low
     pixels[padding] = 0
     return pixels, max(8, bits), applied
 

@@ -259,6 +259,13 @@ def test_a_failed_cell_gives_one_line_and_keeps_the_notebook(project, cell, erro
     assert kept.startswith(f"{kind}: ")
 
 
+def test_a_notebook_may_end_early_with_nothing_wrong(project, capsys):
+    write_notebook(project, "04", "from study.jobs import EndsHere\nraise EndsHere('no x')", "1/0")
+    runner.run_notebook("04", "toy")
+    assert "04 | ends early: no x" in capsys.readouterr().out
+    assert (project / "runs" / "toy" / "done" / "04.json").is_file()
+
+
 def test_papermill_by_hand_refuses_a_misspelt_parameter_too(project):
     path = write_notebook(
         project, "04", 'from study.lab import open_lab\nlab = open_lab(experiment, "04")'

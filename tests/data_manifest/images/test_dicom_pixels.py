@@ -269,6 +269,11 @@ def test_signed_values_lose_their_minimum_also_when_inverted(tmp_path):
     tags = {"PhotometricInterpretation": "MONOCHROME1"}
     turned = read_image(write(tmp_path / "b.dcm", signed, **tags))
     assert np.array_equal(turned.pixels, VALUES.max() - VALUES)
+    large = np.pad(np.maximum(VALUES, 40), 40, constant_values=40).astype(np.int16) - 500
+    large[0, 0] = -600  # a dead pixel is not the background either
+    assert np.array_equal(
+        read_image(write(tmp_path / "c.dcm", large)).pixels, np.maximum(large, -460) + 460
+    )
 
 
 CODECS = {"native": None, "rle": RLELossless, "jls": JPEGLSLossless, "j2k": JPEG2000Lossless}
