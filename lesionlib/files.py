@@ -22,6 +22,10 @@ def input_file(path: Path | str, most=MOST_BYTES, remedy: str = "Check the path"
     most : bytes, also of all that a zip archive holds (npz, xlsx, weights of torch).
     remedy : of what is wrong.
 
+    Returns
+    -------
+    The path.
+
     Raises
     ------
     InputError : for what is missing, a folder, pipe, socket or device, not readable, or larger.
