@@ -13,6 +13,8 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # where pip looks for torch besides the package index, as https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 EXPERIMENT ?= demo
+# not empty where EXPERIMENT was given: data-check does not take its default
+ASKED := $(filter-out file,$(origin EXPERIMENT))
 DATASET ?=
 DATA ?=
 PIXELS ?=
@@ -45,10 +47,11 @@ run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [V
 	@LESIONLIB_VERIFY="$$VERIFY" $(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
 
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
-	@$(STUDY) data-check "$$DATASET" --data="$$DATA" --cores $(CORES) $${PIXELS:+--pixels}
+	@$(STUDY) data-check "$$DATASET" --data="$$DATA" --cores $(CORES) $${PIXELS:+--pixels} \
+	  $(if $(ASKED),--experiment="$$EXPERIMENT")
 
-lab: $(READY) ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+lab: $(READY) ## open copies of the notebooks (lab/) in JupyterLab
+	@$(STUDY) lab
 
 # unit tests, then every notebook from nothing at the smallest size, then what the stored outputs say
 test: $(READY) ## run all tests (about 9 minutes on 2 cores)
@@ -83,7 +86,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] >= (3, 11) or sys.exit("error: Python 3.11 or newer is needed. Name one: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv "$$PWD/.venv"
 	@echo "installing the packages of constraints.txt (about 2 minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
+	@$(BIN)/python -m pip install --disable-pip-version-check --root-user-action=ignore \
 	  $${TORCH_INDEX:+--extra-index-url="$$TORCH_INDEX"} -c constraints.txt -e ".[all]"
 	@$(BIN)/python -m pip check
 	@touch $@

@@ -156,40 +156,37 @@ def _check_ids(table: str, frame: pd.DataFrame, key: str) -> None:
 
 def _check_values(table: str, frame: pd.DataFrame, key: str) -> None:
     for column, values in frame.items():
-        wrong = values.notna() & ~_valid(column, values)
+        valid, what = _rule(column, values)
+        wrong = values.notna() & ~valid
         if wrong.any():
             who, value = frame.loc[wrong, [key, column]].iloc[0]
-            what = f"{column} = '{value}' is not {_allowed(column)} ({wrong.sum()} such rows)"
+            what = f"{column} = '{value}' is not {what} ({wrong.sum()} such rows)"
             raise InputError(what, f"{table}, {key} {who}", f"Correct the column '{column}'")
 
 
-def _valid(column: str, values: pd.Series) -> pd.Series:
+def _rule(column: str, values: pd.Series) -> tuple[pd.Series, str]:
+    """Which values of a column are valid, and what those are."""
     if column in VALUES:
-        return values.isin(VALUES[column])
+        known = VALUES[column]
+        return values.isin(known), "one of " + ", ".join(v or "(empty)" for v in known)
     if column in RANGES:
-        return values.between(*RANGES[column])
+        return values.between(*RANGES[column]), "within {:g} to {:g}".format(*RANGES[column])
     if column == "image_id":
-        return values.str.fullmatch(IMAGE_ID)
-    return values.ne("") if column in FILLED else values.notna()
-
-
-def _allowed(column: str) -> str:
-    if column in VALUES:
-        return "one of " + ", ".join(v or "(empty)" for v in VALUES[column])
-    if column in RANGES:
-        return "within {:g} to {:g}".format(*RANGES[column])
-    return f"of the form {IMAGE_ID}" if column == "image_id" else "filled in"
+        return values.str.fullmatch(IMAGE_ID), f"of the form {IMAGE_ID}"
+    return values.ne("") | (column not in FILLED), "filled in"
 
 
 def _check_known_images(manifest: Manifest) -> None:
-    lesions = manifest.lesions
-    lost = lesions[~lesions["image_id"].isin(manifest.images["image_id"])]
+    lesions, known = manifest.lesions, manifest.images["image_id"]
+    lost = lesions[~lesions["image_id"].isin(known)]
     if len(lost):
-        first = lost.iloc[0]
+        name = lost["image_id"].iloc[0]
+        meant = known[known.map(plain_id) == plain_id(name)]
+        remedy = f"Write '{meant.iloc[0]}'" if len(meant) else "Add the image, or remove the lesion"
         raise InputError(
-            f"lesion {first['lesion_id']} names the unknown image '{first['image_id']}'",
+            f"lesion {lost['lesion_id'].iloc[0]} names the unknown image '{name}'",
             f"lesions table, {len(lost)} in all",
-            "Add the image to the images table, or remove the lesion",
+            remedy,
         )
 
 

@@ -2,8 +2,8 @@
 
 Says what is there, holds its counts against those expected, lists what is left out and why, and
 how it splits.  With `pixels` every image and outline goes through what the image store does with
-it, so that the damaged ones are known beforehand, and every image is compared with those of other
-patients.
+it, so that the damaged ones are known beforehand, every image is compared with those of other
+patients, and every outline is shown on a page.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from data_manifest import expected_counts as expected
 from data_manifest import registry
 from data_manifest.checks import warnings_of
 from data_manifest.images.build import ordered_results, settings_of
+from data_manifest.images.prepare import Prepared
 from data_manifest.manifest import SPLITS, Manifest
 from data_manifest.near_duplicates import near_duplicates, thumbnail
+from data_manifest.outline_pages import OutlinePages
 from data_manifest.splits import count_by_split, split_by_settings
 from lesionlib.errors import InputError
 
@@ -35,6 +37,7 @@ def data_check(
     *,
     pixels: bool = False,
     workers: int = 1,
+    pages: Path | None = None,
 ) -> list[str]:
     """Print the report; returns the faults, one line each.
 
@@ -44,6 +47,7 @@ def data_check(
         and the canvas.
     options : of the reader, apart from those of the settings.
     pixels : every file is opened, too.
+    pages : folder for the pages of all outlines, which are written with `pixels`.
 
     Raises
     ------
@@ -62,7 +66,7 @@ def data_check(
     faults += more
     outlines = None
     if pixels:
-        outlines, more = _pixels(manifest, settings, workers)
+        outlines, more = _pixels(manifest, settings, workers, pages)
         faults += more
     _warnings(warnings_of(manifest, outlines))
     _show("result", [f"fault: {fault}" for fault in faults] or ["no fault found"])
@@ -100,27 +104,52 @@ def _splits(manifest: Manifest, settings) -> tuple[Manifest, list[str]]:
         manifest = split_by_settings(manifest, settings.data, settings.seed)
     except InputError as error:
         return manifest, [str(error)]
-    origin = f"{' and '.join(brought)} as the set brings them" if brought else "drawn by patient"
+    origin = _origin(brought, manifest, settings)
     counts = count_by_split(manifest.images, manifest.lesions).T.rename_axis("").reset_index()
     _table(f"splits ({origin})", counts.replace("_", " ", regex=True))
     return manifest, []
 
 
-def _pixels(manifest: Manifest, settings, workers: int) -> tuple[pd.DataFrame, list[str]]:
+def _origin(brought: list[str], manifest: Manifest, settings) -> str:
+    """Where the splits come from: what is drawn is drawn as an experiment's settings say."""
+    by = f"as experiment {settings.name}" if settings.name else "by default settings"
+    if settings.data.folds:
+        return f"fold {settings.data.fold} of {settings.data.folds}, {by}"
+    if not brought:
+        return f"drawn by patient, {by}"
+    rest = "" if manifest.images["split"].isin(brought).all() else f", the rest drawn {by}"
+    return f"{' and '.join(brought)} as the set brings them{rest}"
+
+
+def _pixels(
+    manifest: Manifest, settings, workers: int, folder: Path | None
+) -> tuple[pd.DataFrame, list[str]]:
     """Every image and outline as the store would take it: outlines with on_breast, and faults."""
     start, lost, outlines, small = time.monotonic(), [], [], {}
+    pages = OutlinePages(folder, f"Outlines of {manifest.name}") if folder else None
     for done in ordered_results(manifest, settings_of(manifest, settings.canvas), workers):
         lost += [f"{level} {name}: {reason}" for level, name, reason in done.exclusions]
         outlines += [(row["lesion_id"], row["on_breast"]) for row in done.lesions]
         if done.canvas is not None:
-            small[done.image_id] = thumbnail(done.canvas)
+            small[done.image_id] = thumbnail(_breast_part(done))
+            if pages:
+                pages.add(done)
     number, took = len(manifest.images), time.monotonic() - start
     title = f"unusable, of {number} images that were opened ({number / took:.1f} per second)"
     _show(title, lost)
+    if pages:
+        pages.close()
+        _show("every outline on its film, to be looked through", [str(pages.first)])
     faults = _duplicates(manifest, small) if small else []
     if lost and settings.data.damaged == "error":
         faults.append(f"{len(lost)} images or outlines cannot be used, first {lost[0]}")
     return pd.DataFrame(outlines, columns=["lesion_id", "on_breast"]), faults
+
+
+def _breast_part(done: Prepared) -> np.ndarray:
+    """The canvas within the breast's box: how alike two are must not come from what is around."""
+    r0, c0, r1, c1 = (done.record[f"breast_{name}"] for name in ("row0", "col0", "row1", "col1"))
+    return done.canvas[r0:r1, c0:c1]
 
 
 def _duplicates(manifest: Manifest, thumbnails: dict[str, np.ndarray]) -> list[str]:

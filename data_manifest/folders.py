@@ -10,6 +10,8 @@ import os
 from collections import deque
 from pathlib import Path, PurePosixPath
 
+from lesionlib.errors import InputError
+
 
 def files_below(folder: Path | str) -> tuple[list[str], dict[str, str]]:
     """Paths of all files below a folder, and what was passed over: path -> reason.
@@ -49,7 +51,7 @@ def files_below(folder: Path | str) -> tuple[list[str], dict[str, str]]:
 def _unfit(root: Path, path: str, link: bool, is_folder: bool) -> str:
     """Why a file or folder cannot be read; "" if it can."""
     if printable(path) != path:
-        return "its name is not UTF-8: rename it"
+        return "its name is not Unicode text: rename it"
     if link and not os.path.exists(root / path):
         return "a link that leads nowhere"
     if link and is_folder and root.resolve().is_relative_to((root / path).resolve()):
@@ -60,6 +62,13 @@ def _unfit(root: Path, path: str, link: bool, is_folder: bool) -> str:
 def printable(name: object) -> str:
     """A name with bytes that are not UTF-8 escaped, as ``\\xfc``."""
     return os.fsencode(str(name)).decode(errors="backslashreplace")
+
+
+def check_unicode(folder: Path | str) -> None:
+    """InputError for a folder whose path, links resolved, is not UTF-8: no file could name it."""
+    path = Path(folder).resolve()
+    if printable(path) != str(path):
+        raise InputError("the path is not Unicode text", path, "Rename the folder")
 
 
 class Names:
@@ -90,5 +99,6 @@ class Names:
 
 
 def on_disk(file: Path) -> Path:
-    """`file`, or where nothing has that name what differs from it in case alone in its folder."""
-    return file.with_name(Names(file.parent).find(file.name) or file.name)
+    """`file`, or where nothing has that name what differs from it in case alone."""
+    folder = file.parent if file.parent.is_dir() or file.parent == file else on_disk(file.parent)
+    return folder / (Names(folder).find(file.name) or file.name)

@@ -24,6 +24,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 
 from data_manifest import expected_counts
+from data_manifest.folders import check_unicode
 from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError, nearest
 
@@ -69,6 +70,7 @@ def read_as_it_is(dataset: str, folder: Path | str | None, **options) -> Manifes
     folder = Path(os.path.expanduser(folder))
     if dataset != "phantom" and not folder.is_dir():  # the phantom makes its folder
         raise InputError("no such data folder", folder, "Check the path of the data")
+    check_unicode(folder)
     found = _reader(dataset)(folder, **options)
     if dataset in OWN and found.counted:
         expected_counts.check_present(dataset)

@@ -42,6 +42,13 @@ UNWRITABLE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTD
 AT_HOME = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME")
 
 
+class EndsHere(InputError):
+    """Ends a notebook before its last cell with nothing wrong: the rest needs what is not there."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"The notebook ends here: {self}"]
+
+
 class JobError(Exception):
     """A job failed for a reason that is not the user's input; its text is the line to show."""
 

@@ -18,7 +18,13 @@ from lesionlib.errors import InputError
 from lesionlib.seeds import digest
 from study import jobs
 from study.runner import following, say
-from study.settings import Experiment, load_experiment, project_path, project_root, runs_folder
+from study.settings import (
+    Experiment,
+    load_experiment,
+    project_path,
+    project_root,
+    runs_folder,
+)
 
 DATA_VARIABLE = "LESIONLIB_DATA"
 SHARE = re.compile(r"(\d+) of (\d+) steps")

@@ -1,8 +1,10 @@
 """Finding the breast on a mammogram, and the side of its chest wall.
 
 Digital images (FFDM): the background is 0, so the breast is the largest thick part of what is not 0,
-as in GMIC (Shen et al. 2021).  Scanned film: the background is grey, labels and tape are brighter
-than the breast, and above and below the film may end in white; see :func:`film_border`.
+as in GMIC (Shen et al. 2021).  Where it is not quite 0 (an offset, noise, a film not named as one),
+the breast is the largest thick part above the level of the background.  Scanned film: the background
+is grey, labels and tape are brighter than the breast, and above and below the film may end in white;
+see :func:`film_border`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,11 @@ OPENING = 100 / 2944  # radius of the opening, as a share of the image's longer 
 MARGIN = 0.01  # kept around the breast when a film is blanked, as a share of its longer side
 BORDER = 0.06  # deepest white border of a film, as a share of the image's longer side
 BESIDE = 0.06  # how far next to the breast a border is looked at, as a share of the edge
+FLAT = 0.15  # spread of air (interquartile), as a share of its contrast to the breast
 TILT = 0.05  # steepest border, px per px: 3 degrees
+FULL = 0.95  # share of its own rows or columns that no breast fills; 0.92 on the fullest real film
+BOTH_SIDES = 0.55  # share of the rows on which no breast touches both sides; 0.47 on real film
+SOLID = 0.7  # share of its convex hull that a breast fills at least; 0.75 on real film
 
 
 def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
@@ -29,7 +35,7 @@ def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
     Parameters
     ----------
     pixels : (rows, cols), uint8 or uint16, bright tissue on dark background.
-    source : "ffdm" or "synth2d" (background 0), or "film".
+    source : "ffdm" or "synth2d" (dark background), or "film".
 
     Raises
     ------
@@ -37,10 +43,7 @@ def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
         If nothing is found.
     """
     step = _step(pixels)
-    if source == "film":
-        mask = _film(_reduced(pixels, step))
-    else:
-        mask = _largest_thick(pixels[::step, ::step] > 0, cv2.BORDER_REPLICATE)
+    mask = _film(_reduced(pixels, step)) if source == "film" else _digital(pixels, step)
     if mask is None:
         raise InputError(
             f"no breast found on a {source} image", "", "Look at it; leave it out if empty"
@@ -73,6 +76,28 @@ def blanked_film(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """A film with 0 off the breast and on its white borders; a margin of 1 % around it is kept."""
     kept = dilated(mask, MARGIN * max(mask.shape)) & ~film_border(pixels)
     return np.where(kept, pixels, 0).astype(pixels.dtype)
+
+
+def has_grey_background(pixels: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether most of what is off the breast is above 0; labels are the lesser part."""
+    return not mask.all() and bool(np.median(pixels[~mask]) > 0)
+
+
+def is_breast_shaped(mask: np.ndarray) -> bool:
+    """Whether the mask may be a breast, and not background or an image that tissue fills.
+
+    A breast neither fills all of its rows or columns, nor touches both sides along most of the
+    image, nor reaches three corners of it (it has the two at its chest wall at most).  It is nearly
+    convex; air around a breast is not.
+    """
+    few = mask[:: _step(mask), :: _step(mask)].astype(np.uint8)
+    r0, c0, r1, c1 = breast_box(few)
+    share = max(few[r0:r1].mean(), few[:, c0:c1].mean())
+    across = (few[:, 0] & few[:, -1]).mean()
+    corners = few[[0, 0, -1, -1], [0, -1, 0, -1]].sum()
+    hull = cv2.fillConvexPoly(np.zeros_like(few), cv2.convexHull(cv2.findNonZero(few)), 1)
+    solid = few.sum() / hull.sum()
+    return bool(share <= FULL and across <= BOTH_SIDES and corners <= 2 and solid >= SOLID)
 
 
 def chest_wall(mask: np.ndarray) -> str:
@@ -165,6 +190,34 @@ def _largest_thick(mask: np.ndarray, edge: int) -> np.ndarray | None:
             return wide[1:-1, 1:-1] != 2
         radius /= 2
     return None
+
+
+# ------------------------------------------------------------------ digital
+def _digital(pixels: np.ndarray, step: int) -> np.ndarray | None:
+    """The breast above a background of 0 or, where that gives no breast, above the background's level.
+
+    The darkest and the brightest hundredth (dead pixels, labels) do not count for that level.  Where
+    neither gives a breast with air around it, it is all that is above 0.
+    """
+    few = pixels[::step, ::step]
+    mask = _largest_thick(few > 0, cv2.BORDER_REPLICATE)
+    if mask is None or not (not is_breast_shaped(mask) or has_grey_background(few, mask)):
+        return mask
+    grey = _reduced(pixels, step)
+    low, high = np.percentile(grey, (1, 99)).astype(grey.dtype)
+    levels = _levels(np.clip(grey, low, high))
+    found = _largest_thick(levels > _background(levels)[1], cv2.BORDER_REPLICATE)
+    return mask if found is None or not _is_flat(levels, found) else found
+
+
+def _is_flat(levels: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether what is above and below the mask is air: even, next to its contrast to the mask."""
+    columns = mask.any(axis=0)  # the others may be padding of another level
+    air = levels[:, columns][~mask[:, columns]]
+    if not air.size:
+        return False
+    low, middle, high = np.percentile(air, (25, 50, 75))
+    return high - low <= FLAT * (np.median(levels[mask]) - middle)
 
 
 # ------------------------------------------------------------------ film

@@ -14,7 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_manifest.images.breast import blanked_film, breast_box, chest_wall, find_breast
+from data_manifest.images.breast import (
+    blanked_film,
+    breast_box,
+    chest_wall,
+    find_breast,
+    has_grey_background,
+    is_breast_shaped,
+)
 from data_manifest.images.gmic_preparation import gmic_placement
 from data_manifest.images.image import Image
 from data_manifest.images.placement import Placement, place_on_canvas
@@ -94,8 +101,10 @@ def _one_thread() -> Iterator[None]:
 def _prepare(task: Task, out: Prepared) -> None:
     row = task.image
     image = decoded(Path(task.root) / row["file"], row, task)
-    mask = find_breast(image.pixels, row["source"])
-    pixels = blanked_film(image.pixels, mask) if task.background == "film" else image.pixels
+    mask = _breast(image.pixels, row)
+    grey = row["source"] != "film" and has_grey_background(image.pixels, mask)
+    blank = grey or task.background == "film"
+    pixels = blanked_film(image.pixels, mask) if blank else image.pixels
     placement = _place(task, pixels, mask, row, image)
     outlines = _outlines(task, image, mask, placement, out)
     if task.lesions and not outlines:
@@ -125,7 +134,7 @@ def _reason(error: InputError, root: str) -> str:
 # ------------------------------------------------------------------ the image
 def decoded(file: Path, row: dict, task: Task) -> Image:
     """The image, held against what the manifest says of it, bright tissue on dark background."""
-    accept = tuple((row.get("accept") or "").split())
+    accept = _accepted(row)
     scanned = ("secondary_capture",) if row["source"] == "film" else ()
     image = read_image(file, accept=accept + scanned, grey=task.grey)
     stated = (int(row["rows"]), int(row["cols"]))
@@ -150,13 +159,36 @@ def decoded(file: Path, row: dict, task: Task) -> Image:
         raise InputError(what, row["file"], "Correct 'bits'")
     pixels = image.pixels.astype(task.dtype, copy=False)
     if row["polarity"] == "MONOCHROME1" and not image.oriented:
-        pixels = top - pixels
+        pixels = _inverted(pixels, min(int(row["bits"]), image.bits))
     return replace(image, pixels=pixels)
+
+
+def _accepted(row: dict) -> tuple[str, ...]:
+    return tuple((row.get("accept") or "").split())
+
+
+def _inverted(pixels: np.ndarray, bits: int) -> np.ndarray:
+    """Dark for bright; 16 bits say only what holds the levels: then as many count as are used."""
+    used = int(pixels.max()).bit_length()
+    return 2 ** (bits if bits < 16 else max(8, used)) - 1 - pixels
 
 
 def _brought_to(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """`pixels` at another size and other proportions: each px is the one under its centre."""
     return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _breast(pixels: np.ndarray, row: dict) -> np.ndarray:
+    """The mask of the breast; InputError where it is background, or an image full of tissue."""
+    mask = find_breast(pixels, row["source"])
+    if not is_breast_shaped(mask) and "filled" not in _accepted(row):
+        raise InputError(
+            f"what looks like breast is {mask.mean():.0%} of the whole image, and has no breast's shape",
+            row["file"],
+            "Look at it: write MONOCHROME1 if its air is bright, source film if it is a scan, cut "
+            "frames off; if tissue does fill it, write 'filled' into its column accept",
+        )
+    return mask
 
 
 def _place(task: Task, pixels: np.ndarray, mask: np.ndarray, row: dict, image: Image) -> Placement:
@@ -217,7 +249,7 @@ def _outlines(
     task: Task, image: Image, breast: np.ndarray, placement: Placement, out: Prepared
 ) -> list[dict]:
     """Table rows of the usable outlines; the others are listed in `out`."""
-    files: dict[str, tuple[np.ndarray, bool]] = {}
+    files: dict[str, tuple] = {}
     usable = []
     for row in task.lesions:
         try:
@@ -244,7 +276,7 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
         name = row["mask_file"]
         if name not in files:  # one file may hold all lesions of an image
             files[name] = read_mask_levels(Path(root) / name)
-        levels, lossy = files[name]
+        levels, black = files[name]
         if row.get("resized"):
             levels = _brought_to(levels, size)
         if levels.shape != size:
@@ -254,7 +286,7 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
                 "Give a mask of the image's size",
             )
         value = row["mask_value"]
-        outline = outline_of(mask_of(levels, lossy, None if value is None else int(value)))
+        outline = outline_of(mask_of(levels, black, None if value is None else int(value)))
         if not outline.area_px:
             meant = "above 0" if value is None else f"equal to {value}"
             raise InputError(f"empty mask, no px {meant}", name, "Check the mask or mask_value")

@@ -37,17 +37,10 @@ RULES = {
     "File Name": ("image_id", r"\d+"),
     "Bi-Rads": ("birads", {grade: grade for grade in (*PROXY, "3")}),
 }
-KINDS = {
-    "mass": "mass",
-    "spiculated region": "mass",
-    "espiculated region": "mass",
-    "cluster": "calc",
-    "calcification": "calc",
-    "calcifications": "calc",
-    "distortion": "distortion",
-    "asymmetry": "asymmetry",
-    "assymetry": "asymmetry",
-}  # others (Unnamed, Point 1, Point 3): "other"
+# how names of regions begin; others (Unnamed, Point 1, Point 3) are "other"
+KINDS = {"mass": "mass", "spiculated": "mass", "espiculated": "mass"}
+KINDS |= {"cluster": "calc", "calcification": "calc", "distortion": "distortion"}
+KINDS |= {"asymmetry": "asymmetry", "assymetry": "asymmetry"}
 MAX_XML_BYTES = 50_000_000
 _FILE = re.compile(r"(\d+)_([0-9a-zA-Z]+)_MG_([LR])_([A-Z]+)_.*\.dcm", re.IGNORECASE)
 _NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
@@ -128,7 +121,8 @@ def _read_files(folder: Path, listed: pd.DataFrame, files: dict[str, Path]) -> t
             out.append(exclusion("image", name, "files", error.what))
         for k, (kind, points) in enumerate(found, start=1):
             region = {"lesion_id": f"{name}_{k}", "image_id": name, "birads": row["birads"]}
-            region |= {"subtype": kind, "kind": KINDS.get(kind.lower(), "other")}
+            kinds = [known for word, known in KINDS.items() if kind.lower().startswith(word)]
+            region |= {"subtype": kind, "kind": next(iter(kinds), "other")}
             text = polygon_text(np.clip(points, 0, size))
             regions.append(region | {"geom": "polygon", "polygon": text, "points": len(points)})
     if not images:

@@ -33,6 +33,7 @@ FILLED = {
     "lesions.csv": ("image_id", "lesion_id"),
 }
 SPLIT_NAMES = {"train": "training", "val": "validation", "valid": "validation"}
+ALL_KINDS = (*FILE_KINDS, *VIEW_KINDS)
 YES, NO = ("true", "1", "yes"), ("false", "0", "no")
 # type of a column -> what its values may be, see `published_sets`
 RULES = {
@@ -149,28 +150,30 @@ def on_resized_images(folder: Path, images: pd.DataFrame, lesions: pd.DataFrame)
 
     A mask of such an image is marked `resized`, too.
     """
-    if "resized" not in images or lesions.empty:
+    if "resized" not in images:
         return lesions
-    resized, factors = images[images["resized"].fillna(False)], {}
-    for row in resized.to_dict("records"):
-        if not (row["rows"] and row["cols"]):
-            where = f"images.csv, image_id {row['image_id']}"
-            raise InputError("resized, but rows or cols is empty", where, "Give the size to reach")
-        if (lesions["image_id"] == row["image_id"]).any():
-            try:
-                image = read_image(folder / row["file"], accept=(*FILE_KINDS, *VIEW_KINDS))
-            except InputError:  # missing or damaged: listed when the images are read
-                continue
-            rows, cols = image.pixels.shape
-            factors[row["image_id"]] = (row["cols"] / cols, row["rows"] / rows)
-    out = []
+    resized, out = images[images["resized"].fillna(False)], []
+    for name in resized["image_id"][(resized["rows"] == 0) | (resized["cols"] == 0)]:
+        where = f"images.csv, image_id {name}"
+        raise InputError("resized, but rows or cols is empty", where, "Give the size to reach")
+    marked = resized[resized["image_id"].isin(lesions["image_id"])].to_dict("records")
+    factors = {row["image_id"]: _factors(folder, row) for row in marked}
     for row in lesions.to_dict("records"):
         if row["image_id"] in factors and row["geom"] == "mask":
             row["resized"] = True
         elif row["image_id"] in factors and row["geom"] in GEOMETRIES:
             row = scaled(row["geom"], row, *factors[row["image_id"]])
         out.append(row)
-    return pd.DataFrame(out)
+    return pd.DataFrame(out, columns=None if out else lesions.columns)
+
+
+def _factors(folder: Path, image: dict) -> tuple[float, float]:
+    """By which columns and rows grow from the file to the image; 1 where it cannot be read."""
+    try:
+        rows, cols = read_image(folder / image["file"], accept=ALL_KINDS).pixels.shape
+    except InputError:  # missing or damaged: listed when the images are read
+        return 1.0, 1.0
+    return image["cols"] / cols, image["rows"] / rows
 
 
 def with_findings(lesions: pd.DataFrame) -> pd.DataFrame:

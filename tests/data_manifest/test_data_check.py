@@ -3,12 +3,14 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from data_manifest import expected_counts as expected
 from data_manifest import registry
-from data_manifest.data_check import data_check
+from data_manifest.data_check import _origin, data_check
 from data_manifest.table import reader as table
 from study.__main__ import main
 from study.settings import Canvas, Data, Experiment, settings_for
@@ -34,6 +36,47 @@ def test_a_fine_set_is_told_in_full(tiny_table, capsys):
     assert lines_below("near-duplicates of different patients", text) == ["none"]
     assert lines_below("warnings", text) == ["none"]
     assert lines_below("result", text) == ["no fault found"]
+
+
+def small_films(folder, size=16):
+    """The set with films of a few px, of different women whose breasts have one shape."""
+    images = pd.read_csv(folder / "images.csv", dtype=str, keep_default_na=False)
+    y, x = np.mgrid[0:160, 0:128] + 0.5
+    inside = ((y - 80) / 70) ** 2 + (x / 90) ** 2 < 1
+    for number, row in images.iterrows():
+        rng = np.random.default_rng(number)
+        coarse = rng.integers(90, 250, (160 // size, 128 // size)).astype(np.uint8)
+        pixels = np.where(inside, Image.fromarray(coarse).resize((128, 160), 3), 0)
+        pixels = pixels[:, ::-1] if row["laterality"] == "R" else pixels
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / row["file"])
+
+
+def test_small_films_on_the_papers_canvas_are_no_duplicates(tiny_table, capsys):
+    """Trap: a film of 160 px covers three px of a canvas's thumbnail; all look the same there."""
+    small_films(tiny_table)
+    assert data_check("table", tiny_table, Experiment(), pixels=True) == []
+    found = lines_below("near-duplicates of different patients", capsys.readouterr().out)
+    assert found == ["none"]
+
+
+def test_an_image_full_of_breast_is_a_fault(tiny_table, capsys):
+    file = tiny_table / "png" / "P05_CC.png"
+    Image.fromarray(np.random.default_rng(0).integers(9, 255, (160, 128), np.uint8)).save(file)
+    (fault,) = data_check("table", tiny_table, SMALL, pixels=True)
+    assert fault.startswith("1 images or outlines cannot be used, first image P05_CC")
+    assert "of the whole image" in capsys.readouterr().out
+
+
+def test_the_splits_name_whose_they_are(tiny_table, capsys):
+    images = pd.read_csv(tiny_table / "images.csv", dtype=str, keep_default_na=False)
+    images.drop(columns="split").to_csv(tiny_table / "images.csv", index=False)
+    mine = SMALL.model_copy(update={"name": "mine", "data": Data(folds=3, fold=1)})
+    assert data_check("table", tiny_table, mine) == []
+    assert "\nsplits (fold 1 of 3, as experiment mine)\n" in capsys.readouterr().out
+    manifest = table.read(tiny_table)
+    assert _origin([], manifest, SMALL) == "drawn by patient, by default settings"
+    some = _origin(["test"], manifest, mine.model_copy(update={"data": Data()}))
+    assert some == "test as the set brings them, the rest drawn as experiment mine"
 
 
 def test_missing_and_damaged_files_are_faults(tiny_table, capsys):
@@ -92,6 +135,15 @@ def test_the_command_and_its_exit_codes(tiny_table, capsys, change, code):
     change(tiny_table / "png" / "P05_CC.png")
     assert main(["data-check", "table", "--data", str(tiny_table), "-p", "name", "Tiny"]) == code
     assert capsys.readouterr().out.startswith(f"Tiny in {tiny_table}")
+
+
+def test_the_command_writes_the_page_and_says_where(tiny_table, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("study.settings.runs_folder", lambda name: tmp_path / "runs" / name)
+    words = ["data-check", "table", "--data", str(tiny_table), "--pixels", "--cores", "1"]
+    assert main(words) == 0
+    page = tmp_path / "runs/data-check/table/outlines.html"
+    assert lines_below("every outline on its film", capsys.readouterr().out) == [str(page)]
+    assert page.read_text().count("<figure>") == 20
 
 
 def test_what_cannot_be_checked_ends_in_one_line(tiny_table, capsys):

@@ -165,16 +165,9 @@ def test_a_patient_in_two_splits_is_refused():
     check_manifest(replace(broken, images=images))
 
 
-ALIKE = [
-    *(
-        ("0012", "12"),
-        ("P7", "p7"),
-        ("Zo\u00eb1", "Zoe\u03081"),
-        ("A 3", "A\u00a03"),
-        ("17", "17.0"),
-    ),
-    *(("P007", "P7"), (" x1", "x1\u200b"), ("\uff17", "7"), ("Mu\u0308 01", "M\u00dc1")),
-]
+ALIKE = [("0012", "12"), ("P7", "p7"), ("Zo\u00eb1", "Zoe\u03081"), ("A 3", "A\u00a03")]
+ALIKE += [("17", "17.0"), ("P007", "P7"), (" x1", "x1\u200b"), ("\uff17", "7")]
+ALIKE += [("Mu\u0308 01", "M\u00dc1")]
 
 
 @pytest.mark.parametrize("ids", ALIKE)
@@ -204,19 +197,8 @@ def test_an_exam_of_two_patients_is_refused(refuse):
         refuse(make(images=lambda f: f.assign(exam_id=exams, split=split)))
 
 
-LOST = [
-    "nan",
-    "None",
-    "<NA>",
-    "1.23E+17",
-    "1,23457e+17",
-    "#NAME?",
-    "#DIV/0!",
-    "#N/A",
-    "#NV",
-    "####",
-]
-LOST += ["01. Feb", "2-Jan", "Mai 12", "1.2E17", "2012-02-01 00:00:00", "#\u00dcBERLAUF!"]
+LOST = "nan None <NA> 1.23E+17 1,23457e+17 1.2E17 #NAME? #DIV/0! #N/A #NV #### 2-Jan".split()
+LOST += ["01. Feb", "Mai 12", "2012-02-01 00:00:00", "#\u00dcBERLAUF!"]
 
 
 @pytest.mark.parametrize("name", LOST)
@@ -227,9 +209,7 @@ def test_ids_that_were_lost_in_a_table_are_refused(where, column, name):
         check_manifest(make(**{where: setting(column, name)}))
 
 
-@pytest.mark.parametrize(
-    "name", ["NA", "#12", "1e23", "3E5", "1.5", "May", "12-Martin", "N\u00ba7", "nana"]
-)
+@pytest.mark.parametrize("name", "NA #12 1e23 3E5 1.5 May 12-Martin N\u00ba7 nana".split())
 def test_ids_that_look_odd_are_taken(name):
     check_manifest(make(images=lambda f: f.replace({"patient_id": {"p0": name}})))
 

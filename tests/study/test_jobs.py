@@ -115,7 +115,9 @@ def test_a_disk_that_takes_no_files_is_one_line(project):
     for words in ("run toy", "notebook 00", "stage floc --experiment toy"):
         done = call(project, "study", *words.split())
         assert done.returncode == 1
-        assert re.fullmatch(r"error: .* \(.*runs/toy.*\)\. Make it writable.*\n", done.stderr), words
+        assert re.fullmatch(r"error: .* \(.*runs/toy.*\)\. Make it writable.*\n", done.stderr), (
+            words
+        )
 
 
 @pytest.mark.parametrize("number", jobs.UNWRITABLE)

@@ -19,8 +19,9 @@ from data_manifest.manifest import Manifest
 from lesionlib import training
 from lesionlib.errors import InputError
 from lesionlib.maps import COMBINATIONS
-from study import freshness, stages, steps
+from study import freshness, stages, steps, tables
 from study import lab as lab_module
+from study.commands import predict
 from study.marks import write_mark
 from study.settings import Experiment, load_experiment
 from study.steps import lesion_scores
@@ -228,6 +229,22 @@ def test_saliency_of_another_network_comes_from_a_file(lab, tmp_path):
     assert not (other.runs / "gmic").exists(), "GMIC is not needed"
 
 
+def test_an_experiment_with_other_maps_takes_over_store_and_networks(lab, tmp_path, monkeypatch):
+    images, trained, run = steps.store(lab).images, [], training._Loop.run
+    steps.fagg(lab, "E"), steps.fagg(lab, "E+S")
+    maps = np.zeros((len(images), 2, 9, 6), dtype=np.float32)
+    np.savez(tmp_path / "maps.npz", maps=maps, image_id=images["image_id"].to_numpy(str))
+    other = bench(
+        lab.runs.parent, fagg=SMALL["fagg"] | {"saliency_file": str(tmp_path / "maps.npz")}
+    )
+    other.runs = lab.runs.with_name("other")
+    monkeypatch.setattr(training._Loop, "run", lambda loop: trained.append(loop) or run(loop))
+    steps.fagg(other, "E"), steps.fagg(other, "E+S")
+    assert len(trained) == 1, "E+S alone reads the maps"
+    stored = [one.runs / "store" / "canvases" / "lesions.csv" for one in (lab, other)]
+    assert stored[0].samefile(stored[1])
+
+
 def test_stored_maps_are_gmics_own_with_malignant_first(lab):
     """Trap: GMIC gives benign first; every map stored and stacked has malignant first."""
     stored, net = steps.saliency(lab)[3], steps.load_gmic(lab)
@@ -246,6 +263,43 @@ def test_trained_networks_are_loaded_ready_for_use(lab):
     h, logits = steps.outputs(lab, steps.floc(lab), lab.settings.floc, windows)
     np.testing.assert_allclose(h, stored["h"][:5], atol=1e-5)
     assert not steps.load_floc(lab).training and logits.shape == (5, 4)
+
+
+def test_new_images_are_scored_as_an_experiments_own_whatever_is_known_of_them(
+    lab, tmp_path, monkeypatch
+):
+    own = steps.predictions(lab)
+    monkeypatch.setattr(predict, "open_bench", lambda *_: lab)
+    data = shutil.copytree(lab.runs / "phantom", tmp_path / "new films")
+    page = predict.predict("smoke", data, output=tmp_path / "all")
+    known = pd.read_csv(page.parent / "predictions.csv", float_precision="round_trip")
+    both = own.merge(known, on=["lesion_id", "patient_id", "model", "run"], suffixes=("", "_new"))
+    assert len(both) == len(own) and (known["split"] == "test").all()
+    assert both["y_score_new"].to_numpy() == pytest.approx(both["y_score"], rel=1e-6)
+    assert (both["y_true_new"] == both["y_true"]).all()
+    assert known["lesion_id"].nunique() > own["lesion_id"].nunique()  # training patients, too
+
+    some = pd.read_csv(data / "lesions.csv").iloc[:3].assign(pathology="unknown")
+    some.to_csv(data / "lesions.csv", index=False)
+    page = predict.predict("smoke", data, output=tmp_path / "some")
+    unknown = pd.read_csv(page.parent / "predictions.csv")
+    assert unknown["y_true"].isna().all() and len(unknown) == 3 * len(own.groupby(["model", "run"]))
+    same = unknown.merge(known, on=["lesion_id", "model", "run"], suffixes=("", "_known"))
+    assert same["y_score"].to_numpy() == pytest.approx(same["y_score_known"], rel=1e-6)
+    assert page.read_text(encoding="utf-8").count("data:image/jpeg") == 3
+    with pytest.raises(InputError, match="neither malignant nor benign"):
+        tables.table_3(tables.read_predictions(page.parent / "predictions.csv"))
+
+
+def test_what_cannot_be_scored_is_told_in_one_line(lab, tiny_table, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "open_bench", lambda *_: bench(tmp_path))
+    with pytest.raises(InputError, match="no trained gmic and f_loc.*study run smoke"):
+        predict.predict("smoke", tiny_table)
+    monkeypatch.setattr(predict, "open_bench", lambda *_: lab)
+    lesions = pd.read_csv(tiny_table / "lesions.csv")
+    lesions.iloc[:0].to_csv(tiny_table / "lesions.csv", index=False)
+    with pytest.raises(InputError, match="no lesion on 24 images"):
+        predict.predict("smoke", tiny_table)
 
 
 def test_scores_near_0_keep_their_order(lab, tmp_path, monkeypatch):

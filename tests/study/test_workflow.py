@@ -5,20 +5,25 @@ User errors go through the real command line; each must end in one line, without
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import nbformat
 import pytest
-from toy_project import NUMBERS, ROOT, SAY, call, make_project, write_notebook
+from toy_project import NUMBERS, ROOT, SAY, call, make_project, variables, write_notebook
 
 from lesionlib.errors import InputError
-from lesionlib.files import read_json
+from lesionlib.files import read_json, write_json
 from study import __main__ as command_line
 from study import runner, settings, workflow
 from study.jobs import JobError
 from study.lab import open_bench
+from study.marks import withdraw
 from study.steps.data import data_folder
 
 
@@ -99,6 +104,56 @@ def test_a_process_that_is_stopped_twice_says_one_line(project):
     assert done.stderr == "stopped. The same command goes on from here\n"
 
 
+WRITE = (
+    "from study import __main__ as m\nm.carry_out = lambda words: {}\nm.sys.exit(m.guarded_main())"
+)
+IN_A_THREAD = "[__import__('threading').Thread(target=print, args=['x'], kwargs=dict(flush=True)).start(), __import__('time').sleep(9)]"
+
+
+@pytest.mark.parametrize(
+    "work, code",
+    [
+        ("print('x' * 99999)", 141),
+        ("print('x')", 141),
+        (IN_A_THREAD, 130),
+        ("m.parser().parse_args(['--help'])", 0),
+        ("m.carry_out_not_there", 1),
+    ],
+)
+@pytest.mark.parametrize("also_errors", [False, True])
+def test_a_closed_pipe_ends_a_command_without_a_traceback(project, work, code, also_errors):
+    (project / "closed.py").write_text(WRITE.format(work))
+    reads, writes = os.pipe()
+    os.close(reads)
+    errors = writes if also_errors else subprocess.PIPE
+    words = [sys.executable, "closed.py"]
+    done = subprocess.run(
+        words, cwd=project, env=variables(project), stdout=writes, stderr=errors, timeout=60
+    )
+    os.close(writes)
+    assert done.returncode == code
+    if code != 1:  # what is no matter of the pipe is not hidden
+        assert "Error" not in (done.stderr or b"").decode()
+
+
+def test_a_closed_terminal_ends_a_command_without_a_traceback(project):
+    (project / "closed.py").write_text(
+        WRITE.format("[print(1, flush=True), __import__('time').sleep(50)]")
+    )
+    main, terminal = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "closed.py"], cwd=project, env=variables(project), stdin=terminal,
+        stdout=terminal, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(terminal)
+    os.read(main, 1)
+    os.close(main)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (130, 141)
+    assert said.decode() in ("", "stopped. The same command goes on from here\n")
+
+
 def test_make_ends_with_the_line_and_a_failing_exit_code():
     if not (ROOT / ".venv" / ".ready").is_file():
         pytest.skip("the environment was not made by `make setup`")
@@ -122,11 +177,36 @@ def test_a_notebook_is_run_echoed_and_marked(project, capsys):
     assert (mark["experiment"], mark["job"]) == ("toy", "04")
 
 
-def test_other_parameters_and_another_output_leave_no_mark(project):
-    write_notebook(project, "04", "run")
-    target = runner.run_notebook("04", "toy", {"run": "3"}, project / "out.ipynb")
+@pytest.mark.parametrize("output", [None, "out.ipynb"])
+def test_what_is_tried_out_leaves_the_run_and_its_marks_alone(project, output):
+    path = write_notebook(project, "04", "run")
+    own = runner.run_notebook("04", "toy", {"run": "0"})  # its default
+    mark = project / "runs" / "toy" / "done" / "04.json"
+    before = own.read_bytes(), mark.stat().st_mtime_ns
+    assert own.parent.name == "notebooks"
+    target = runner.run_notebook("04", "toy", {"run": "3"}, output and project / output)
     assert nbformat.read(target, as_version=4).cells[-1].outputs[0].data["text/plain"] == "3"
-    assert not (project / "runs" / "toy" / "done").exists()
+    explored = project / "runs" / "toy" / "explored"
+    assert target == (project / output if output else explored / "04-run-3" / "04_toy.ipynb")
+    copy = path.rename(project / "04_toy.ipynb")
+    assert runner.run_notebook(str(copy), "toy") == explored / "04" / "04_toy.ipynb"
+    assert (own.read_bytes(), mark.stat().st_mtime_ns) == before
+
+
+@pytest.mark.parametrize("found_by", ["JUPYTER_PATH", "HOME"])
+def test_the_kernel_is_of_this_python_whatever_is_found_first(project, monkeypatch, found_by):
+    other = project / "other"
+    other.write_text("#!/bin/sh\nexit 1\n")
+    other.chmod(0o755)
+    place = project / "home" / ".local" / "share" / "jupyter"
+    words = [str(other), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel = {"argv": words, "display_name": "Python 3", "language": "python"}
+    write_json(place / "kernels" / "python3" / "kernel.json", kernel)
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    monkeypatch.setenv(found_by, str(place if found_by == "JUPYTER_PATH" else project / "home"))
+    write_notebook(project, "04", "import sys; sys.executable")
+    ran = nbformat.read(runner.run_notebook("04", "toy"), as_version=4)
+    assert ran.cells[-1].outputs[0].data["text/plain"] == repr(sys.executable)
 
 
 def test_project_home_and_output_may_have_any_letters_in_their_paths(tmp_path, monkeypatch):
@@ -177,6 +257,13 @@ def test_a_failed_cell_gives_one_line_and_keeps_the_notebook(project, cell, erro
     kind = "input" if error is InputError else "job"
     kept = (project / "runs" / "toy" / "failed" / "04.txt").read_text()
     assert kept.startswith(f"{kind}: ")
+
+
+def test_a_notebook_may_end_early_with_nothing_wrong(project, capsys):
+    write_notebook(project, "04", "from study.jobs import EndsHere\nraise EndsHere('no x')", "1/0")
+    runner.run_notebook("04", "toy")
+    assert "04 | ends early: no x" in capsys.readouterr().out
+    assert (project / "runs" / "toy" / "done" / "04.json").is_file()
 
 
 def test_papermill_by_hand_refuses_a_misspelt_parameter_too(project):
@@ -331,6 +418,29 @@ def test_a_data_folder_may_be_under_the_users_home(project, monkeypatch, tiny_ta
         (project / "experiments" / "real.yaml").write_text(text)
     workflow.check("real", short if way == "command" else None)
     assert data_folder(open_bench("real")) == folder
+
+
+def test_a_result_changed_by_hand_is_noticed_and_made_again(stubs):
+    cell = (
+        "from pathlib import Path\n"
+        "from study.lab import open_lab\n"
+        "lab = open_lab(experiment, '12')\n"
+        "lab.record('auc.E', .7)\n"
+        "file = lab.figures / 'table.csv'\n"
+        "_ = file.parent.mkdir(parents=True, exist_ok=True), file.write_text('1')\n"
+        "lab.note(file)"
+    )
+    write_notebook(stubs, "12", cell)
+    runs, table = stubs / "runs" / "toy", stubs / "figures" / "toy" / "table.csv"
+    runner.run_notebook("12", "toy")
+    runner.run_notebook("11", "toy")
+    assert not list(withdraw(runs))
+    for file in (table, runs / "records" / "12.json"):
+        for change in (lambda file: file.write_text("{}"), Path.unlink):
+            change(file)
+            assert [line for line in withdraw(runs) if line.startswith("job 12 is made again: ")]
+            assert [path.stem for path in sorted((runs / "done").glob("*.json"))] == ["11"]
+            runner.run_notebook("12", "toy")
 
 
 def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, tiny_table):

@@ -11,27 +11,20 @@ from data_manifest.table import coco
 from data_manifest.table import reader as table
 from lesionlib.errors import InputError
 
-SQUARE, HOLE_FREE = [10, 10, 30, 10, 30, 30, 10, 30], [50, 40, 50, 60, 70, 60, 70, 40]
+SQUARE, OTHER = [10, 10, 30, 10, 30, 30, 10, 30], [50, 40, 50, 60, 70, 60, 70, 40]
 
 
 def content(**changes):
     sides = ({"laterality": "L", "view": "CC"}, {"attributes": {"laterality": "R", "view": "MLO"}})
     images = [
-        {
-            "id": k,
-            "file_name": f"{k}.png",
-            "height": 100,
-            "width": 90,
-            "patient_id": f"p{k}",
-            **side,
-        }
+        {"id": k, "file_name": f"{k}.png", "height": 100, "width": 90, "patient_id": f"p{k}"} | side
         for k, side in enumerate(sides)
     ]
     names = ["Malignant mass", "benign calcification", "Mass"]
     annotations = [
         {"id": 0, "image_id": 0, "category_id": 0, "bbox": [10, 20, 30, 40.5], "segmentation": []},
         {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [SQUARE], "finding_id": "f"},
-        {"id": 2, "image_id": 1, "category_id": 2, "segmentation": [SQUARE, HOLE_FREE], "bbox": []},
+        {"id": 2, "image_id": 1, "category_id": 2, "segmentation": [SQUARE, OTHER], "bbox": []},
     ]
     categories = [{"id": k, "name": name} for k, name in enumerate(names)]
     return {"images": images, "annotations": annotations, "categories": categories} | changes
@@ -77,7 +70,7 @@ def test_what_coco_does_not_know_is_to_be_filled_in(convert, tmp_path):
         table.read(tmp_path)
 
 
-@pytest.mark.parametrize("rings", [[SQUARE, HOLE_FREE], [HOLE_FREE, SQUARE, [1, 80, 9, 80, 9, 95]]])
+@pytest.mark.parametrize("rings", [[SQUARE, OTHER], [OTHER, SQUARE, [1, 80, 9, 80, 9, 95]]])
 def test_polygons_of_one_lesion_are_all_of_it(rings):
     """Rings of either turn; the lines that join them hold no pixel."""
     whole = {"polygon": coco.joined(rings)}

@@ -1,5 +1,6 @@
 """Finding the breast: shapes whose answer is known, and real films."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,6 +11,8 @@ from data_manifest.images.breast import (
     dilated,
     film_border,
     find_breast,
+    has_grey_background,
+    is_breast_shaped,
 )
 from data_manifest.images.read import read_image
 from lesionlib.errors import InputError
@@ -33,6 +36,59 @@ def test_digital_breast_without_label_and_with_its_hole_filled():
     found = find_breast(pixels)
     assert agreement(found, true) > 0.97
     assert found[275, 85] and not found[40, 360]
+
+
+BACKGROUNDS = {
+    "an offset": lambda shape, rng: np.full(shape, 2),
+    "noise from 0 on": lambda shape, rng: rng.integers(0, 4, shape),
+    "noise about a high level": lambda shape, rng: rng.normal(300, 3, shape),
+    "a film": lambda shape, rng: rng.normal(90, 8, shape),
+    "a slope": lambda shape, rng: np.ones(shape[0])[:, None] * np.linspace(5, 60, shape[1]),
+}
+
+
+@pytest.mark.parametrize("turned", [1, -1])
+@pytest.mark.parametrize("background", BACKGROUNDS)
+def test_a_digital_breast_on_a_background_that_is_not_0(background, turned):
+    """Trap: the whole image is above 0, so that all of it is breast and no side is that of the wall."""
+    rng, true = np.random.default_rng(0), half_disc()[:, ::turned]
+    pixels = BACKGROUNDS[background](true.shape, rng) + true * rng.integers(300, 900, true.shape)
+    pixels[20:60, 180:210] = 4000  # a label
+    pixels[500, 200] = pixels[3] = 0  # a dead pixel, and a dead line
+    pixels = np.rint(pixels).astype(np.uint16)
+    found = find_breast(pixels)
+    assert agreement(found, true) > 0.95 and is_breast_shaped(found)
+    assert has_grey_background(pixels, found)
+    assert chest_wall(found) == ("left" if turned == 1 else "right")
+
+
+def test_a_background_of_0_is_taken_as_it_is():
+    pixels = np.where(half_disc(), 900, 0).astype(np.uint16)
+    pixels[150:450, 100:104] = 3  # faint, and breast all the same
+    pixels[20:60, 330:390] = 4000
+    found = find_breast(pixels)
+    assert found[300, 102] and not has_grey_background(pixels, found)
+
+
+@pytest.mark.parametrize("turned", [1, -1])
+def test_air_and_images_full_of_it_have_no_breasts_shape(turned):
+    true = half_disc()[:, ::turned]
+    band, whole, labelled = (np.zeros(true.shape, bool) for _ in range(3))
+    band[100:500] = whole[:] = labelled[:] = True
+    band[100:140, :350] = labelled[:120, 250:] = False
+    for mask in (band, whole, labelled, ~true, ~true[60:540, 20:380]):
+        assert not is_breast_shaped(mask)
+    for mask in (true, axilla()[:, ::turned], true[60:540, 20:380]):
+        assert is_breast_shaped(mask)
+    inverted = np.where(true, 1000, 4000).astype(np.uint16)
+    assert not is_breast_shaped(find_breast(inverted))
+
+
+@pytest.mark.parametrize("sigma", [3, 12, 40])
+def test_an_image_full_of_tissue_is_not_parted_into_fat_and_glands(sigma):
+    noise = np.random.default_rng(sigma).normal(0, 1, (600, 400)).astype(np.float32)
+    tissue = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), sigma), None, 50, 250, cv2.NORM_MINMAX)
+    assert find_breast(tissue.astype(np.uint8)).all()
 
 
 def test_the_chest_wall_side_keeps_its_corners():

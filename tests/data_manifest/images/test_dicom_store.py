@@ -52,6 +52,36 @@ def test_the_side_against_the_chest_wall_in_the_pixels(tmp_path):
     assert len(store_of(tmp_path, right, row={"laterality": "R"}, ImageLaterality="R")) == 1
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("kind", [np.uint16, np.int16])
+def test_a_right_breast_on_a_grey_background_is_where_it_is(tmp_path, kind, photometric):
+    """Trap: the background is breast, too, and the line that refuses the file tells a wrong remedy."""
+    lowest, highest = (0, 4095) if kind is np.uint16 else (-2048, 2047)
+    values = np.maximum(breast("right"), 48).astype(kind) + kind(lowest)
+    values[5, 5] = lowest  # a dead pixel
+    if photometric == "MONOCHROME1":
+        values = lowest + highest - values
+    row, tags = {"laterality": "R"}, {"ImageLaterality": "R"}
+    tags["PhotometricInterpretation"] = photometric
+    tags["PixelRepresentation"] = int(kind is np.int16)
+    store = store_of(tmp_path, values, row=row, **tags)
+    assert store.images["flipped"][0] and not store.raw(0)[:, -8:].any()
+    accepted = {"accept": "filled", "chest_wall": "left"}
+    full = np.full(values.shape, 700, np.uint16)
+    refused(tmp_path, "of the whole image", full)
+    assert len(store_of(tmp_path, full, row=accepted)) == 1
+
+
+def test_the_published_placement_of_a_grey_background(tmp_path):
+    """Trap: what is above 0 is the whole film."""
+    canvas = SimpleNamespace(**{**vars(CANVAS), "rows": 1344, "cols": 1024, "placement": "gmic"})
+    values = breast(rows=1280, cols=1024)
+    plain = store_of(tmp_path / "a", values, canvas).images.iloc[0]
+    grey = store_of(tmp_path / "b", np.maximum(values, 48), canvas).images.iloc[0]
+    for name in ("row0", "row1", "col1", "top"):
+        assert abs(plain[name] - grey[name]) < 30
+
+
 def test_the_stated_orientation_against_the_pixels(tmp_path):
     words = "its PatientOrientation means the right one"
     refused(tmp_path / "a", words, PatientOrientation=["P", "F"])

@@ -179,6 +179,51 @@ def test_bits_decide_the_type_and_dark_breasts_are_inverted(tiny_table):
     assert np.array_equal(store.raw(0), before.astype(np.uint16) * 16)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+@pytest.mark.parametrize("bits", [8, 12])
+def test_dark_breasts_are_inverted_by_the_bits_of_their_file(tiny_table, bits, suffix):
+    """Trap: `bits` is 16 where the table does not state it, and air of 0 becomes 61440."""
+    pixels = np.array(Image.open(tiny_table / "png" / "P01_CC.png")).astype(np.uint16)
+    before, factor = made(tiny_table, "before").raw(0), 2 ** (bits - 8)
+    file = f"png/dark.{suffix}"
+    dark = (2**bits - 1 - pixels * factor).astype(np.uint8 if bits == 8 else np.uint16)
+    Image.fromarray(dark).save(tiny_table / file)
+    edit(tiny_table, "images.csv", 0, file=file, bits="", polarity="MONOCHROME1")
+    assert np.array_equal(made(tiny_table).raw(0), before.astype(np.uint16) * factor)
+
+
+@pytest.mark.parametrize("polarity", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_background_that_is_not_0_becomes_0(tiny_table, polarity):
+    """Trap: all of the image is breast, a right one is not mirrored, a lesion in the air is used."""
+    file = tiny_table / "png" / "P02_CC.png"  # a right breast
+    pixels = np.maximum(np.array(Image.open(file)), 3)
+    Image.fromarray(pixels if polarity == "MONOCHROME2" else 255 - pixels).save(file)
+    index = pd.read_csv(tiny_table / "images.csv")["image_id"].tolist().index("P02_CC")
+    edit(tiny_table, "images.csv", index, polarity=polarity, bits="")
+    lesions = pd.read_csv(tiny_table / "lesions.csv")["image_id"].tolist()
+    air = {"geom": "box", "mask_file": "", "x0": "2", "x1": "12", "y0": "2", "y1": "12"}
+    edit(tiny_table, "lesions.csv", lesions.index("P02_CC"), **air)
+    store = made(tiny_table)
+    row = store.images.set_index("image_id").loc["P02_CC"]
+    i = store.images["image_id"].tolist().index("P02_CC")
+    assert row["flipped"] and 0.3 < store.breast(i).mean() < 0.6
+    assert not store.raw(i)[:8, -8:].any() and (store.raw(i) == 0).mean() > 0.35
+    assert "outline is off the breast" in store.exclusions.set_index("id")["reason"]["P02_1@P02_CC"]
+
+
+@pytest.mark.parametrize("source", ["ffdm", "film"])
+def test_an_image_full_of_breast_is_refused_unless_accepted(tiny_table, source):
+    """Trap: inverted images and frames pass as one large breast."""
+    file = tiny_table / "png" / "P05_CC.png"
+    pixels = 60 + 90 * (np.mgrid[0:160, 0:128].sum(axis=0) % 7)
+    Image.fromarray((pixels % 255).astype(np.uint8)).save(file)
+    edit(tiny_table, "images.csv", 8, source=source)
+    reason = made(tiny_table).exclusions.set_index("id")["reason"]["P05_CC"]
+    assert "of the whole image" in reason and "'filled' into its column accept" in reason
+    edit(tiny_table, "images.csv", 8, accept="filled")
+    assert len(made(tiny_table)) == 24
+
+
 # ------------------------------------------------------------------ building again
 def test_a_build_tells_its_speed(tiny_table):
     messages = []
@@ -220,7 +265,8 @@ def test_other_settings_or_data_build_anew(tiny_table):
     made(tiny_table)
     wide = made(tiny_table, canvas=SimpleNamespace(**{**vars(CANVAS), "cols": 192}))
     assert wide.pixels.shape == (24, 192, 192)
-    Image.fromarray(np.full((160, 128), 90, np.uint8)).save(tiny_table / "png" / "P05_CC.png")
+    other = np.where(half_ellipse(160, 128), 90, 0).astype(np.uint8)
+    Image.fromarray(other).save(tiny_table / "png" / "P05_CC.png")
     assert made(tiny_table).raw(8).max() == 90, "another film under the same name"
     small = {"geom": "circle", "mask_file": "", "cx": "40", "cy": "60", "r": "3"}
     edit(tiny_table, "lesions.csv", 0, **small)
