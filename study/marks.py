@@ -63,6 +63,10 @@ def withdraw(runs: Path, verify: bool = False) -> Iterator[str]:
     A stage is made again by the job that made it, or by any job if that one is not known.
     """
     done = runs / "done"
+    for file in sorted(done.glob("*.json")):
+        if found := damaged(runs / "jobs" / file.name, verify):
+            yield told(f"job {file.stem}", found)
+            file.unlink()
     for file in sorted(runs.rglob(STAGE)):
         mark = read_mark(file)
         if mark.get("complete", True) and (found := damaged(file, verify)):
@@ -71,10 +75,6 @@ def withdraw(runs: Path, verify: bool = False) -> Iterator[str]:
             makers = [*done.glob(f"{mark.get('job')}*.json")] or done.glob("*.json")
             for maker in makers:
                 maker.unlink()
-    for file in sorted(done.glob("*.json")):
-        if found := damaged(runs / "jobs" / file.name, verify):
-            yield told(f"job {file.stem}", found)
-            file.unlink()
 
 
 def told(what: str, names: list[str]) -> str:

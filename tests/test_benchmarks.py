@@ -18,7 +18,7 @@ import bench_training
 SMALL = Experiment(
     canvas=Canvas(rows=320, cols=192),
     windows=Windows(side_min=32, side_max=64, patch=32),
-    floc=FLoc(backbone="densenet_mini", learning_rate="search"),
+    floc=FLoc(backbone="densenet_mini", initialisation="he", learning_rate="search"),
     gmic=GMIC(width=2, local_width=2, crops=2, crop=64, attention=4),
 )
 
