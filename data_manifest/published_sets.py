@@ -4,7 +4,7 @@ A reader states each column of its set's list as ``name in the list: (name here,
 
 * ``str``: any text;
 * a regular expression: the form of the whole text;
-* ``ID``: any text but a number that a spreadsheet has rounded, as 8.09913E+15;
+* ``ID``: any text but what a spreadsheet leaves of an id, as 8.09913E+15;
 * ``int``, ``"Int64"`` or ``float``: a number; the latter two may be empty;
 * a dictionary: every code that may occur, in capitals or not, with its meaning here.
 
@@ -23,6 +23,7 @@ import pandas as pd
 
 from data_manifest.checks import check_manifest
 from data_manifest.folders import files_below, on_disk
+from data_manifest.ids import LOST_IDS
 from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS, ImageHeader
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.shapes import check_extent, shape_facts
@@ -31,7 +32,7 @@ from lesionlib.files import input_file
 
 TRUTHS = (None, "birads_proxy")  # of a lesion: none on record, or what BI-RADS suggests
 SIDES = {"L": "L", "R": "R"}
-ID = r"(?!\d+([.,]\d+)?[eE]\+\d+$).*"  # two ids that were rounded may be one
+ID = rf"(?i)(?!(?:{'|'.join(LOST_IDS.values())})$).*"  # two ids that were rounded may be one
 BREAST = ["patient_id", "exam_id", "laterality"]  # one side in one exam
 NO_TRUTH = "no usable truth: neither a usable outline nor a breast known without a lesion"
 AS_DISTRIBUTED = "Take the list as distributed"
@@ -175,7 +176,7 @@ def _by_rule(texts: pd.Series, rule) -> tuple[pd.Series, pd.Series, str]:
             return numbers, wrong, "a number"
         return numbers, wrong | (numbers % 1 > 0), "a whole number"
     if rule == ID:
-        return texts, ~texts.str.fullmatch(ID), "whole: a spreadsheet has rounded it"
+        return texts, ~texts.str.fullmatch(ID), "whole: a spreadsheet has changed it"
     free = rule is str
     return texts, ~texts.str.fullmatch("" if free else rule) & (not free), f"of the form {rule}"
 

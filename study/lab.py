@@ -182,7 +182,8 @@ class Lab:
             shown = os.path.relpath(place, project_root())
             print(f"{name} is not of the notebook as it is written: it goes to {shown}")
         else:
-            self.note(*(self.figures / f"{name}.{suffix}" for suffix in [*parts, "json"]))
+            # not its provenance: that of a later commit is no change of the result
+            self.note(*(self.figures / f"{name}.{suffix}" for suffix in parts))
 
     def _explored(self) -> Path | None:
         """The folder for what comes of other parameters or cells; None where all are its own."""

@@ -72,7 +72,8 @@ def read(
     check_accept(accept)
     salt = _salt(folder, salt_file)
     names, passed = files_below(folder)
-    files = tqdm(_dicom_files(folder, names), desc="DICOM headers", unit="file", disable=None)
+    names = [name for name in names if _is_dicom(folder / name)]
+    files = tqdm(names, desc="DICOM headers", unit="file", disable=None)
     rows = [_image(folder, file, accept, salt) for file in files]
     rows += [{"image_id": path, "file": path, "reason": why} for path, why in passed.items()]
     if not rows:
@@ -95,12 +96,10 @@ def read(
     return check_manifest(Manifest("DICOM folder", folder, used, lesions, exclusions))
 
 
-def _dicom_files(folder: Path, names: list[str]) -> list[str]:
-    """Those that are DICOM by their content, or that cannot be opened."""
-    return [n for n in names if n.split("/")[-1].upper() != "DICOMDIR" and _starts(folder / n)]
-
-
-def _starts(file: Path) -> bool:
+def _is_dicom(file: Path) -> bool:
+    """Whether a file is DICOM by its content, or cannot be opened."""
+    if file.name.upper() == "DICOMDIR":
+        return False
     try:
         with open(file, "rb") as data:
             return is_dicom(data.read(132))

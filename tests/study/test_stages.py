@@ -84,7 +84,7 @@ def test_work_that_keeps_its_folder_meets_it_again_with_other_inputs(lab):
 @pytest.fixture
 def other(lab):
     """The lab of another experiment."""
-    return SimpleNamespace(runs=lab.runs.with_name("other"), kept={}, progress=lambda line: None)
+    return SimpleNamespace(**vars(lab) | {"runs": lab.runs.with_name("other"), "kept": {}})
 
 
 @pytest.mark.parametrize(

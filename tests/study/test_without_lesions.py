@@ -46,7 +46,7 @@ def test_the_tables_to_complete_are_read_once_completed(lab, tmp_path, dataset):
     shutil.copytree(lab.runs / "manifest" / "to_complete", tmp_path / "export", dirs_exist_ok=True)
     file = tmp_path / "export" / "lesions.csv"
     lesions = pd.read_csv(file, dtype=str, keep_default_na=False)
-    assert (lesions["pathology"] == "").all() and set(lesions["file"]) == {f"IM{n}" for n in range(4)}
+    assert set(lesions["pathology"]) == {""} and lesions["file"].tolist()[0] == "IM0"
     box = {"pathology": "malignant", "geom": "box", "x0": 10, "y0": 60, "x1": 30, "y1": 90}
     lesions.head(1).assign(**box).to_csv(file, index=False)
     found = registry.read(dataset, tmp_path / "export")
