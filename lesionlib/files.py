@@ -94,7 +94,11 @@ def read_json(path: Path, default=None):
     Parameters
     ----------
     path : of the file.
-    default : content of another type is damaged, too; where it is None, damage is an InputError.
+    default : content of another type is damaged, too.
+
+    Raises
+    ------
+    InputError : for a damaged file where there is no default.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default
