@@ -5,24 +5,32 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-VENV := $(CURDIR)/.venv
-BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# relative: make takes a blank in the project's own path for the end of a name
+BIN := .venv/bin
+READY := .venv/.ready
 STUDY := $(BIN)/python -m study
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # where pip looks for torch besides the package index, as https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+# data-check takes an experiment that is named, and not the default
+NAMED := $(filter-out undefined,$(origin EXPERIMENT))
 EXPERIMENT ?= demo
 DATASET ?=
 DATA ?=
 PIXELS ?=
+# VERIFY=1 reads every file under runs/ and compares its digest; otherwise sizes and times are compared
+VERIFY ?=
 FUZZ_CASES ?= 21000
+# what a user gives is data: neither make nor the shell reads code in it, as each recipe has it as "$$NAME"
+GIVEN := EXPERIMENT DATASET DATA PIXELS VERIFY TORCH_INDEX FUZZ_CASES
+$(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
-export PATH := $(BIN):$(PATH)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 # several processes of one thread each: faster here than few of many, and sums are the same everywhere
 export OMP_NUM_THREADS ?= 1
 
-NBVAL := $(BIN)/pytest -q -n $(CORES) --dist loadfile --nbval-lax --nbval-current-env \
+PYTEST := $(BIN)/python -m pytest -q -n $(CORES)
+NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env \
          --nbval-cell-timeout=300
 
 .PHONY: help setup demo run data-check lab test refresh bench fuzz clean
@@ -35,20 +43,19 @@ setup: $(READY) ## make the environment in .venv, or bring it up to date
 demo: $(READY) ## run every notebook on the embedded phantom (12 to 18 minutes on 2 cores)
 	@$(STUDY) run demo --cores $(CORES)
 
-run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder
-	@$(STUDY) run "$(EXPERIMENT)" --cores $(CORES) $(if $(DATA),--data "$(DATA)")
+run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [VERIFY=1]
+	@$${VERIFY:+env LESIONLIB_VERIFY=1} $(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
 
-# EXPERIMENT counts where it was given, as on the command line: not by its default above
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
-	@$(STUDY) data-check "$(DATASET)" --data "$(DATA)" --cores $(CORES) $(if $(PIXELS),--pixels) \
-	  $(if $(filter file,$(origin EXPERIMENT)),,--experiment "$(EXPERIMENT)")
+	@$(STUDY) data-check "$$DATASET" --data="$$DATA" --cores $(CORES) $${PIXELS:+--pixels} \
+	  $(if $(NAMED),--experiment="$$EXPERIMENT")
 
-lab: $(READY) ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+lab: $(READY) ## open copies of the notebooks (lab/) in JupyterLab
+	@$(STUDY) lab
 
 # unit tests, then every notebook from nothing at the smallest size, then what the stored outputs say
 test: $(READY) ## run all tests (about 9 minutes on 2 cores)
-	$(BIN)/pytest -q -n $(CORES) tests
+	$(PYTEST) tests
 	rm -rf runs/smoke figures/smoke
 	@$(STUDY) run smoke --cores $(CORES)
 	$(NBVAL) runs/smoke/notebooks
@@ -65,7 +72,7 @@ bench: $(READY) ## measure speed and memory (benchmarks/)
 	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
 
 fuzz: $(READY) ## read damaged files by the thousand: make fuzz [FUZZ_CASES=21000] -> runs/fuzz
-	$(BIN)/python tests/data_manifest/fuzz/fuzz_run.py --cases $(FUZZ_CASES) --workers $(CORES)
+	$(BIN)/python tests/data_manifest/fuzz/fuzz_run.py --cases "$$FUZZ_CASES" --workers $(CORES)
 
 clean: ## remove what was computed (runs/), not the environment
 	rm -rf runs .snakemake figures/smoke
@@ -73,9 +80,9 @@ clean: ## remove what was computed (runs/), not the environment
 # pip compiles the bytecode of what it installs, which every later start of torch gains from
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] >= (3, 11) or sys.exit("error: Python 3.11 or newer is needed. Name one: make PYTHON=python3.11")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv "$$PWD/.venv"
 	@echo "installing the packages of constraints.txt (about 2 minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off \
-	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e ".[all]"
+	@$(BIN)/python -m pip install --disable-pip-version-check --root-user-action=ignore \
+	  $${TORCH_INDEX:+--extra-index-url="$$TORCH_INDEX"} -c constraints.txt -e ".[all]"
 	@$(BIN)/python -m pip check
 	@touch $@

@@ -6,8 +6,11 @@ and pathologies, shapes and images.
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
+from data_manifest.ids import LOST_IDS, plain_id
 from data_manifest.manifest import AGGREGATION, SPLITS, Manifest, with_findings_left_out
 from data_manifest.shapes import GEOMETRIES, check_extent, parse_polygon, shape_facts
 from lesionlib.errors import InputError
@@ -28,9 +31,13 @@ VALUES = {
 RANGES = {"spacing_mm": (0.02, 0.3), "bits": (8, 16), "rows": (0, 65535), "cols": (0, 65535)}
 MAX_OFF_BREAST = 0.2
 NO_SPACING = "spacing_mm is empty"
+MOST_IMAGES = "has most of the images: the ids of several may have been lost"
 CLIPPED = "the outline is cut at the edge of its image"
 OFF_BREAST = f"over {MAX_OFF_BREAST:.0%} of the outline is off the breast"
 FILLED = ("patient_id", "file", "lesion_id", "finding_id")
+IDS = {"images": ("image_id", "patient_id"), "lesions": ("image_id", "lesion_id", "finding_id")}
+MAX_SHARE_OF_ONE = 0.5
+FEW_IMAGES = 4  # two views of both breasts: a set this small may be one patient's
 
 
 def check_manifest(manifest: Manifest) -> Manifest:
@@ -39,36 +46,105 @@ def check_manifest(manifest: Manifest) -> Manifest:
     Raises
     ------
     InputError
-        Of one line, for the first fault: a value outside its set, an id twice, a lesion of an
-        unknown image, a patient in two splits, a finding with two pathologies, a negative breast
-        with a lesion, a shape that is empty, huge or off its image.
+        Of one line, for the first fault: a value outside its set, an id twice or lost in a
+        spreadsheet, a lesion of an unknown image, two spellings of one patient, an exam of two
+        patients, a patient in two splits, a finding with two pathologies, a negative breast with a
+        lesion, a shape that is empty, huge or off its image.
     """
     if manifest.images.empty:
         raise InputError("no images", manifest.root, "Check the folder and its tables")
     for table, key in (("images", "image_id"), ("lesions", "lesion_id")):
+        _check_lost_ids(table, getattr(manifest, table))
         _check_ids(table, getattr(manifest, table), key)
         _check_values(table, getattr(manifest, table), key)
     _check_known_images(manifest)
-    check_one_split(manifest.images)
+    check_patients(manifest.images)
     _check_findings(manifest)
     _check_negatives(manifest)
     _check_shapes(manifest)
     return manifest
 
 
-def check_one_split(images: pd.DataFrame) -> None:
-    """InputError for a patient whose images are in two splits."""
-    known = images[images["split"] != ""]
-    number = known.groupby("patient_id")["split"].nunique()
-    leaking = number.index[number > 1]
-    if len(leaking):
-        splits = sorted(known.loc[known["patient_id"] == leaking[0], "split"].unique())
+def check_patients(images: pd.DataFrame) -> None:
+    """Whether patients can be told apart and are in one split each.
+
+    Raises
+    ------
+    InputError
+        For two ids that are likely one patient, an exam of two patients, and a patient in two splits.
+    """
+    check_alike(images["patient_id"], images["patient_id"].drop_duplicates().map(plain_id))
+    exams = images[images["exam_id"] != ""]
+    found = _first_of_several(exams["patient_id"], exams["exam_id"])
+    if found:
         raise InputError(
-            f"patient {leaking[0]} is in {len(splits)} splits, {' and '.join(splits)} "
-            f"({len(leaking)} such patients)",
+            f"exam {found[0]} is of {found[1]} patients, {found[2]} ({found[3]} such exams)",
+            "images, column patient_id",
+            "Give all images of an exam one patient, and no two patients an exam of the same id",
+        )
+    known = images[images["split"] != ""]
+    found = _first_of_several(known["split"], known["patient_id"])
+    if found:
+        raise InputError(
+            f"patient {found[0]} is in {found[1]} splits, {found[2]} ({found[3]} such patients)",
             "images, column split",
             "Give all images of a patient one split",
         )
+
+
+def check_alike(patients: pd.Series, plain: pd.Series) -> None:
+    """InputError that names the pairs of patients whose plain ids are the same.
+
+    patients : of each image.  plain : of each patient, at the index of one of her images.
+    """
+    several = patients.loc[plain.index].groupby(plain).unique()
+    pairs = [" and ".join(map(ascii, sorted(ids)[:2])) for ids in several if len(ids) > 1]
+    if pairs:
+        shown = "; ".join(pairs[:5]) + ("; ..." if len(pairs) > 5 else "")
+        raise InputError(
+            f"likely one patient under two ids: {shown} ({len(pairs)} such patients)",
+            "images, column patient_id",
+            "Write the id of a patient in one way, and those of two patients more differently",
+        )
+
+
+def _first_of_several(values: pd.Series, of: pd.Series) -> tuple[str, int, str, int] | None:
+    """The first of `of` with several `values`: it, their number and names, and how many such."""
+    number = values.groupby(of).nunique()
+    several = number.index[number > 1]
+    if not len(several):
+        return None
+    names = [str(name) for name in sorted(values[of == several[0]].dropna().unique())]
+    shown = " and ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return several[0], len(names), shown, len(several)
+
+
+def check_not_one(images: pd.DataFrame) -> None:
+    """InputError where one patient has most images: ids were lost, and no split can be drawn."""
+    for name in _with_most_images(images):
+        number = (images["patient_id"] == name).sum()
+        raise InputError(
+            f"patient {name} has {number} of {len(images)} images",
+            "images, column patient_id",
+            "Give each patient an id of her own; an anonymiser may have written one for all",
+        )
+
+
+def _with_most_images(images: pd.DataFrame) -> list[str]:
+    number = images["patient_id"].value_counts()
+    return list(number.index[(number > MAX_SHARE_OF_ONE * len(images)) & (number > FEW_IMAGES)])
+
+
+def _check_lost_ids(table: str, frame: pd.DataFrame) -> None:
+    for column in IDS[table]:
+        for what, form in LOST_IDS.items():
+            lost = frame[column].str.fullmatch(form, flags=re.IGNORECASE)
+            if lost.any():
+                raise InputError(
+                    f"{column} = '{frame[column][lost].iloc[0]}' is {what} ({lost.sum()} such rows)",
+                    table,
+                    "Take the ids from their source again, in a column formatted as text",
+                )
 
 
 def _check_ids(table: str, frame: pd.DataFrame, key: str) -> None:
@@ -80,40 +156,37 @@ def _check_ids(table: str, frame: pd.DataFrame, key: str) -> None:
 
 def _check_values(table: str, frame: pd.DataFrame, key: str) -> None:
     for column, values in frame.items():
-        wrong = values.notna() & ~_valid(column, values)
+        valid, what = _rule(column, values)
+        wrong = values.notna() & ~valid
         if wrong.any():
             who, value = frame.loc[wrong, [key, column]].iloc[0]
-            what = f"{column} = '{value}' is not {_allowed(column)} ({wrong.sum()} such rows)"
+            what = f"{column} = '{value}' is not {what} ({wrong.sum()} such rows)"
             raise InputError(what, f"{table}, {key} {who}", f"Correct the column '{column}'")
 
 
-def _valid(column: str, values: pd.Series) -> pd.Series:
+def _rule(column: str, values: pd.Series) -> tuple[pd.Series, str]:
+    """Which values of a column are valid, and what those are."""
     if column in VALUES:
-        return values.isin(VALUES[column])
+        known = VALUES[column]
+        return values.isin(known), "one of " + ", ".join(v or "(empty)" for v in known)
     if column in RANGES:
-        return values.between(*RANGES[column])
+        return values.between(*RANGES[column]), "within {:g} to {:g}".format(*RANGES[column])
     if column == "image_id":
-        return values.str.fullmatch(IMAGE_ID)
-    return values.ne("") if column in FILLED else values.notna()
-
-
-def _allowed(column: str) -> str:
-    if column in VALUES:
-        return "one of " + ", ".join(v or "(empty)" for v in VALUES[column])
-    if column in RANGES:
-        return "within {:g} to {:g}".format(*RANGES[column])
-    return f"of the form {IMAGE_ID}" if column == "image_id" else "filled in"
+        return values.str.fullmatch(IMAGE_ID), f"of the form {IMAGE_ID}"
+    return values.ne("") | (column not in FILLED), "filled in"
 
 
 def _check_known_images(manifest: Manifest) -> None:
-    lesions = manifest.lesions
-    lost = lesions[~lesions["image_id"].isin(manifest.images["image_id"])]
+    lesions, known = manifest.lesions, manifest.images["image_id"]
+    lost = lesions[~lesions["image_id"].isin(known)]
     if len(lost):
-        first = lost.iloc[0]
+        name = lost["image_id"].iloc[0]
+        meant = known[known.map(plain_id) == plain_id(name)]
+        remedy = f"Write '{meant.iloc[0]}'" if len(meant) else "Add the image, or remove the lesion"
         raise InputError(
-            f"lesion {first['lesion_id']} names the unknown image '{first['image_id']}'",
+            f"lesion {lost['lesion_id'].iloc[0]} names the unknown image '{name}'",
             f"lesions table, {len(lost)} in all",
-            "Add the image to the images table, or remove the lesion",
+            remedy,
         )
 
 
@@ -123,13 +196,10 @@ def _check_findings(manifest: Manifest) -> None:
     patient = lesions["image_id"].map(manifest.images.set_index("image_id")["patient_id"])
     known = lesions["pathology"].where(lesions["pathology"] != "unknown")
     for values, word in ((patient, "patients"), (known, "pathologies")):
-        number = values.groupby(lesions["finding_id"]).nunique()
-        bad = number.index[number > 1]
-        if len(bad):
-            found = sorted(values[lesions["finding_id"] == bad[0]].dropna().unique())
+        found = _first_of_several(values, lesions["finding_id"])
+        if found:
             raise InputError(
-                f"finding {bad[0]} has {len(found)} {word}, {' and '.join(found)} "
-                f"({len(bad)} such findings)",
+                f"finding {found[0]} has {found[1]} {word}, {found[2]} ({found[3]} such findings)",
                 "lesions",
                 "Give different findings different ids",
             )
@@ -187,11 +257,15 @@ def warnings_of(manifest: Manifest, outlines: pd.DataFrame | None = None) -> pd.
     Returns
     -------
     DataFrame
-        One row per warning, columns level, id, warning: a pixel spacing that is not stated, an
-        outline cut at the edge of its image, an outline of which over 20 % is off the breast.
+        One row per warning, columns level, id, warning: a patient who has most images, a pixel
+        spacing that is not stated, an outline cut at the edge of its image, an outline of which
+        over 20 % is off the breast.
     """
     images = manifest.images
-    rows = [("image", name, NO_SPACING) for name in images["image_id"][images["spacing_mm"].isna()]]
+    rows = [("patient", name, MOST_IMAGES) for name in _with_most_images(images)]
+    rows += [
+        ("image", name, NO_SPACING) for name in images["image_id"][images["spacing_mm"].isna()]
+    ]
     cut = [row["lesion_id"] for row in _with_sizes(manifest) if _clipped(row)]
     rows += [("lesion", name, CLIPPED) for name in cut]
     if outlines is not None:

@@ -4,6 +4,7 @@ A reader states each column of its set's list as ``name in the list: (name here,
 
 * ``str``: any text;
 * a regular expression: the form of the whole text;
+* ``ID``: any text but a number that a spreadsheet has rounded, as 8.09913E+15;
 * ``int``, ``"Int64"`` or ``float``: a number; the latter two may be empty;
 * a dictionary: every code that may occur, in capitals or not, with its meaning here.
 
@@ -12,12 +13,16 @@ A value that breaks its rule is refused with its row, so that no unknown code pa
 
 from __future__ import annotations
 
+import csv
+import math
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from data_manifest.checks import check_manifest
+from data_manifest.folders import files_below, on_disk
 from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS, ImageHeader
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.shapes import check_extent, shape_facts
@@ -25,21 +30,27 @@ from lesionlib.errors import InputError, nearest
 
 TRUTHS = (None, "birads_proxy")  # of a lesion: none on record, or what BI-RADS suggests
 SIDES = {"L": "L", "R": "R"}
+ID = r"(?!\d+([.,]\d+)?[eE]\+\d+$).*"  # two ids that were rounded may be one
 BREAST = ["patient_id", "exam_id", "laterality"]  # one side in one exam
 NO_TRUTH = "no usable truth: neither a usable outline nor a breast known without a lesion"
 AS_DISTRIBUTED = "Take the list as distributed"
+# remedies for a table that is absent or not readable
+OF_A_SET = "Point data.folder at the unpacked set", f"{AS_DISTRIBUTED}, or save it as CSV"
+OF_ONES_OWN = "Write the table, or check the path", "Save it as CSV (UTF-8)"
 FIRST_ROW = 2  # row 1 of a list is its header
+SEPARATORS = ",;\t|"
+ABOVE_HEADER = re.compile(r'("?sep=.?)?[\s,;|"]*', re.IGNORECASE)  # a line
+LONGEST_HEADER = 1_000_000  # characters
+EXACT = 1e15  # larger numbers lose digits in a spreadsheet
 
 
 # ------------------------------------------------------------------ lists
-def read_list(
-    file: Path, rules: dict, separator: str = ",", unique: Sequence[str] = ()
-) -> pd.DataFrame:
+def read_list(file: Path, rules: dict, unique: Sequence[str] = ()) -> pd.DataFrame:
     """The set's list, its columns renamed and its values mapped by `rules`; its index numbers rows.
 
     Parameters
     ----------
-    file : CSV, or XLSX (its first sheet).
+    file : as for :func:`read_texts`.
     unique : columns, by their names here, whose values together occur once.
 
     Raises
@@ -48,35 +59,87 @@ def read_list(
         For a missing or unreadable list, a missing column, a value that breaks its rule, a row that
         occurs twice, and a list without rows.
     """
-    as_text = {"dtype": str, "keep_default_na": False}
-    as_text["usecols"] = lambda name: str(name).strip() in rules
-    try:
-        if file.suffix.lower() == ".xlsx":
-            frame = pd.read_excel(file, **as_text)
-        else:
-            frame = pd.read_csv(file, sep=separator, encoding="utf-8-sig", **as_text)
-    except FileNotFoundError:
-        raise InputError(
-            f"no {file.name}", file.parent, "Point data.folder at the unpacked set"
-        ) from None
-    except Exception as error:  # the parsers raise many kinds; their words may quote the list
-        cause = f"list not readable: {type(error).__name__}"
-        raise InputError(cause, file, f"{AS_DISTRIBUTED}, or save it as CSV") from None
-    frame.columns = [str(c).strip() for c in frame.columns]
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first for names of rows
-        raise InputError("rows with more fields than the header", file, AS_DISTRIBUTED)
+    frame = read_texts(file, rules)
     lacking = [c for c in rules if c not in frame]
     if lacking:
         raise InputError(f"column '{lacking[0]}' is missing", file.name, AS_DISTRIBUTED)
-    frame.index += FIRST_ROW
-    frame = frame[list(rules)].fillna("").apply(lambda values: values.str.strip())
-    frame = frame[(frame != "").any(axis=1)]
     if frame.empty:
         raise InputError("a list without rows", file, AS_DISTRIBUTED)
     listed = by_rules(frame, rules, file.name)
     if unique:
         refuse(listed.duplicated(list(unique)), f"{' and '.join(unique)} listed twice", file.name)
     return listed
+
+
+def read_texts(file: Path, wanted: Collection[str], own: bool = False) -> pd.DataFrame:
+    """A table of texts, less the blanks around them and blank rows; its index numbers rows.
+
+    Parameters
+    ----------
+    file : XLSX (its first sheet) or CSV: comma, semicolon or tab, whichever finds most of the
+        columns `wanted`, UTF-8 or UTF-16, with or without a first line "sep=".
+    own : a user's own table, of which all columns are kept; else those `wanted` are.
+
+    Raises
+    ------
+    InputError
+        For a missing or unreadable file, and rows with more fields than the header.
+    """
+    file, (absent, remedy) = on_disk(file), OF_ONES_OWN if own else OF_A_SET
+    if not file.is_file():
+        raise InputError(f"no {file.name}", file.parent, absent)
+    kept = None if own else lambda name: str(name).strip() in wanted
+    try:
+        if file.suffix.lower() == ".xlsx":
+            frame = pd.read_excel(file, dtype=object, keep_default_na=False, usecols=kept)
+            frame = frame.map(_cell)
+        else:
+            how = {"dtype": str, "keep_default_na": False, "skip_blank_lines": False}
+            frame = pd.read_csv(file, usecols=kept, **how, **_dialect(file, wanted)).fillna("")
+    except UnicodeError:
+        raise InputError("not UTF-8 text", file, remedy) from None
+    except Exception as error:  # the parsers raise many kinds; their words may quote the table
+        longer = re.search(r"fields in line (\d+), saw", str(error))
+        if longer:
+            raise _too_many_fields(f"{file.name}, row {longer[1]}", own) from None
+        cause = f"not a readable table: {type(error).__name__}"
+        raise InputError(cause, file, remedy) from None
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first for names of rows
+        raise _too_many_fields(file.name, own)
+    frame.columns = [str(c).strip() for c in frame.columns]
+    frame.index += FIRST_ROW
+    frame = frame.apply(lambda values: values.str.strip())
+    return frame[(frame != "").any(axis=1)]
+
+
+def _too_many_fields(where: str, own: bool) -> InputError:
+    remedy = "Quote values that hold a separator" if own else AS_DISTRIBUTED
+    return InputError("more fields than the header", where, remedy)
+
+
+def _dialect(file: Path, wanted: Collection[str]) -> dict:
+    """How :func:`pandas.read_csv` reads a CSV file: encoding, separator, lines before the header."""
+    with open(file, "rb") as data:  # UTF-16: the second byte of an ASCII character is 0
+        wide = re.match(rb"(\xff\xfe)?[ -~]\0|\xfe\xff\0", data.read(4))
+    encoding = "utf-16" if wide else "utf-8-sig"
+    with open(file, encoding=encoding) as lines:
+        above, header = 0, lines.readline(LONGEST_HEADER)
+        while header and ABOVE_HEADER.fullmatch(header):
+            above, header = above + 1, lines.readline(LONGEST_HEADER)
+
+    def found(separator: str) -> int:
+        names = next(csv.reader([header], delimiter=separator), [])
+        return len({name.strip() for name in names} & set(wanted))
+
+    separator = max(SEPARATORS, key=found)
+    return {"encoding": encoding, "sep": separator, "skiprows": above}
+
+
+def _cell(value: object) -> str:
+    """A cell of a workbook as text: a number too long to be exact as spreadsheets show it."""
+    if isinstance(value, int | float) and abs(value) >= EXACT:
+        return f"{value:.5E}"
+    return "" if isinstance(value, float) and math.isnan(value) else str(value)
 
 
 def by_rules(texts: pd.DataFrame, rules: dict, name: str, own: bool = False) -> pd.DataFrame:
@@ -90,6 +153,8 @@ def by_rules(texts: pd.DataFrame, rules: dict, name: str, own: bool = False) -> 
         out[ours], wrong, what = _by_rule(texts[column], rule)
         value = f" = '{texts[column][wrong].iloc[0]}'" if own and wrong.any() else ""
         remedy = "Correct the value" if own else AS_DISTRIBUTED
+        if "number" in what and "," in value:
+            remedy = "Write a decimal point, and no separator of thousands"
         refuse(wrong, f"{column}{value} is not {what}", name, remedy)
     return pd.DataFrame(out)
 
@@ -106,6 +171,8 @@ def _by_rule(texts: pd.Series, rule) -> tuple[pd.Series, pd.Series, str]:
         if rule is float:
             return numbers, wrong, "a number"
         return numbers, wrong | (numbers % 1 > 0), "a whole number"
+    if rule == ID:
+        return texts, ~texts.str.fullmatch(ID), "whole: a spreadsheet has rounded it"
     free = rule is str
     return texts, ~texts.str.fullmatch("" if free else rule) & (not free), f"of the form {rule}"
 
@@ -143,6 +210,16 @@ def missing_images(
         remedy = "Complete the download, or set data.options: {partial: true}"
         raise InputError(f"{len(names)} of {total} {what}: {first}", folder, remedy)
     return [exclusion("image", name, "files", "image file missing") for name in names]
+
+
+def dicom_files(folder: Path) -> tuple[list[str], list[dict]]:
+    """Paths of the files below a folder that end in .dcm or .DCM, and exclusions of what was not read.
+
+    Hidden files, which systems write next to the images, do not count.
+    """
+    files, passed = files_below(folder)
+    files = [f for f in files if f.lower().endswith(".dcm") and not Path(f).name.startswith(".")]
+    return files, [exclusion("image", path, "files", why) for path, why in passed.items()]
 
 
 def facts_of(header: ImageHeader) -> dict:

@@ -16,6 +16,7 @@ over a name of ours.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -23,6 +24,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 
 from data_manifest import expected_counts
+from data_manifest.folders import check_unicode
 from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError, nearest
 
@@ -62,13 +64,22 @@ def read(dataset: str, folder: Path | str | None, **options) -> Manifest:
 
 def read_as_it_is(dataset: str, folder: Path | str | None, **options) -> Manifest:
     """The manifest of a data set that need not be complete: :func:`read` without comparing counts."""
-    reader = _reader(dataset)
+    check_options(dataset, options)
     if folder is None or str(folder) == "":
         raise InputError(f"no folder given for the data set '{dataset}'", "data.folder", "Name it")
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     if dataset != "phantom" and not folder.is_dir():  # the phantom makes its folder
         raise InputError("no such data folder", folder, "Check the path of the data")
-    parameters = signature(reader).parameters.values()
+    check_unicode(folder)
+    found = _reader(dataset)(folder, **options)
+    if dataset in OWN and found.counted:
+        expected_counts.check_present(dataset)
+    return found
+
+
+def check_options(dataset: str, options: dict) -> None:
+    """InputError for an unknown data set, and for an option that its reader does not have."""
+    parameters = signature(_reader(dataset)).parameters.values()
     known = [p.name for p in parameters][1:]
     unknown = [name for name in options if name not in known]
     if unknown and all(p.kind is not Parameter.VAR_KEYWORD for p in parameters):
@@ -76,10 +87,6 @@ def read_as_it_is(dataset: str, folder: Path | str | None, **options) -> Manifes
         raise InputError(
             what, "data.options", nearest(unknown[0], known) if known else "It takes none"
         )
-    found = reader(folder, **options)
-    if dataset in OWN and found.counted:
-        expected_counts.check_present(dataset)
-    return found
 
 
 def _reader(dataset: str) -> Callable[..., Manifest]:

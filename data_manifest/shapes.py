@@ -14,8 +14,10 @@ from lesionlib.errors import InputError
 from lesionlib.outlines import Outline, outline_of
 
 GEOMETRIES = ("mask", "polygon", "box", "circle")
+CUT_LENGTHS = (32_766, 32_767)  # of a text in Excel, less a blank at its end
 MIN_AREA_PX = 4
 MAX_AREA_SHARE = 0.5
+CIRCLE_POINTS = 180
 SPECK_PX = 100  # the specks of NYU's released masks have 4 to 13 px, their smallest lesion 20,041
 
 
@@ -54,11 +56,19 @@ def border(outline: Outline) -> np.ndarray:
 
 def polygon_text(points: np.ndarray) -> str:
     """(n, 2) x, y -> `"x y;x y;..."`, which :func:`parse_polygon` reads."""
-    return ";".join(f"{x:g} {y:g}" for x, y in points)
+    text = ";".join(f"{x:g} {y:g}" for x, y in points)
+    # a whole one is never as long as one that was cut
+    return text + ";;" if len(text) in CUT_LENGTHS else text
 
 
 def parse_polygon(text: str) -> np.ndarray:
-    """`"x y;x y;..."` -> (n, 2) float64 x, y; ValueError if a point is not two finite numbers."""
+    """`"x y;x y;..."` -> (n, 2) float64 x, y.
+
+    Raises ValueError if a point is not two finite numbers, and for a text of the length at which
+    spreadsheets cut a cell: it would close by a straight line from where it was cut.
+    """
+    if len(text) in CUT_LENGTHS:
+        raise ValueError(f"{len(text):,} characters, where a spreadsheet cuts a cell")
     points = [part.split() for part in str(text).strip().strip(";").split(";")]
     if any(len(point) != 2 for point in points):
         raise ValueError("a point is not 'x y'")
@@ -66,6 +76,28 @@ def parse_polygon(text: str) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ValueError("a coordinate is not finite")
     return values
+
+
+def scaled(geom: str, shape: dict, fx: float, fy: float) -> dict:
+    """A polygon, box or circle of an image whose columns are scaled by `fx`, whose rows by `fy`.
+
+    A circle becomes a polygon where the two differ.  A polygon that is not readable stays as it is.
+    """
+    if geom == "box":
+        names = {"x0": fx, "x1": fx, "y0": fy, "y1": fy}
+        return shape | {name: float(shape[name]) * factor for name, factor in names.items()}
+    if geom == "circle":
+        cx, cy, r = (float(shape[name]) for name in ("cx", "cy", "r"))
+        if fx == fy:
+            return shape | {"cx": cx * fx, "cy": cy * fy, "r": r * fx}
+        angle = np.arange(CIRCLE_POINTS) * 2 * np.pi / CIRCLE_POINTS
+        points = np.stack([cx + r * np.cos(angle), cy + r * np.sin(angle)], axis=1)
+        shape = shape | {"cx": np.nan, "cy": np.nan, "r": np.nan}
+        return shape | {"geom": "polygon", "polygon": polygon_text(points * (fx, fy))}
+    try:
+        return shape | {"polygon": polygon_text(parse_polygon(shape["polygon"]) * (fx, fy))}
+    except ValueError:
+        return shape
 
 
 def shape_facts(geom: str, shape: dict) -> tuple[float, float, float]:
@@ -88,7 +120,8 @@ def shape_facts(geom: str, shape: dict) -> tuple[float, float, float]:
     try:
         points = parse_polygon(shape["polygon"])
     except ValueError as error:
-        raise InputError(f"polygon not readable: {error}", "", "Write 'x y;x y;x y'") from None
+        remedy = "Write 'x y;x y;x y', all points, without a spreadsheet in between"
+        raise InputError(f"polygon not readable: {error}", "", remedy) from None
     if len(points) < 3:
         raise InputError(f"polygon of {len(points)} points", "", "Give three points or more")
     x, y = points.T

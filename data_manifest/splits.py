@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from data_manifest.checks import check_one_split
+from data_manifest.checks import check_not_one, check_patients
 from data_manifest.manifest import SPLITS, Manifest, present_splits
 from lesionlib.errors import InputError
 from lesionlib.seeds import rng
@@ -61,7 +61,8 @@ def with_splits(
             "Choose shares that add up to less than 1",
         )
     images = manifest.images
-    check_one_split(images)
+    check_patients(images)
+    check_not_one(images)
     known = images[images["split"] != ""].drop_duplicates("patient_id")
     given = known.set_index("patient_id")["split"]
     shares = {"test": test_share, "validation": validation_share}
@@ -121,7 +122,8 @@ def check_splits(manifest: Manifest) -> Manifest:
         (an AUC needs both).
     """
     images = manifest.images
-    check_one_split(images)
+    check_patients(images)
+    check_not_one(images)
     empty = images[images["split"] == ""]
     if len(empty):
         raise InputError(

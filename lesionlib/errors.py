@@ -26,7 +26,8 @@ class InputError(Exception):
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""
         cure = f". {self.remedy}" if self.remedy else ""
-        return " ".join(f"{self.what}{place}{cure}".split())
+        line = " ".join(f"{self.what}{place}{cure}".split())
+        return line.encode(errors="backslashreplace").decode()  # a path may be no Unicode text
 
     # Jupyter prints the whole traceback of an exception unless it renders itself
     def _render_traceback_(self) -> list[str]:

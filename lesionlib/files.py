@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from lesionlib.errors import InputError
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all: to a temporary name, then renamed.
@@ -28,7 +30,10 @@ def write_bytes(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content)
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # or a crash of the machine may leave the name without content
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -46,11 +51,21 @@ def write_json(path: Path, content) -> None:
 
 
 def read_json(path: Path, default=None):
-    """The content of a JSON file, or `default` where there is none.
+    """The content of a JSON file, or `default` where there is none, or one that is damaged.
 
     Parameters
     ----------
     path : of the file.
-    default : anything.
+    default : anything; where it is not None, content of another type counts as damaged.
+
+    Raises
+    ------
+    InputError : for a damaged file where there is no default.
     """
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default
+    except ValueError:
+        if default is None:
+            raise InputError("not readable as JSON", path, "Restore or delete it") from None
+        return default
+    return found if default is None or isinstance(found, type(default)) else default

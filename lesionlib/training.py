@@ -10,9 +10,9 @@ killed at any moment and started again ends with the same bytes in ``history.csv
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
-import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,7 +32,9 @@ Progress = Callable[[str], None]
 PRECISIONS = ("32-true", "bf16-mixed")
 CHECK_EVERY = 50  # steps between looks at the loss: a look makes a GPU wait
 # of a run: its last complete epoch, or how it ended; and its results
-END = ("digest", "machine", "best_epoch", "best_score", "over", "diverged")
+END = ("digest", "machine", "best_epoch", "best_score", "over", "diverged", "files")
+RESULTS = ("best.safetensors", "history.csv")
+SEAL = 32  # bytes of the SHA-256 that goes before the content of last.pt
 FILES = ("state.json", "last.pt", "history.csv", "timing.csv", "best.json", "best.safetensors")
 
 
@@ -79,6 +81,7 @@ class _State:
     best_score: float = -math.inf
     over: bool = False
     diverged: list[str] | None = None  # what was no number, and the remedy
+    files: dict[str, str] = field(default_factory=dict)  # results, once over, and their SHA-256
     history: list[dict] = field(default_factory=list)  # one row per epoch, as is timing
     timing: list[dict] = field(default_factory=list)
     best: dict = field(default_factory=dict)  # weights of the best epoch, on the CPU
@@ -204,6 +207,7 @@ class _Loop:
             self._write_tables()
             self.task.model.load_state_dict(state.best)
             save_checkpoint(self.folder / "best.safetensors", self.task.model, self._provenance())
+            state.files = {name: _sha256(self.folder / name) for name in RESULTS}
         state.over = True
         files.write_json(self.folder / "state.json", {name: getattr(state, name) for name in END})
 
@@ -270,7 +274,8 @@ class _Loop:
         self.state.schedule = self.schedule.state_dict()
         content = io.BytesIO()
         torch.save(vars(self.state), content)
-        files.write_bytes(self.folder / "last.pt", content.getvalue())
+        seal = hashlib.sha256(content.getbuffer()).digest()
+        files.write_bytes(self.folder / "last.pt", seal + content.getbuffer())
         self._write_tables()
 
     def _write_tables(self) -> None:
@@ -367,11 +372,18 @@ def _read(folder: Path) -> _State | None:
         if (folder / "state.json").is_file():
             return _State(**files.read_json(folder / "state.json"))
         if (folder / "last.pt").is_file():
-            last = torch.load(folder / "last.pt", map_location="cpu", weights_only=True)
-            return _State(**last)
-    except (ValueError, TypeError, RuntimeError, EOFError, pickle.PickleError):
+            last = memoryview((folder / "last.pt").read_bytes())
+            seal, content = last[:SEAL], last[SEAL:]
+            if seal != hashlib.sha256(content).digest():
+                return _State("damaged", {})
+            return _State(**torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    except (InputError, TypeError):
         return _State("damaged", {})
     return None
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def _unusable(found: _State, mine: str, machine: dict, folder: Path) -> str:
@@ -382,9 +394,8 @@ def _unusable(found: _State, mine: str, machine: dict, folder: Path) -> str:
         return "settings, seed or data differ from those of the run found here"
     if found.diverged and found.machine != machine:
         return f"the run found here diverged on {found.machine}"
-    needed = ("best.safetensors", "history.csv") if found.over and not found.diverged else ()
-    missing = [file for file in needed if not (folder / file).is_file()]
-    return f"{', '.join(missing)} missing" if missing else ""
+    harmed = [name for name, sha256 in found.files.items() if _sha256(folder / name) != sha256]
+    return f"{', '.join(harmed)} missing or damaged" if harmed else ""
 
 
 def _remove(folder: Path, names: Iterable[str]) -> None:

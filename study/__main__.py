@@ -1,15 +1,24 @@
-"""The command line, ``python -m study COMMAND``; Makefile and workflow go through it."""
+"""The command line, ``study COMMAND``; Makefile and workflow go through ``python -m study``."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import select
+import shlex
 import signal
 import sys
+import threading
 from pathlib import Path
 
+import lesionlib
 from lesionlib.errors import InputError
-from study.jobs import PIPE, STOPPED, JobError
+from study.jobs import PIPE, STOPPED, UNWRITABLE, JobError, end_soon, provide_home
+
+UNREAD = 141  # exit code where what we write is not read any more, as a shell gives it
+
+COLUMNS = "lesion_id, patient_id, split, y_true, model, run, y_score"
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,53 +28,134 @@ class Parser(argparse.ArgumentParser):
         raise InputError(message, "command line", f"See {self.prog} --help")
 
 
+def expanded(path: str) -> Path:
+    """A path in which ~ is the user's own folder, also where a shell leaves it, as in --output=~/x."""
+    return Path(os.path.expanduser(path))
+
+
 def parser() -> Parser:
     """The commands and their arguments; each command names the function that carries it out."""
-    top = Parser(prog="python -m study", description="Run experiments, notebooks and stages.")
+    top = Parser(prog="study", description="Run experiments, notebooks and stages.")
+    top.epilog = "study COMMAND --help says more. python -m study is the same command."
+    top.add_argument("--version", action="version", version=f"lesionlib {lesionlib.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_running, _looking, _judging, _starting):
+        add(commands)
+    return top
 
-    def command(name: str, function, text: str, **options) -> Parser:
-        made = commands.add_parser(name, help=text, description=f"{text.capitalize()}.", **options)
-        made.set_defaults(function=function)
-        return made
 
-    def pairs(made: Parser, metavar: tuple[str, str], text: str) -> None:
-        made.add_argument("-p", nargs=2, action="append", default=[], metavar=metavar, help=text)
+def _command(commands, function, example: str, text: str, **options) -> Parser:
+    """A command named as its function is, less the underscores."""
+    name = function.__name__.strip("_").replace("_", "-")
+    description, end = f"{text[0].upper()}{text[1:]}.", f"Example: study {name} {example}"
+    made = commands.add_parser(name, help=text, description=description, epilog=end, **options)
+    made.set_defaults(function=function)
+    return made
 
-    run = command("run", _run, "run every notebook of an experiment that is not up to date")
+
+def _add_pairs(made: Parser, metavar: tuple[str, str], text: str) -> None:
+    made.add_argument("-p", nargs=2, action="append", default=[], metavar=metavar, help=text)
+
+
+def _running(commands) -> None:
+    run = _command(commands, _run, "demo", "run every notebook of an experiment not up to date")
+    notebook = _command(commands, _notebook, "04 --experiment demo", "run one notebook")
+    stage = _command(
+        commands, _stage, "floc --experiment demo --run 1", "run one step without a notebook",
+        usage="%(prog)s STAGE --experiment EXPERIMENT [--ARGUMENT VALUE ...]",
+    )  # fmt: skip
+    folds = _command(
+        commands,
+        _folds,
+        "mini_mias --folds 5",
+        "run an experiment fold by fold, and pool its tests",
+    )
     run.add_argument("experiment", help="name of a file in experiments/, as demo")
-    run.add_argument("--data", help="folder of the data set; remembered for the next runs")
-    run.add_argument("--cores", type=int, help="jobs side by side; default: all cores")
-
-    notebook = command("notebook", _notebook, "run one notebook through papermill")
+    folds.add_argument("experiment", help="name of a file in experiments/")
+    folds.add_argument("--folds", type=int, help="number of folds; default: data.folds, or 5")
+    for made in (run, folds):
+        made.add_argument("--data", help="folder of the data set; remembered for the next runs")
+        made.add_argument("--cores", type=int, help="jobs side by side; default: all cores")
     notebook.add_argument("notebook", help="its number, as 04, or its path")
     notebook.add_argument("--experiment", help="default: what the notebook's parameters say")
-    pairs(notebook, ("NAME", "VALUE"), "another parameter of the notebook; may be repeated")
+    _add_pairs(notebook, ("NAME", "VALUE"), "another parameter of the notebook; may be repeated")
     notebook.add_argument(
-        "--output", type=Path, help="the executed copy; default: in runs/<experiment>/notebooks/"
+        "--output",
+        type=expanded,
+        help="the executed copy; default: in runs/<experiment>/notebooks/",
     )
-
-    usage = "%(prog)s STAGE --experiment EXPERIMENT [--ARGUMENT VALUE ...]"
-    stage = command("stage", _stage, "run one step of the study without a notebook", usage=usage)
-    stage.add_argument("stage", help="a name in study.steps.STEPS, as floc, gmic or fagg")
+    lab = _command(commands, _lab, "--no-browser", "open copies of the notebooks in JupyterLab")
+    lab.epilog += ". Options of JupyterLab may follow"
+    stage.add_argument("stage", help="a name that study stages lists, as floc, gmic or fagg")
     stage.add_argument("--experiment", required=True, help="name of a file in experiments/")
-    stage.epilog = "The step's own arguments follow by name: stage floc --experiment demo --run 1"
+    stage.epilog += ". The step's own arguments follow by name"
 
-    check = command("check", _check, "check an experiment's settings and data folder")
+
+def _looking(commands) -> None:
+    check = _command(commands, _check, "demo", "check an experiment's settings and data folder")
     check.add_argument("experiment", help="name of a file in experiments/")
     check.add_argument("--data", help="folder of the data set; remembered for the next runs")
     check.add_argument("--complete", action="store_true", help="fail unless all is up to date")
-
-    data = command("data-check", _data_check, "look through a data set before it is used")
+    data = _command(
+        commands,
+        _data_check,
+        "table --data FOLDER --pixels",
+        "look through a set before it is used",
+    )
     data.add_argument("dataset", help="name of its reader, as mini_mias or table")
     data.add_argument("--data", required=True, help="folder of the data set")
     data.add_argument("--pixels", action="store_true", help="open every image and outline, too")
     data.add_argument("--experiment", help="whose options, splits and canvas; default: the set's")
-    pairs(data, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
+    _add_pairs(data, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
     data.add_argument("--cores", type=int, help="images read side by side; default: all cores")
+    settings = _command(commands, _settings, "floc", "list settings: type, default and meaning")
+    settings.add_argument(
+        "block", nargs="?", default="", help="as floc or floc.epochs; default: all"
+    )
+    _command(commands, _stages, "", "list the stages, their arguments and what they give")
 
-    command("refresh", _refresh, "bring the outputs of the demo into notebooks/")
-    return top
+
+def _judging(commands) -> None:
+    report = _command(
+        commands, _report, "predictions.csv",
+        "write the paper's tables and figures of lesion scores, made here or elsewhere",
+    )  # fmt: skip
+    report.add_argument("predictions", type=expanded, help=f"a CSV file with {COLUMNS}")
+    report.add_argument("--output", type=expanded, help="folder; default: report, next to the file")
+    predict = _command(
+        commands, _predict, "--experiment demo --data FOLDER",
+        "score the lesions of new images with the networks of a finished experiment",
+    )  # fmt: skip
+    predict.add_argument("--experiment", required=True, help="name of a file in experiments/")
+    predict.add_argument("--data", required=True, help="folder of the new images")
+    predict.add_argument("--dataset", default="table", help="name of their reader; default: table")
+    _add_pairs(predict, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
+    predict.add_argument(
+        "--output", type=expanded, help="folder; default: runs/<experiment>/predict/<folder>"
+    )
+
+
+def _starting(commands) -> None:
+    new = _command(
+        commands, _new, "mine --data FOLDER",
+        "write an experiment's file with canvas and windows suggested from a set",
+    )  # fmt: skip
+    new.add_argument("name", help="of the experiment: letters, digits, _ and -")
+    new.add_argument("--data", required=True, help="folder of the data set")
+    new.add_argument("--dataset", default="table", help="name of its reader; default: table")
+    _add_pairs(new, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
+    coco = _command(
+        commands, _import_coco, "annotations.json FOLDER",
+        "write images.csv and lesions.csv from annotations in the COCO form",
+    )  # fmt: skip
+    coco.add_argument("annotations", type=expanded, help="the JSON file")
+    coco.add_argument("folder", type=expanded, help="of the images, where the tables go")
+    _command(commands, _refresh, "", "bring the outputs of the demo into notebooks/")
+    completion = _command(
+        commands, _completion, "bash > ~/.local/share/bash-completion/completions/study",
+        "print the completion of this command for a shell",
+    )  # fmt: skip
+    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
 
 
 # ------------------------------------------------------------------ the commands
@@ -110,16 +200,80 @@ def _check(args) -> None:
 
 def _data_check(args) -> int:
     """1 where the set has a fault."""
-    import yaml
-
     from data_manifest.data_check import data_check
     from study.settings import runs_folder, settings_for
 
-    options = {name: yaml.safe_load(value) for name, value in args.p}
+    options = _options(args.p)
     settings, workers = settings_for(args.dataset, args.experiment), args.cores or os.cpu_count()
     more = {"workers": workers or 1, "pages": runs_folder("data-check") / args.dataset}
     faults = data_check(args.dataset, args.data, settings, options, pixels=args.pixels, **more)
     return 1 if faults else 0
+
+
+def _lab(args) -> None:
+    from study.desk import open_lab_server
+
+    open_lab_server(args.rest)
+
+
+def _options(pairs: list[list[str]]) -> dict:
+    """Options of a reader: words as YAML has them, so that 1 is a number and true is true."""
+    from study.settings import read_yaml
+
+    return {name: read_yaml(value, f"option {name}") for name, value in pairs}
+
+
+def _settings(args) -> None:
+    from study.commands.listing import settings_text
+
+    print(settings_text(args.block))
+
+
+def _stages(args) -> None:
+    from study.commands.listing import stages_text
+
+    print(stages_text())
+
+
+def _report(args) -> None:
+    from study.commands.report import report
+
+    print(f"the report is in {report(args.predictions, args.output)}")
+
+
+def _predict(args) -> None:
+    from study.commands.predict import predict
+
+    page = predict(args.experiment, args.data, args.dataset, _options(args.p), args.output)
+    print(f"the scores and their page are in {page.parent}")
+
+
+def _folds(args) -> None:
+    from study.commands.folds import run_folds
+
+    print(f"the report is in {run_folds(args.experiment, args.folds, args.data, args.cores)}")
+
+
+def _new(args) -> None:
+    from study.commands.new import new_experiment
+
+    file = new_experiment(args.name, args.data, args.dataset, _options(args.p))
+    run = shlex.join(["study", "run", args.name, "--data", args.data])
+    print(f"{file} is written: look it through, then\n  {run}")
+
+
+def _import_coco(args) -> None:
+    from data_manifest.table.coco import convert
+
+    missing = convert(args.annotations, args.folder)
+    rest = f"; fill in {', '.join(missing)} of images.csv" if missing else ""
+    print(f"images.csv and lesions.csv are in {args.folder}{rest}")
+
+
+def _completion(args) -> None:
+    import shtab
+
+    print(shtab.complete(parser(), args.shell))
 
 
 def _refresh(args) -> None:
@@ -132,7 +286,7 @@ def _refresh(args) -> None:
 def carry_out(words: list[str]) -> int:
     """Do what a command line says; its exit code.  InputError and JobError go to the caller."""
     args, args.rest = parser().parse_known_args(words)
-    if args.rest and args.function is not _stage:
+    if args.rest and args.function not in (_stage, _lab):
         raise InputError(f"cannot read '{args.rest[0]}'", "command line", "See --help")
     return args.function(args) or 0
 
@@ -140,16 +294,26 @@ def carry_out(words: list[str]) -> int:
 def main(words: list[str] | None = None) -> int:
     """Carry out a command line; returns its exit code: 0, 2 for the user's input, 1 otherwise."""
     try:
-        return carry_out(sys.argv[1:] if words is None else words)
+        try:
+            return carry_out(sys.argv[1:] if words is None else words)
+        finally:
+            print(end="", flush=True)
     except (InputError, JobError) as error:
         _last_line(f"error: {error}")
         return 2 if isinstance(error, InputError) else 1
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        where = error.filename or "a file of the project"
+        _last_line(f"error: {error.strerror} ({where}). {UNWRITABLE[error.errno]}")
+        return 1
 
 
 def _last_line(text: str) -> None:
     """Say how it ended; a job of a workflow leaves that to the workflow, which says it last."""
     if not os.environ.get(PIPE):
-        print(text, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # nobody reads it
+            print(text, file=sys.stderr, flush=True)
 
 
 def _stop(number, frame):
@@ -157,21 +321,57 @@ def _stop(number, frame):
 
 
 def guarded_main() -> int:
-    """As :func:`main`; a stop by hand or by the workflow is one line.
+    """As :func:`main`; a stop by hand, by the workflow or by a closed terminal is one line.
 
     Ctrl-C reaches a workflow and its jobs at once, and the workflow then ends its jobs by a second
-    signal.  A process on its way out ignores it, or it would die with a traceback.
+    signal.  A process on its way out ignores it, or it would die with a traceback.  Where nobody
+    reads on, as in ``data-check ... | head``, it ends without a word.
     """
     signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+        signal.signal(signal.SIGHUP, _stop)
+    threading.excepthook = _in_thread
     try:
+        provide_home()
         code = main()
     except KeyboardInterrupt:
         code = STOPPED
-    for number in (signal.SIGINT, signal.SIGTERM):
+        end_soon()
+    except OSError:
+        if not _is_unread():
+            raise
+        code = UNREAD
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if code == STOPPED:
         _last_line("stopped. The same command goes on from here")
+    _let_go()
     return code
+
+
+def _is_unread() -> bool:
+    """Whether standard output or error is a pipe or a terminal that was closed at its other end."""
+    look = select.poll()
+    for stream in (1, 2):
+        look.register(stream, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0))
+
+
+def _let_go() -> None:
+    """Drop what cannot be written any more: Python would complain of it at its end."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _in_thread(args) -> None:
+    """A thread that cannot write any more stops the process in order."""
+    if isinstance(args.exc_value, OSError) and _is_unread():
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        threading.__excepthook__(args)
 
 
 if __name__ == "__main__":

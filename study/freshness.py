@@ -23,8 +23,10 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache, cached_property
 from importlib.util import resolve_name
 from itertools import accumulate
@@ -32,6 +34,8 @@ from pathlib import Path
 from symtable import symtable
 
 from lesionlib.errors import InputError
+from lesionlib.seeds import digest
+from study.marks import read_mark, write_mark
 
 PACKAGES = ("lesionlib", "data_manifest", "study", "notebooks")
 HOME = Path(__file__).resolve().parents[1]
@@ -48,7 +52,8 @@ def code_digest(*roots, root: Path | str | None = None) -> str:
     """Digest of the closure of `roots`: 16 hexadecimal digits, the same for equal trees anywhere.
 
     Parameters and Raises are those of :func:`closure`.  Without `root` the digest is kept for the
-    life of the process, which goes on with the code that it has imported.
+    life of the process, which goes on with the code that it has imported, and in ``runs/code.json``
+    for the next ones, until a file of the packages has another size or time.
     """
     names = tuple(map(_spelt, roots))
     return _kept(names) if root is None else _digest(closure(*names, root=root))
@@ -83,7 +88,27 @@ def _spelt(root) -> str | Path:
 
 @cache
 def _kept(names: tuple[str | Path, ...]) -> str:
-    return _digest(_kept_tree(HOME).closure(*names))
+    file, state = HOME / "runs" / "code.json", _state(HOME)
+    notebooks = [(str(name), _time_and_size(name)) for name in names if isinstance(name, Path)]
+    call, mark = repr((names, notebooks)), read_mark(file)
+    found = mark["digests"] if mark.get("state") == state else {}
+    if call not in found:
+        found[call] = _digest(_kept_tree(HOME).closure(*names))
+        with suppress(OSError):  # a full or foreign disk costs a second, no more
+            write_mark(file, {"state": state, "digests": found})
+    return found[call]
+
+
+@cache
+def _state(home: Path) -> str:
+    """Digest of names, times and sizes of the packages' files."""
+    files = sorted(file for package in PACKAGES for file in (home / package).rglob("[!.]*.*"))
+    states = [(str(file), _time_and_size(file)) for file in files if file.suffix != ".pyc"]
+    return digest([sys.version, states])
+
+
+def _time_and_size(file: Path) -> tuple[int, int] | None:
+    return (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else None
 
 
 def _digest(found: dict) -> str:

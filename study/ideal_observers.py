@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
+from lesionlib.errors import InputError
 from lesionlib.metrics import resampling
 from lesionlib.scoring import PREDICTION_COLUMNS
 from study import tables
@@ -41,16 +42,26 @@ def with_observers(predictions: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFra
     Added are "ideal local", "ideal context", "ideal both", and "E + true context": the logit of E's
     run-averaged score plus the evidence of c, which no better context network could beat.
     """
+    e, known = _judged(predictions, cases)
     test = predictions[predictions["split"] == "test"]
-    e = tables.scores(test, "E")
     # a score of 0 or 1 has no finite logit
-    own = logit(np.clip(e.mean, 1e-6, 1 - 1e-6)) + cases.loc[e.lesion, "evidence"].to_numpy()
-    seen = {f"ideal {name}": cases.loc[e.lesion, name].to_numpy() for name in OBSERVERS}
+    own = logit(np.clip(e.mean, 1e-6, 1 - 1e-6)) + known["evidence"].to_numpy()
+    seen = {f"ideal {name}": known[name].to_numpy() for name in OBSERVERS}
     head = {"lesion_id": e.lesion, "patient_id": e.patient, "split": "test"}
     head |= {"y_true": e.truth.astype(int), "run": 0}
     seen |= {TRUE_CONTEXT: expit(own)}
     parts = [pd.DataFrame(head | {"model": m, "y_score": x}) for m, x in seen.items()]
     return pd.concat([test, *parts], ignore_index=True)[list(PREDICTION_COLUMNS)]
+
+
+def _judged(predictions: pd.DataFrame, cases: pd.DataFrame) -> tuple[tables.Scores, pd.DataFrame]:
+    """E's scores of the test lesions, and what was drawn of each."""
+    e = tables.scores(predictions, "E")
+    lost = e.lesion[~np.isin(e.lesion, cases.index)]
+    if len(lost):
+        what = f"{len(lost)} of {len(e.lesion)} lesions were not drawn here, first {lost[0]}"
+        raise InputError(what, "predictions", "Score the lesions of this phantom")
+    return e, cases.loc[e.lesion]
 
 
 def observer_table(
@@ -110,8 +121,8 @@ def correlations(predictions: pd.DataFrame, cases: pd.DataFrame, resamples: int 
     E should follow u and not c, the mean of S_m should follow c and not u.  Truth moves both
     latents, so the mean of each truth is subtracted first; what is left would be a leak.
     """
-    e = tables.scores(predictions, "E")
-    known = cases.loc[e.lesion].assign(E=e.mean)
+    e, known = _judged(predictions, cases)
+    known = known.assign(E=e.mean)
     # what is resampled is the index of a lesion, by which both numbers are looked up
     place = np.arange(len(e.truth))
     out = {}

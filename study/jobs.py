@@ -1,20 +1,26 @@
 """One run of an experiment at a time, whose jobs end when it ends.
 
 A run holds a lock, which the system frees however the process ends, and the one open end of a pipe
-that all its jobs have as standard input.  Nothing is written to it: when the run is gone, even by
-``kill -9``, the pipe closes, and each job ends itself.  Jobs started by hand have no such pipe.
+that Snakemake and all its jobs have as standard input.  Nothing is written to it: when the run is gone, even by
+``kill -9``, the pipe closes, and each of them ends itself.  Jobs started by hand have no such pipe.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -24,7 +30,23 @@ from study.settings import runs_folder
 
 PIPE = "LESIONLIB_WORKFLOW"  # variable of a run's jobs: which pipe is theirs
 STOPPED = 130  # exit code of a process that Ctrl-C has ended
-PATIENCE = 10.0  # s that a job has for ending in order
+PATIENCE = 5.0  # s that a process has for ending in order
+BEAT, SILENT = 10.0, 60.0  # s between two signs of life of a run, and without one until it is dead
+BOOT = Path("/proc/sys/kernel/random/boot_id")  # of Linux; elsewhere the host's name stands for it
+
+# a disk that takes no files, and what helps
+ROOM, RIGHTS = "Make room on the disk", "Make it writable, or work on a copy of the project"
+UNWRITABLE = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM}
+UNWRITABLE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR), RIGHTS)
+# where the tools that a job uses keep files of their own
+AT_HOME = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME")
+
+
+class EndsHere(InputError):
+    """Ends a notebook before its last cell with nothing wrong: the rest needs what is not there."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"The notebook ends here: {self}"]
 
 
 class JobError(Exception):
@@ -39,16 +61,45 @@ def only_run(experiment: str) -> Iterator[None]:
     """
     folder = runs_folder(experiment) / "jobs"
     folder.mkdir(parents=True, exist_ok=True)
+    lock, record = folder / "run.lock", folder / "run.json"
     try:
-        with FileLock(folder / "run.lock").acquire(timeout=0):
-            holder = {"process": os.getpid(), "host": socket.gethostname()}
-            write_json(folder / "run.json", holder)
+        with FileLock(lock).acquire(timeout=0), _alive(record, lock):
             yield
     except Timeout:
-        holder = read_json(folder / "run.json", {"process": "unknown", "host": "unknown"})
+        holder = {"process": "unknown", "host": "unknown"} | read_json(record, {})
         where = "process {process} on {host}".format(**holder)
         what = f"experiment {experiment} is being run already"
         raise InputError(what, where, "Wait, or end it") from None
+
+
+@contextmanager
+def _alive(record: Path, clock: Path) -> Iterator[None]:
+    """Say in a file who runs, and touch it: some shared disks keep a lock from other machines.
+
+    clock : a file of ours on that disk, whose own time is compared.
+    Raises Timeout where another machine has touched the record lately.
+    """
+    boot = BOOT.read_text().strip() if BOOT.is_file() else socket.gethostname()
+    os.utime(clock)
+    silence = clock.stat().st_mtime - record.stat().st_mtime if record.is_file() else SILENT
+    if silence < SILENT and read_json(record, {}).get("boot", boot) != boot:
+        raise Timeout(str(record))
+    write_json(record, {"process": os.getpid(), "host": socket.gethostname(), "boot": boot})
+    over = threading.Event()
+    thread = threading.Thread(target=_touch, args=(record, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        record.unlink(missing_ok=True)
+
+
+def _touch(record: Path, over: threading.Event) -> None:
+    while not over.wait(BEAT):
+        with contextlib.suppress(OSError):
+            os.utime(record)
 
 
 @contextmanager
@@ -68,20 +119,38 @@ def started(words: list[str], variables: dict[str, str], **options) -> Iterator[
         raise
     finally:
         os.close(alive)
-        process.wait()
+        process.wait()  # it ends with the run, too
 
 
 def end_with_the_run() -> None:
-    """In a job of a run: stop when the run is gone.  Elsewhere nothing is done."""
+    """In Snakemake and its jobs: stop when the run is gone.  Elsewhere nothing is done."""
     if os.environ.get(PIPE) == _identity(0):
         threading.Thread(target=_await_the_end, daemon=True).start()
 
 
 def _await_the_end() -> None:
     os.read(0, 1)
+    end_soon()
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(PATIENCE)
-    os._exit(STOPPED)
+
+
+def end_soon() -> None:
+    """End this process in a while, whatever it waits for then: a kernel, a pool, a full pipe."""
+
+    def end() -> None:
+        time.sleep(PATIENCE)
+        os._exit(STOPPED)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def provide_home() -> None:
+    """Where the home folder takes no files, a temporary one serves the tools, until the end."""
+    if not os.access(Path.home(), os.W_OK):
+        place = tempfile.mkdtemp(prefix="study-")
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        for name in AT_HOME:
+            os.environ.setdefault(name, place)
 
 
 def _identity(descriptor: int) -> str:

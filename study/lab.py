@@ -2,17 +2,19 @@
 
 ``open_lab(experiment, "NN")`` anchors every path at the project (papermill starts in the caller's
 folder, Jupyter in the notebook's), sets the plot style and refuses unknown settings and parameters.
-A notebook writes results only through its lab, so each comes with its numbers and provenance.
+A notebook writes results only through its lab, so each comes with its numbers and provenance.  They
+have the names of the paper, under ``figures/<experiment>/``, only while the notebook is run as it is
+written; what comes of other parameters or other cells goes to ``runs/<experiment>/explored/``.
 """
 
 from __future__ import annotations
 
-import ast
 import base64
 import io
 import os
+import re
 import sys
-from itertools import pairwise
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -21,23 +23,67 @@ from matplotlib.text import Text
 from lesionlib import files
 from lesionlib.seeds import digest
 from study import provenance
-from study.parameters import refuse_unknown
-from study.settings import Experiment, figures_folder, load_experiment, runs_folder
+from study.parameters import Session, explored_folder
+from study.settings import Experiment, figures_folder, load_experiment, project_root, runs_folder
 
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
 MOST_BYTES = 150_000  # of a picture in a notebook; a larger one is compressed more
 SAVED_DPI = 300
+IN_JUPYTER = "JPY_SESSION_NAME"  # a variable of a Jupyter server's kernels, not of papermill's
+
+
+class Bar:
+    """A bar, the line of progress and the course of the loss, under the cell that is running."""
+
+    def __init__(self):
+        self.cell, self.name, self.losses = None, "", []
+
+    def show(self, message: str) -> None:
+        """Show a line such as ``floc: epoch 2/12  loss 0.31``; one without a share is shown alone."""
+        from IPython import get_ipython
+        from IPython.display import display
+
+        name, cell = message.partition(":")[0], get_ipython().execution_count
+        if (name, cell) != (self.name, self.cell):
+            self.losses = []
+        self.losses += [
+            float(loss) for loss in re.findall(r"\bloss ([\d.]+(?:e[+-]\d+)?)", message)
+        ]
+        shown = {"text/plain": message, "text/html": self._html(message)}
+        display(shown, raw=True, display_id=f"progress-{cell}", update=cell == self.cell)
+        self.name, self.cell = name, cell
+
+    def _html(self, message: str) -> str:
+        share = re.search(r"(\d+)(?:/| of )(\d+)", message)
+        bar = '<progress value="{}" max="{}"></progress>'.format(*share.groups()) if share else ""
+        low, top = min(self.losses, default=0), max(self.losses, default=0)
+        x, y = 120 / max(len(self.losses) - 1, 1), 18 / ((top - low) or 1)
+        points = (f"{k * x:.0f},{(top - v) * y + 1:.1f}" for k, v in enumerate(self.losses))
+        line = " ".join(points)
+        course = f'<polyline points="{line}" fill="none" stroke="#14507E"/>' if line else ""
+        return f'{bar} <svg width="120" height="20">{course}</svg> <code>{escape(message)}</code>'
 
 
 class Lab:
     """Settings, folders and results of one notebook; see :func:`open_lab`."""
 
-    def __init__(self, settings: Experiment, number: str, *, echo: bool = False):
+    def __init__(
+        self,
+        settings: Experiment,
+        number: str,
+        *,
+        session: Session | None = None,
+        echo: bool = False,
+    ):
         self.settings, self.number, self.echo = settings, number, echo
+        self.session = session or Session(None)
         self.runs = runs_folder(settings.name)
         self.figures = figures_folder(settings.name)
         self.kept: dict = {}  # what the steps gave, see study.stages.once
-        self._records: dict[str, dict] = {}
+        is_live = IN_JUPYTER in os.environ and "In" in vars(sys.modules["__main__"])
+        self._bar = Bar() if is_live else None
+        self._records: dict[Path, dict] = {}
+        self._results: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -60,6 +106,8 @@ class Lab:
             return
         with open(self.folder("progress") / f"{self.number}.log", "a", encoding="utf-8") as log:
             log.write(message + "\n")
+        if self._bar:
+            self._bar.show(message)
 
     # -------------------------------------------------------------- figures
     def show(self, figure, *, alt: str, picture: bool = False) -> None:
@@ -84,11 +132,10 @@ class Lab:
         """
         figure = getattr(figure, "figure", figure)
         self._mark(figure)
-        self.figures.mkdir(parents=True, exist_ok=True)
-        _save_png(figure, self.figures / f"{name}.png")
-        figure.savefig(self.figures / f"{name}.pdf", dpi=150, metadata={"CreationDate": None})
-        _write_csv(data, self.figures / f"{name}.csv")
-        files.write_json(self.figures / f"{name}.json", self.origin() | {"alt": alt})
+        pdf = io.BytesIO()
+        figure.savefig(pdf, format="pdf", dpi=150, metadata={"CreationDate": None})
+        parts = {"png": _saved_bytes(figure), "pdf": pdf.getvalue(), "csv": _csv(data)}
+        self._keep(name, parts, {"alt": alt})
         self.show(figure, alt=alt, picture=picture)
 
     def _mark(self, figure) -> None:
@@ -105,39 +152,68 @@ class Lab:
         """Write a table of the paper as CSV and Markdown with its provenance; returns it."""
         from study.tables import to_markdown
 
-        _write_csv(frame, self.figures / f"{name}.csv")
-        files.write_text(self.figures / f"{name}.md", to_markdown(frame) + "\n")
-        files.write_json(self.figures / f"{name}.json", self.origin())
+        self._keep(name, {"csv": _csv(frame), "md": f"{to_markdown(frame)}\n".encode()}, {})
         return frame
 
     def record(self, key: str, value, low=None, high=None, **counts) -> None:
         """Keep a number for ``results.json``: its value, 95 % interval and counts."""
         entry = {"value": value, "low": low, "high": high, **counts}
         plain = {k: v.item() if hasattr(v, "item") else v for k, v in entry.items()}
-        self._records[key] = {k: v for k, v in plain.items() if v is not None}
-        files.write_json(self.folder("records") / f"{self.number}.json", self._records)
+        place = self._explored()
+        file = place / "records.json" if place else self.runs / "records" / f"{self.number}.json"
+        # live cells run in any order, and not all of them
+        before = files.read_json(file, {}) if self._bar else {}
+        kept = self._records.setdefault(file, before)
+        kept[key] = {k: v for k, v in plain.items() if v is not None}
+        files.write_json(file, kept)
 
     def records(self) -> dict[str, dict]:
         """All that the notebooks of this experiment recorded, by key."""
         found = map(files.read_json, sorted(self.folder("records").glob("*.json")))
         return {key: entry for part in found for key, entry in part.items()}
 
+    # -------------------------------------------------------------- where results go
+    def _keep(self, name: str, parts: dict[str, bytes], more: dict) -> None:
+        """Write the files of a result, by their suffix, and its provenance."""
+        place = self._explored()
+        for suffix, content in parts.items():
+            files.write_bytes((place or self.figures) / f"{name}.{suffix}", content)
+        files.write_json((place or self.figures) / f"{name}.json", self.origin() | more)
+        if place:
+            shown = os.path.relpath(place, project_root())
+            print(f"{name} is not of the notebook as it is written: it goes to {shown}")
+        else:
+            self.note(*(self.figures / f"{name}.{suffix}" for suffix in [*parts, "json"]))
+
+    def _explored(self) -> Path | None:
+        """The folder for what comes of other parameters or cells; None where all are its own."""
+        changed = self.session.changed
+        is_own = not changed and self.session.has_own_code
+        return None if is_own else explored_folder(self.runs, self.number, changed)
+
+    def note(self, *written: Path) -> None:
+        """Note results of the experiment as written, so that the next run sees what was changed."""
+        self._results |= {file.name for file in written}
+        files.write_json(self.folder("results") / f"{self.number}.json", sorted(self._results))
+
     # -------------------------------------------------------------- provenance
     def origin(self) -> dict:
         """What made a result: notebook, settings, data, code, versions, device, seed."""
         s, manifest = self.settings, files.read_json(self.runs / "manifest" / "stage.json", {})
-        return {
+        parameters, is_own = self.session.parameters, self.session.has_own_code
+        made = {
             "experiment": self.name,
             "notebook": self.number,
             "data_set": s.data.dataset,
             "data_digest": manifest.get("content", "not read yet"),
             "settings_digest": digest(s),
-            "code_digest": provenance.code_digest(self.number),
+            "code_digest": provenance.code_digest(self.number) + ("" if is_own else "+changes"),
             "commit": provenance.commit(),
             "seed": s.seed,
             "device": s.compute.device,
             "versions": provenance.versions(),
         }
+        return made | ({"parameters": parameters} if parameters else {})
 
     def provenance(self) -> pd.DataFrame:
         """The provenance as a frame for a notebook's last cell; commits are left to the files."""
@@ -152,14 +228,15 @@ def open_lab(experiment: str, number: str) -> Lab:
     Raises InputError for an unknown experiment, an unknown or ill-typed setting, and a parameter
     that the notebook does not have (papermill itself only warns of a misspelt one).
     """
-    _refuse_unknown_parameters(number)
+    session = Session(next((project_root() / "notebooks").glob(f"{number}_*.ipynb"), None))
+    session.check()
     settings = load_experiment(experiment)
     # sums depend on torch's threads, so they are fixed; matplotlib's backend is the reader's own
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.compute.threads))
     from study.plots import style
 
     style.use()
-    lab = Lab(settings, number)
+    lab = Lab(settings, number, session=session)
     (lab.folder("progress") / f"{number}.log").write_text("", encoding="utf-8")
     return lab
 
@@ -167,19 +244,6 @@ def open_lab(experiment: str, number: str) -> Lab:
 def open_bench(experiment: str, number: str = "stage") -> Lab:
     """The lab of a stage that runs without a notebook; its progress goes to the terminal."""
     return Lab(load_experiment(experiment), number, echo=True)
-
-
-def _refuse_unknown_parameters(number: str) -> None:
-    """papermill puts the given values into a cell of their own after that of the parameters."""
-    cells = sys.modules["__main__"].__dict__.get("In", [])[:5]
-    for declared, given in pairwise(cells):
-        if given.lstrip().startswith("# Parameters"):
-            refuse_unknown(_assigned(given), _assigned(declared), f"notebook {number}")
-
-
-def _assigned(source: str) -> list[str]:
-    names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
-    return [node.id for node in names if isinstance(node.ctx, ast.Store)]
 
 
 def _shown_bytes(figure, picture: bool) -> str:
@@ -201,16 +265,17 @@ def _shown_bytes(figure, picture: bool) -> str:
     return base64.b64encode(out.getvalue()).decode()
 
 
-def _save_png(figure, path: Path) -> None:
+def _saved_bytes(figure) -> bytes:
     from PIL import Image
 
-    raw = io.BytesIO()
+    raw, out = io.BytesIO(), io.BytesIO()
     figure.savefig(raw, format="png", dpi=SAVED_DPI)
     # a palette of 255 colours keeps the whole set of figures within a repository's means
     image = Image.open(raw).convert("RGB").quantize(255)
-    image.save(path, "PNG", optimize=True, dpi=(SAVED_DPI, SAVED_DPI))
+    image.save(out, "PNG", optimize=True, dpi=(SAVED_DPI, SAVED_DPI))
+    return out.getvalue()
 
 
-def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+def _csv(frame: pd.DataFrame) -> bytes:
     indexed = frame.index.name is not None or isinstance(frame.index, pd.MultiIndex)
-    files.write_text(path, frame.to_csv(index=indexed, float_format="%.6g"))
+    return frame.to_csv(index=indexed, float_format="%.6g").encode()

@@ -5,7 +5,6 @@ No time, host or user is written, so that the same work leaves the same record.
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 from functools import cache
@@ -13,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from study import freshness
+from study.parameters import code_cells
 
 PACKAGES = ("lesionlib", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "pydicom")
 PROJECT = Path(__file__).resolve().parents[1]
@@ -51,13 +51,8 @@ def _git(folder: Path, *words: str) -> str:
 def _code_differs(folder: Path, file: str) -> bool:
     if not file.endswith(".ipynb") or not (folder / file).is_file():
         return True
-    committed = _git(folder, "show", f"HEAD:./{file}")
-    return _code_cells(committed) != _code_cells((folder / file).read_text(encoding="utf-8"))
-
-
-def _code_cells(notebook: str) -> list[str]:
-    cells = json.loads(notebook)["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    here = (folder / file).read_text(encoding="utf-8")
+    return code_cells(_git(folder, "show", f"HEAD:./{file}")) != code_cells(here)
 
 
 def versions() -> dict[str, str]:

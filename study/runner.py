@@ -23,9 +23,11 @@ from filelock import FileLock
 
 from lesionlib import files
 from lesionlib.errors import InputError, nearest
-from study.jobs import JobError, end_with_the_run
-from study.parameters import known_parameters, read_values
-from study.settings import load_experiment, project_root, runs_folder
+from study.desk import kernel_variables
+from study.jobs import EndsHere, JobError, end_with_the_run
+from study.marks import write_mark
+from study.parameters import changed, explored_folder, known_parameters, literal, read_values
+from study.settings import figures_folder, load_experiment, project_root, runs_folder
 
 DEFAULT_EXPERIMENT = "demo"
 LOOK_EVERY = 0.5  # s between two looks at a file that is followed
@@ -58,7 +60,8 @@ def run_notebook(
     name : number or path of the notebook.
     experiment : value of its parameter of that name; its own default if None.
     given : other parameters as words; each is checked against the notebook's tagged cell.
-    output : where the executed copy goes, ``runs/<experiment>/notebooks/`` if None.
+    output : where the executed copy goes; if None, ``runs/<experiment>/notebooks/``, or for another
+        notebook than the project's and for other parameters ``runs/<experiment>/explored/``.
 
     Raises
     ------
@@ -74,12 +77,14 @@ def run_notebook(
     settings = load_experiment(values.get("experiment", default))
     number = path.stem.partition("_")[0]
     runs = runs_folder(settings.name)
-    target, progress = output or runs / "notebooks" / path.name, runs / "progress" / f"{number}.log"
+    others, progress = changed(values, known), runs / "progress" / f"{number}.log"
+    is_written = path.resolve().parent == (project_root() / "notebooks").resolve()
+    is_own = not others and is_written and not output
+    place = runs / "notebooks" if is_own else explored_folder(runs, number, others)
+    target = output or place / path.name
     target.parent.mkdir(parents=True, exist_ok=True)
     progress.unlink(missing_ok=True)
-    # a run with other parameters, or kept elsewhere, is not the experiment's own
-    is_own = not given and not output
-    with _job(settings, number, is_own), following(progress, partial(say, number)):
+    with _job(settings, number, target, is_own), following(progress, partial(say, number)):
         _execute(path, target, values, settings.compute.threads)
     return target
 
@@ -89,15 +94,17 @@ def _execute(path: Path, target: Path, values: dict, threads: int) -> None:
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
 
-    # a kernel takes its variables from here; the order of sets and the sums of threads are fixed
-    os.environ.update(PYTHONHASHSEED="0", OMP_NUM_THREADS=str(threads))
+    # a kernel takes its variables from here
+    os.environ.update(kernel_variables(), OMP_NUM_THREADS=str(threads))
     try:
         execute_notebook(
-            path.resolve(), target.resolve(), values, kernel_name="python3", progress_bar=False,
+            *map(literal, (path, target)), values, kernel_name="python3", progress_bar=False,
             cwd=project_root(), extra_arguments=["--log-level=CRITICAL"],
         )  # fmt: skip
     except PapermillExecutionError as error:
-        raise _explained(error, path, target) from None
+        if error.ename != EndsHere.__name__:
+            raise _explained(error, path, target) from None
+        say(path.stem.partition("_")[0], f"ends early: {' '.join(str(error.evalue).split())}")
     except DeadKernelError:
         where = f"notebook {path.stem}"
         raise JobError(f"{where}: its kernel died. Most often the memory was short") from None
@@ -147,7 +154,7 @@ def _faults_kept(experiment: str, title: str) -> Iterator[None]:
     """Turn what is not the user's input into one line, and keep its traceback."""
     try:
         yield
-    except InputError:
+    except (InputError, BrokenPipeError):
         raise
     except Exception as error:
         log = runs_folder(experiment) / "failed" / f"{title}.traceback.txt"
@@ -158,18 +165,21 @@ def _faults_kept(experiment: str, title: str) -> Iterator[None]:
 
 # ------------------------------------------------------------------ marks, lines, progress
 @contextmanager
-def _job(settings, title: str, mark: bool = True) -> Iterator[None]:
+def _job(settings, title: str, copy: Path | None = None, mark: bool = True) -> Iterator[None]:
     """Do a job alone, announce its end, and leave its mark, or its line where it fails.
 
     The mark has no time and holds the numbers recorded, so that what reads them is redone when
-    they change, and only then.
+    they change, and only then.  A second one, of no consequence for others, vouches for the first,
+    for the records, the results and the executed `copy` of a notebook.
     """
     runs, start = runs_folder(settings.name), time.monotonic()
-    failed = runs / "failed" / f"{title}.txt"
+    failed, done = runs / "failed" / f"{title}.txt", runs / "done" / f"{title}.json"
     (runs / "jobs").mkdir(parents=True, exist_ok=True)
     end_with_the_run()
     with FileLock(runs / "jobs" / f"{title}.lock"):
         failed.unlink(missing_ok=True)
+        if mark:
+            done.unlink(missing_ok=True)
         say(title, "starts")
         try:
             yield
@@ -179,9 +189,13 @@ def _job(settings, title: str, mark: bool = True) -> Iterator[None]:
             say(title, "failed")
             raise
         if mark:
-            records = files.read_json(runs / "records" / f"{title}.json", {})
-            content = {"experiment": settings.name, "job": title, "records": records}
-            files.write_json(runs / "done" / f"{title}.json", content)
+            kept, figures = runs / "records" / f"{title}.json", figures_folder(settings.name)
+            content = {"experiment": settings.name, "job": title}
+            files.write_json(done, content | {"records": files.read_json(kept, {})})
+            results = files.read_json(runs / "results" / f"{title}.json", [])
+            left = [done, kept, copy, *(figures / name for name in results)]
+            found = [file for file in left if file and file.is_file()]
+            write_mark(runs / "jobs" / f"{title}.json", {}, found)
     say(title, f"done in {time.monotonic() - start:.0f} s")
 
 

@@ -11,48 +11,115 @@ experiment's one seed and the run's own name, so that adding a run changes no ot
 from __future__ import annotations
 
 import os
-from functools import cache
+import re
+import reprlib
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from data_manifest.phantom.settings import PhantomSettings
+from data_manifest.phantom.settings import (
+    Count,
+    Natural,
+    Number,
+    PhantomSettings,
+    Positive,
+    Range,
+    Section,
+    Share,
+)
 from lesionlib.errors import InputError, nearest
 
-Counts = tuple[int, int, int, int]
-Positive = Annotated[float, Field(gt=0)]
-Natural = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-PAPER_EPOCH: Counts = (20, 35, 5000, 4945)
+NAME = re.compile("[A-Za-z][A-Za-z0-9_-]{0,63}")  # of an experiment, an arm, a data set
+NAMES = "A name begins with a letter and has letters a to z, digits, _ and - only, 64 at most"
+MOST_BYTES = 1_000_000  # of an experiment's file
+
+Angle = Annotated[Number, Field(ge=0, le=180)]
+Backbone = Literal[
+    "resnetv2_50", "resnetv2_101", "resnetv2_152", "densenet121", "densenet161", "densenet169",
+    "densenet_mini", "resnetv2_mini",
+]  # fmt: skip
+PUBLISHED = ("densenet121", "densenet161", "densenet169")  # with ImageNet weights to download
 
 
-class Section(BaseModel):
-    """A block of settings: frozen, and closed to unknown keys."""
+def checked_name(name: object, what: str = "an experiment", where: object = "") -> str:
+    """A name as it came; InputError where it is none, so that it may go into paths and commands."""
+    if isinstance(name, str) and NAME.fullmatch(name):
+        return name
+    raise InputError(f"{what} cannot be named {reprlib.repr(name)}", where, NAMES)
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+def _device(name: str) -> str:
+    if not re.fullmatch("cpu|mps|cuda(:[0-9]{1,3})?", name):
+        raise ValueError("should be cpu, cuda, cuda:1 (the second GPU) or mps")
+    return name
+
+
+def _learnable(counts: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    if not (counts[0] and counts[1]):
+        raise ValueError("should have malignant and benign windows")
+    return counts
+
+
+EpochCounts = Annotated[tuple[Count, Count, Count, Count], AfterValidator(_learnable)]
+Epoch = Annotated[
+    EpochCounts, Field(description="windows of an epoch: malignant, benign, outside, negative")
+]
+PAPER_EPOCH = (20, 35, 5000, 4945)
 
 
 class Data(Section):
-    dataset: str = Field(
+    """What is read, and how its patients are split."""
+
+    dataset: Annotated[str, AfterValidator(partial(checked_name, what="a data set"))] = Field(
         "table", description="name of the reader, see data_manifest.registry.names()"
     )
     folder: str | None = Field(None, description="the data; LESIONLIB_DATA or DATA= go before it")
-    options: dict = Field(default_factory=dict, description="passed to the reader unchanged")
-    validation_share: Share = Field(0.15, description="of the patients, where the set has no split")
-    test_share: Share = Field(0.25, description="of the patients, where the set has no split")
-    folds: int | None = Field(None, ge=2, description="fold the patients instead of splitting them")
-    fold: int = Field(0, ge=0, description="the one that is tested, 0 .. folds - 1")
+    options: dict[str, object] = Field(
+        default_factory=dict, description="passed to the reader unchanged"
+    )
+    validation_share: Share = Field(
+        0.15, gt=0, lt=1, description="of the patients, where the set has no split"
+    )
+    test_share: Share = Field(
+        0.25, gt=0, lt=1, description="of the patients, where the set has no split"
+    )
+    folds: Natural | None = Field(
+        None, ge=2, description="fold the patients instead of splitting them"
+    )
+    fold: Count = Field(0, description="the one that is tested, 0 .. folds - 1")
     sha256: bool = Field(False, description="write sha256 of every source file to the manifest")
     damaged: Literal["error", "exclude"] = Field(
         "error", description="images and outlines that turn out unusable: stop, or go on without"
     )
 
+    @model_validator(mode="after")
+    def _splits(self):
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError(
+                f"validation_share {self.validation_share:g} and test_share {self.test_share:g} "
+                "leave no training; they should add up to less than 1"
+            )
+        if self.dataset == "phantom" and self.options:
+            raise ValueError("the phantom takes no options, but settings in the block phantom")
+        if self.fold >= (self.folds or 1):
+            counted = f"{self.folds} folds, counted from 0" if self.folds else "no folds"
+            raise ValueError(f"there is no fold {self.fold} of {counted}")
+        return self
+
 
 class Canvas(Section):
-    rows: Natural = 2944
-    cols: Natural = 1920
+    """The picture of one size on which every breast is placed."""
+
+    rows: Natural = Field(2944, description="px, whole cells")
+    cols: Natural = Field(1920, description="px, whole cells")
     cell: Literal[64] = Field(64, description="px of a cell's side, which GMIC's five halvings fix")
     placement: Literal["breast", "gmic"] = Field(
         "breast",
@@ -60,7 +127,7 @@ class Canvas(Section):
     )
     scale: Positive = Field(1.0, description="canvas px per source px")
     background: Literal["zero", "film"] = Field("zero", description="film: blanked off the breast")
-    buffer: int = Field(50, ge=0, description="px kept around the breast, but for the chest wall")
+    buffer: Count = Field(50, description="px kept around the breast, but for the chest wall")
     grey: Literal["raw", "voi"] = Field(
         "raw", description="of DICOM: voi applies its LUT or window"
     )
@@ -79,13 +146,13 @@ class Canvas(Section):
 
 
 class Windows(Section):
+    """The square windows that are cut out in and around lesions, and their patches."""
+
     side_min: Positive = Field(128.0, description="px of the canvas")
     side_max: Positive = Field(384.0, description="px of the canvas")
-    angle: float = Field(
-        30.0, ge=0, le=180, description="training: uniform in -angle..angle degrees"
-    )
-    angle_evaluation: float = Field(0.0, ge=0, le=180, description="the same at evaluation")
-    patch: Natural = Field(256, description="px of a patch's side")
+    angle: Angle = Field(30.0, description="training: uniform in -angle..angle degrees")
+    angle_evaluation: Angle = Field(0.0, description="the same at evaluation")
+    patch: Natural = Field(256, ge=16, description="px of a patch's side")
     min_overlap: Natural = Field(1, description="px of the outline that a lesion's window holds")
     purity: bool = Field(
         True, description="training: refuse windows that touch both kinds of lesion"
@@ -96,13 +163,47 @@ class Windows(Section):
 class Optimisation(Section):
     """What the training engine needs, the same for the three networks."""
 
-    batch: Natural = 25
+    batch: Natural = Field(25, description="images or windows of a step")
     learning_rate: Positive | Literal["search"] = Field(
-        1e-5, description="search: the best trial's"
+        1e-5, description="of Adam; search: the best trial's"
     )
-    schedule: Literal["constant", "one_cycle"] = "constant"
+    schedule: Literal["constant", "one_cycle"] = Field(
+        "constant", description="of the learning rate; one_cycle: over all epochs, its peak given"
+    )
     epochs: Natural = Field(100, description="at most")
     patience: Natural = Field(10, description="epochs without a rise of the validation AUC")
+
+
+class FirstWeights(Section):
+    """Where the weights of a network come from before it is trained."""
+
+    initialisation: Literal["imagenet", "he", "file"] = Field(
+        "he", description="first weights: ImageNet's (downloaded once), random, or a file's"
+    )
+    weights_file: str | None = Field(
+        None, description="with initialisation file; relative to the project's folder"
+    )
+
+    @model_validator(mode="after")
+    def _has_weights(self):
+        if self.initialisation == "file" and not self.weights_file:
+            raise ValueError("initialisation file needs a weights_file")
+        return self
+
+
+class Trunk(FirstWeights):
+    """A backbone with its first weights."""
+
+    backbone: Backbone = Field(description="network of the patch, see lesionlib.models.backbones")
+
+    @model_validator(mode="after")
+    def _is_published(self):
+        if self.initialisation == "imagenet" and self.backbone not in PUBLISHED:
+            raise ValueError(
+                f"there are no published ImageNet weights for {self.backbone}; "
+                "use initialisation he, or file with weights_file"
+            )
+        return self
 
 
 # how the weighted cross-entropy of a batch becomes one number
@@ -110,52 +211,72 @@ Divisor = Annotated[
     Literal["weights", "windows"],
     Field(description="weighted sum / sum of the weights, torch's mean, or / number of windows"),
 ]
-WeightsFile = Annotated[
-    str | None, Field(description="with initialisation file; relative to the project's folder")
-]
 
 
-class FLoc(Optimisation):
-    backbone: str = "densenet161"
-    initialisation: Literal["imagenet", "he", "file"] = "imagenet"
-    weights_file: WeightsFile = None
+class FLoc(Optimisation, Trunk):
+    """f_loc, the patch network."""
+
+    backbone: Backbone = Field("densenet161", description="see lesionlib.models.backbones")
+    initialisation: Literal["imagenet", "he", "file"] = Field(
+        "imagenet", description="first weights: ImageNet's (downloaded once), random, or a file's"
+    )
     weights_head: Literal["drop", "map"] = Field(
         "drop", description="the file's last layer; map: its four classes are ours, keep it"
     )
-    h_activation: Literal["relu", "none"] = "relu"
+    h_activation: Literal["relu", "none"] = Field("relu", description="of the 32 numbers h")
     loss_divisor: Divisor = "weights"
-    epoch: Counts = Field(PAPER_EPOCH, description="malignant, benign, outside, negative windows")
-    runs: Natural = 3
+    epoch: Epoch = PAPER_EPOCH
+    runs: Natural = Field(3, description="trainings that differ by their seed alone")
     flips: bool = Field(False, description="mirror patches up-down at random in training")
     windows_validation: Natural = Field(10, description="windows per validation lesion, each epoch")
 
+    @model_validator(mode="after")
+    def _has_head(self):
+        if self.weights_head == "map" and self.initialisation != "file":
+            raise ValueError("weights_head map needs initialisation file")
+        return self
 
-class GMIC(Optimisation):
-    batch: Natural = 16
+
+class GMIC(Optimisation, FirstWeights):
+    """GMIC, the context network, which makes the saliency maps."""
+
+    batch: Natural = Field(16, description="images of a step")
     learning_rate: Positive = Field(1e-5, description="there is no search for GMIC's")
-    epochs: Natural = 50
+    epochs: Natural = Field(50, description="at most")
     width: Natural = Field(16, description="channels of the global network's first stage")
     local_width: Natural = Field(64, description="channels of the local network's first stage")
-    crops: Natural = 6
+    crops: Natural = Field(6, description="crops of an image that the local network sees")
     crop: Natural = Field(256, description="px of a crop's side")
     top_t: Share = Field(0.02, description="share of the cells that make y_global")
-    attention: Natural = 128
-    saliency_bias: float | None = Field(None, description="none, as published, or its first value")
-    beta: float = Field(1e-4, ge=0, description="weight of the saliency maps' sparsity")
+    attention: Natural = Field(128, description="units of the attention over the crops")
+    saliency_bias: Number | None = Field(None, description="none, as published, or its first value")
+    beta: Number = Field(1e-4, ge=0, description="weight of the saliency maps' sparsity")
     sparsity: Positive = Field(1.0, description="exponent of the saliency in the sparsity term")
     sparsity_mean: bool = Field(False, description="mean over the cells in place of their sum")
-    flips: bool = True
+    flips: bool = Field(True, description="mirror images up-down at random in training")
     initialisation: Literal["he", "imagenet", "file"] = Field(
-        "he", description="imagenet: of the local network alone"
+        "he", description="first weights; imagenet: of the local network alone"
     )
-    weights_file: WeightsFile = None
+
+    @model_validator(mode="after")
+    def _is_as_wide(self):
+        if self.initialisation == "imagenet" and self.local_width != 64:
+            raise ValueError(
+                f"ImageNet weights are for local_width 64, found {self.local_width}; "
+                "use initialisation he or file"
+            )
+        return self
 
 
 class FAgg(Optimisation):
-    batch: Natural = 100
-    learning_rate: Positive | Literal["search"] = 1e-4
-    epoch: Counts = Field(PAPER_EPOCH, description="malignant, benign, outside, negative windows")
-    filters: Natural = 32
+    """f_agg, the aggregation network, which joins the maps of one lesion to its score."""
+
+    batch: Natural = Field(100, description="windows of a step")
+    learning_rate: Positive | Literal["search"] = Field(
+        1e-4, description="of Adam; search: the best trial's"
+    )
+    epoch: Epoch = PAPER_EPOCH
+    filters: Natural = Field(32, description="channels of its convolution")
     loss_divisor: Divisor = "weights"
     cells: Literal["nominal", "true_centre"] = Field(
         "nominal", description="where the cells of I and E are, see lesionlib.windows.CELL_SHIFTS"
@@ -164,75 +285,107 @@ class FAgg(Optimisation):
     saliency_file: str | None = Field(
         None, description="maps of another context network, see study.steps.saliency_file"
     )
-    runs: Natural = 3
+    runs: Natural = Field(3, description="trainings that differ by their seed alone")
     pool_windows: Natural = Field(50, description="stored windows per training lesion")
     pool_epochs: Natural = Field(4, description="stored outside and negative windows, in epochs")
     windows_validation: Natural = Field(10, description="windows per validation lesion, each epoch")
 
 
 class Evaluation(Section):
-    windows_per_lesion: Natural = 100
+    """How lesions are scored and judged."""
+
+    windows_per_lesion: Natural = Field(100, description="whose mean is the lesion's score")
     resamples: Natural = Field(2000, description="of patients, for 95 % intervals")
-    fnr: tuple[Share, ...] = (0.0, 0.01, 0.02, 0.03, 0.05)
+    fnr: tuple[Share, ...] = Field(
+        (0.0, 0.01, 0.02, 0.03, 0.05),
+        min_length=1,
+        description="shares of malignant lesions missed, at which table 2 counts spared biopsies",
+    )
     compress: bool = Field(False, description="write predictions.csv.gz, not predictions.csv")
 
 
-class Arm(Section):
-    backbone: str
-    initialisation: Literal["imagenet", "he", "file"] = "he"
-    weights_file: WeightsFile = None
+class Arm(Trunk):
+    """One arm of figure 6."""
 
     @property
     def name(self) -> str:
         return f"{self.backbone}-{self.initialisation}"
 
 
-PAPER_BACKBONES = ("resnetv2_50", "resnetv2_101", "resnetv2_152")
-PAPER_BACKBONES += ("densenet121", "densenet161", "densenet169")
+def _different(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
+    names = [arm.name for arm in arms]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"arm {twice[0]} is there twice")
+    return arms
+
+
+# the paper's; its ResNets with ImageNet weights need files: torchvision publishes none
+PAPER_ARMS = tuple(
+    Arm(backbone=backbone, initialisation=how)
+    for backbone in get_args(Backbone)[:6]
+    for how in ("imagenet", "he")
+    if how == "he" or backbone in PUBLISHED
+)
 
 
 class Architectures(Section):
-    arms: tuple[Arm, ...] = tuple(
-        Arm(backbone=b, initialisation=i) for b in PAPER_BACKBONES for i in ("imagenet", "he")
+    """Figure 6: backbones of f_loc trained with one budget."""
+
+    arms: Annotated[tuple[Arm, ...], AfterValidator(_different)] = Field(
+        PAPER_ARMS, min_length=1, description="each a backbone, initialisation, weights_file"
     )
-    epochs: Natural = 100
-    runs: Natural = 3
+    epochs: Natural = Field(100, description="at most, of each arm")
+    runs: Natural = Field(3, description="trainings of each arm")
 
 
 class Search(Section):
     """Random search over the learning rate, log-uniform in [low, high]."""
 
-    trials: Natural = 20
-    epochs: Natural = 100
-    floc: tuple[Positive, Positive] = (1e-6, 1e-4)
-    fagg: tuple[Positive, Positive] = (1e-5, 1e-3)
+    trials: Natural = Field(20, description="of each network")
+    epochs: Natural = Field(100, description="at most, of each trial")
+    floc: Range = Field((1e-6, 1e-4), description="low, high of f_loc's learning rate")
+    fagg: Range = Field((1e-5, 1e-3), description="low, high of f_agg's learning rate")
 
 
 class Compute(Section):
-    device: str = "cpu"
-    precision: str = "32-true"
+    """The machine."""
+
+    device: Annotated[str, AfterValidator(_device)] = Field(
+        "cpu", description="cpu, cuda, cuda:1 (the second GPU) or mps"
+    )
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        "32-true", description="of the training; bf16-mixed: half the memory of a GPU"
+    )
     threads: Natural = Field(1, description="of one process; results depend on it, so it is fixed")
     workers: Natural = Field(2, description="processes that read and draw images")
-    channels_last: bool = False
+    channels_last: bool = Field(False, description="order of the numbers on a GPU, often faster")
+
+    @model_validator(mode="after")
+    def _runs(self):
+        if self.channels_last and self.device == "cpu":
+            raise ValueError("channels_last is for a GPU, not for device cpu")
+        return self
 
 
 class Experiment(Section):
     """Everything in which two experiments may differ."""
 
-    name: str = ""
-    title: str = ""
-    seed: int = Field(1, ge=0)
-    data: Data = Data()
-    phantom: PhantomSettings = PhantomSettings()
-    canvas: Canvas = Canvas()
-    windows: Windows = Windows()
-    floc: FLoc = FLoc()
-    gmic: GMIC = GMIC()
-    fagg: FAgg = FAgg()
-    evaluation: Evaluation = Evaluation()
-    architectures: Architectures = Architectures()
-    search: Search = Search()
-    compute: Compute = Compute()
+    name: str = Field("", description="that of its file, and not to be set")
+    title: str = Field("", description="one line for the reader")
+    seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = Field(
+        1, description="all other seeds derive from it"
+    )
+    data: Data = Field(Data(), description="what is read, and how its patients are split")
+    phantom: PhantomSettings = Field(PhantomSettings(), description="of dataset phantom alone")
+    canvas: Canvas = Field(Canvas(), description="the picture on which every breast is placed")
+    windows: Windows = Field(Windows(), description="windows around lesions, and their patches")
+    floc: FLoc = Field(FLoc(), description="f_loc, the patch network")
+    gmic: GMIC = Field(GMIC(), description="GMIC, the context network")
+    fagg: FAgg = Field(FAgg(), description="f_agg, the aggregation network")
+    evaluation: Evaluation = Field(Evaluation(), description="how lesions are scored and judged")
+    architectures: Architectures = Field(Architectures(), description="the backbones of figure 6")
+    search: Search = Field(Search(), description="random search over the learning rate")
+    compute: Compute = Field(Compute(), description="the machine")
 
     @property
     def is_phantom(self) -> bool:
@@ -248,7 +401,19 @@ class Experiment(Section):
                 f"windows.side_max {w.side_max:g} px is larger than the canvas of "
                 f"{c.rows} x {c.cols} px; lower windows.side_max or enlarge the canvas"
             )
-        p = self.phantom  # a window larger than it was drawn for would see context around a lesion
+        if w.min_overlap > w.side_max**2:
+            raise ValueError(f"windows.min_overlap {w.min_overlap} px is more than a window holds")
+        large = [
+            t.backbone for t in (self.floc, *self.architectures.arms) if t.backbone in PUBLISHED
+        ]
+        if large and w.patch < 31:
+            raise ValueError(f"windows.patch {w.patch} px is too small for {large[0]}, at least 31")
+        return self
+
+    @model_validator(mode="after")
+    def _phantom_fits(self):
+        w, c, p = self.windows, self.canvas, self.phantom
+        # a window larger than it was drawn for would see context around a lesion
         if self.is_phantom and w.side_max > p.side_max:
             raise ValueError(
                 f"windows.side_max {w.side_max:g} px exceeds phantom.side_max {p.side_max:g} px, "
@@ -287,9 +452,15 @@ def figures_folder(experiment: str) -> Path:
     return project_root() / "figures" / experiment
 
 
+def project_path(name: str | Path) -> Path:
+    """A path as a setting gives it: relative to the project's folder; ~ is the user's own."""
+    return project_root() / os.path.expanduser(name)
+
+
 # ------------------------------------------------------------------ reading
 def experiment_names() -> list[str]:
-    return sorted(p.stem for p in (project_root() / "experiments").glob("*.yaml"))
+    names = [file.stem for file in (project_root() / "experiments").glob("*.yaml")]
+    return sorted(name for name in names if NAME.fullmatch(name))
 
 
 def experiment_files(name: str) -> list[Path]:
@@ -298,7 +469,8 @@ def experiment_files(name: str) -> list[Path]:
     Raises InputError for a missing or broken file, and for one that extends itself in the end.
     """
     files: list[Path] = []
-    while name:
+    while name is not None:
+        checked_name(name, where=files[-1].name if files else "")
         file = project_root() / "experiments" / f"{name}.yaml"
         if not file.is_file():
             known = nearest(name, experiment_names())
@@ -307,7 +479,7 @@ def experiment_files(name: str) -> list[Path]:
             what = f"'{name}' extends itself in the end"
             raise InputError(what, files[-1].name, "Remove the line extends")
         files.append(file)
-        name = _parse(file).get("extends")
+        name = _content(file).get("extends")
     return files
 
 
@@ -320,7 +492,10 @@ def load_experiment(name: str) -> Experiment:
     merged: dict = {}
     files = experiment_files(name)
     for file in reversed(files):
-        merged = _merge(merged, {k: v for k, v in _parse(file).items() if k != "extends"})
+        merged = _merge(merged, {k: v for k, v in _content(file).items() if k != "extends"})
+    if merged.get("name", name) != name:
+        what = f"the name of an experiment is that of its file, found name: {merged['name']}"
+        raise InputError(" ".join(what.split())[:200], files[0].name, "Leave the line out")
     try:
         return Experiment(**{**merged, "name": name})
     except ValidationError as error:
@@ -333,12 +508,56 @@ def settings_for(dataset: str, experiment: str | None = None) -> Experiment:
     return load_experiment(name) if name else Experiment()
 
 
-def _parse(file: Path) -> dict:
+class _Loader(yaml.SafeLoader):
+    """YAML of plain values: texts, numbers, yes or no, lists, and tables whose keys are texts.
+
+    A date is a text.  There are no aliases, so no value contains itself or grows without bound.
+    """
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="an alias (*) is not read here", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key, _ in node.value:
+            problem = "is no text" if key.tag not in _TEXTS else "is given twice"
+            if key.tag not in _TEXTS or key.value in seen:
+                shown = f"key {reprlib.repr(key.value)} {problem}"
+                raise yaml.MarkedYAMLError(problem=shown, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_TAG = "tag:yaml.org,2002:"
+_TEXTS = (f"{_TAG}str", f"{_TAG}timestamp")
+_KINDS = ("null", "bool", "int", "float", "str", "seq", "map")
+_Loader.yaml_constructors = {
+    **{_TAG + kind: yaml.SafeLoader.yaml_constructors[_TAG + kind] for kind in _KINDS},
+    _TEXTS[1]: yaml.SafeLoader.construct_yaml_str,
+    None: yaml.SafeLoader.construct_undefined,
+}
+
+
+def read_yaml(text: str | bytes, where: str) -> object:
+    """The content of a YAML text, of plain values alone; InputError with the line of its fault."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
-        raise InputError("not valid YAML", f"{file.name}, line {line}", "Mend the file") from None
+        return yaml.load(text, _Loader)  # noqa: S506
+    except yaml.reader.ReaderError:
+        raise InputError("not a text in UTF-8", where, "Save it as UTF-8") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{where}, line {mark.line + 1}" if mark else where
+        reason = getattr(error, "problem", None) or str(error)
+        raise InputError(f"not valid YAML: {reason}", place, "Mend the file") from None
+
+
+def _content(file: Path) -> dict:
+    if file.stat().st_size > MOST_BYTES:
+        raise InputError("too large for settings", file.name, f"Keep it below {MOST_BYTES} bytes")
+    content = read_yaml(file.read_bytes(), file.name)
     if not isinstance(content, dict | None):
         raise InputError("not a table of settings", file.name, "Write 'key: value' lines")
     return content or {}
@@ -355,18 +574,33 @@ def _merge(base: dict, extra: dict) -> dict:
 def _explained(error: ValidationError, file: Path) -> InputError:
     """The first fault of a settings file as one line with its remedy."""
     # of a misspelt key the wrong name comes before what is then missing
-    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    path = ".".join(str(part) for part in first["loc"])
+    faults = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    first, path = faults[0], _path(faults[0])
     if first["type"] == "extra_forbidden":
-        fields = _fields_at(first["loc"][:-1])
-        return InputError(f"unknown setting '{path}'", file.name, nearest(first["loc"][-1], fields))
-    message = first["msg"].removeprefix("Value error, ")
+        *block, name = first["loc"]
+        what = f"unknown setting '{'.'.join(map(str, [*block, name[:100]]))}'"
+        return InputError(what, file.name, nearest(name, _fields_at(block)))
+    # a rate is a number or a word: each kind says what it should be
+    said = dict.fromkeys(_said(each) for each in faults if _path(each) == path)
+    what, remedy = f"setting '{path or 'experiment'}': {' or '.join(said)}", "Correct it"
     if not isinstance(first["input"], dict | Section):
-        message += f", found {first['input']!r}"
-    return InputError(f"setting '{path or 'experiment'}': {message}", file.name, "Correct it")
+        what += f", found {reprlib.repr(first['input'])}"
+    if first["type"] == "literal_error":
+        remedy = nearest(first["input"], re.findall("'([^']+)'", first["ctx"]["expected"]))
+    return InputError(what, file.name, remedy)
 
 
-def _fields_at(path: tuple) -> list[str]:
+def _path(fault: dict) -> str:
+    """Where a fault is, without the names that pydantic gives to the kinds of a value."""
+    parts = (str(part) for part in fault["loc"])
+    return ".".join(part for part in parts if part.isdigit() or part.isidentifier())
+
+
+def _said(fault: dict) -> str:
+    return fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+
+
+def _fields_at(path: list) -> list[str]:
     model = Experiment
     for part in path:
         field = getattr(model, "model_fields", {}).get(part)

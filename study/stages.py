@@ -3,7 +3,7 @@
 A stage has a folder under ``runs/<experiment>/`` and a key: the digest of its settings, of the keys
 of the stages that it reads, and of the code that does its work.  A folder completed under the same
 key is reused; otherwise the stage runs, under a lock, so that two notebooks never do the same work
-twice.
+twice.  Its mark (:mod:`study.marks`) vouches for its files; where one is damaged, all is done again.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from lesionlib import files
 from lesionlib.seeds import digest
 from study.freshness import code_digest
 from study.lab import Lab
-
-MARK = "stage.json"
+from study.marks import STAGE, damaged, read_mark, told, write_mark
 
 
 def once(step: Callable) -> Callable:
@@ -47,6 +45,7 @@ def stage(
     compute: Callable[[Path], object],
     *roots,
     reads: Iterable[str] = (),
+    draws: Path | None = None,
     resumes: bool = False,
     keeps: bool = False,
 ) -> Path:
@@ -61,6 +60,7 @@ def stage(
         earlier stages it takes from around it; if it called their functions, their code would be its
         own.
     reads : names of the completed stages that it reads.
+    draws : another folder that `compute` fills anew.
     roots : code that `compute` uses without naming it, see :func:`study.freshness.closure`.
     resumes : the work goes on from what an interrupted start with the same key left behind;
         otherwise it begins with an empty folder.
@@ -72,30 +72,39 @@ def stage(
     key = digest({"inputs": inputs, "reads": keys, "code": code})
     folder = lab.runs / name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if _completed(folder, key):
+    if _is_whole(folder, key):
         return folder
     with FileLock(folder.parent / f".{folder.name}.lock"):
-        if not _completed(folder, key):
-            found = files.read_json(folder / MARK, {})
+        if not _is_whole(folder, key):
+            found, mark = read_mark(folder / STAGE), {"key": key, "code": code, "job": lab.number}
             goes_on = (resumes and found.get("key") == key) or (keeps and found.get("code") == code)
-            _carry_out(folder, compute, {"key": key, "code": code}, goes_on)
+            was_whole = found.get("complete", (folder / STAGE).exists())
+            if was_whole and (harmed := damaged(folder / STAGE)):
+                lab.progress(told(name, harmed))
+                goes_on = False
+            _carry_out(folder, compute, mark, goes_on, draws)
     return folder
 
 
-def _carry_out(folder: Path, compute: Callable, mark: dict, goes_on: bool) -> None:
+def _carry_out(
+    folder: Path, compute: Callable, mark: dict, goes_on: bool, draws: Path | None = None
+) -> None:
     if not goes_on:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    files.write_json(folder / MARK, mark | {"complete": False})
+    write_mark(folder / STAGE, mark | {"complete": False})
     content = compute(folder) or mark["key"]
-    files.write_json(folder / MARK, mark | {"complete": True, "content": content})
+    made = [file for place in (folder, draws) if place for file in place.rglob("[!.]*")]
+    made = [file for file in made if file.is_file() and file != folder / STAGE]
+    write_mark(folder / STAGE, mark | {"complete": True, "content": content}, made)
 
 
 def key_of(folder: Path) -> str:
     """What a completed stage passes on to the keys of those that read it."""
-    return files.read_json(folder / MARK, {}).get("content", "")
+    return read_mark(folder / STAGE).get("content", "")
 
 
-def _completed(folder: Path, key: str) -> bool:
-    mark = files.read_json(folder / MARK, {})
-    return bool(mark.get("complete")) and mark.get("key") == key
+def _is_whole(folder: Path, key: str) -> bool:
+    mark = read_mark(folder / STAGE)
+    is_done = mark.get("complete") and mark.get("key") == key
+    return bool(is_done) and not damaged(folder / STAGE)

@@ -11,14 +11,18 @@ Models are `f_loc` and the seven combinations of maps.  Two intervals are given 
   resampled with all their lesions.
 
 Every rate is given with its counts.  All functions raise InputError for a predictions frame that
-lacks a column, has a lesion twice, or scores models on different lesions.
+lacks a column, a value or the model asked for, spells a model otherwise than the paper, has a lesion
+twice, holds a truth or a score that is none, or scores models on different lesions.
 """
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -40,6 +44,11 @@ GAINS = (
     ("I+S+E", "E+S"),
     ("E", "f_loc"),
 )
+
+
+DRAWN = ("E", "S", "E+S")  # of the curves, where no model is named
+NAMES = ("lesion_id", "patient_id", "split", "model")
+COLUMNS_WANTED = "Give the columns " + ", ".join(PREDICTION_COLUMNS)
 
 
 # ------------------------------------------------------------------ table 1
@@ -110,17 +119,63 @@ class Scores:
         return resampling.runs_interval([statistic(self.truth, s) for s in self.runs.T])
 
 
+def read_predictions(file: Path | str) -> pd.DataFrame:
+    """The predictions of a file, as ``predictions.csv`` or ``predictions.csv.gz``, checked.
+
+    Raises InputError for what is no such file, and as every function here.
+    """
+    if not Path(file).is_file():
+        raise InputError("there is no such file", file, "Give the path of a predictions.csv")
+    try:
+        table = pd.read_csv(file, dtype=dict.fromkeys(NAMES, str), float_precision="round_trip")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"cannot be read as CSV: {reason}", file, COLUMNS_WANTED) from None
+    return checked_predictions(table, file)
+
+
+def checked_predictions(predictions: pd.DataFrame, where: object = "predictions") -> pd.DataFrame:
+    """The frame itself, which has every column, rows, no gap but in truth and score, known models.
+
+    Truth and score are checked by :func:`scores`, for the split that is judged: lesions of unknown
+    truth may be in another.  A model of one's own has a name of its own.
+    """
+    absent = [column for column in PREDICTION_COLUMNS if column not in predictions]
+    if absent:
+        raise InputError(f"no column {', '.join(absent)}", where, COLUMNS_WANTED)
+    if predictions.empty:
+        raise InputError("no row", where, "Give one row per lesion, model and run")
+    gaps = predictions[[*NAMES, "run"]].isna().sum()
+    if gaps.any():
+        column = gaps.idxmax()
+        raise InputError(f"{gaps[column]} rows have no {column}", where, "Fill the column")
+    for model in predictions["model"].unique():
+        meant = _LETTERS.get(_letters(model), model)
+        if meant != model:
+            raise InputError(f"unknown model '{model}'", where, f"did you mean '{meant}'?")
+    return predictions
+
+
+def _letters(model: object) -> str:
+    """What is left of a model's name without case, signs and order: E+S, e + s, S_E are one."""
+    return "".join(sorted(re.sub("[^A-Z]", "", str(model).upper())))
+
+
+_LETTERS = {_letters(model): model for model in MODELS}
+
+
 def scores(predictions: pd.DataFrame, model: str, split: str = "test") -> Scores:
     """One model's lesion scores of a split, checked and aligned."""
-    where = "predictions"
-    absent = [c for c in PREDICTION_COLUMNS if c not in predictions]
-    if absent:
-        wanted = "Give " + ", ".join(PREDICTION_COLUMNS)
-        raise InputError(f"no column {', '.join(absent)}", where, wanted)
-    part = predictions[(predictions["model"] == model) & (predictions["split"] == split)]
+    where, frame = f"predictions, {split} split", checked_predictions(predictions)
+    part = frame[frame["model"] == model]
     if part.empty:
-        known = nearest(model, predictions["model"].unique())
-        raise InputError(f"no prediction of '{model}' on the {split} split", where, known)
+        known = nearest(model, frame["model"].unique())
+        raise InputError(f"no prediction of '{model}'", where, known)
+    known, part = nearest(split, part["split"].unique()), part[part["split"] == split]
+    if part.empty:
+        raise InputError(f"no prediction of {model} on the split '{split}'", where, known)
+    truth, score = roc.checked(part["y_true"], part["y_score"], f"y_score of {model}, {split}")
+    part = part.assign(y_true=truth, y_score=score)
     twice = part.loc[part.duplicated(["lesion_id", "run"]), "lesion_id"]
     if len(twice):
         what = f"lesion {twice.iloc[0]} has two scores in one run of {model}"
@@ -134,12 +189,12 @@ def scores(predictions: pd.DataFrame, model: str, split: str = "test") -> Scores
     if (each.nunique() > 1).to_numpy().any():
         raise InputError("a lesion has two patients or two truths", where, "Correct its rows")
     first = each.first().loc[wide.index]
-    truth = roc.checked_truth(first["y_true"].to_numpy(), f"predictions, {split} split")
     lesion, patient = wide.index.to_numpy(), first["patient_id"].to_numpy()
-    return Scores(model, lesion, patient, truth, wide.to_numpy(float))
+    return Scores(model, lesion, patient, first["y_true"].to_numpy(), wide.to_numpy(float))
 
 
-def _pair(predictions: pd.DataFrame, a: str, b: str) -> tuple[Scores, Scores]:
+def pair(predictions: pd.DataFrame, a: str, b: str) -> tuple[Scores, Scores]:
+    """Two models' scores of the same test lesions; InputError where their lesions differ."""
     one, two = scores(predictions, a), scores(predictions, b)
     if not np.array_equal(one.lesion, two.lesion):
         what = f"{a} and {b} differ in {len(set(one.lesion) ^ set(two.lesion))} lesions"
@@ -152,11 +207,22 @@ def models_of(predictions: pd.DataFrame) -> list[str]:
 
     Variants of a model ("E+S, cells moved") are in the order of their models.
     """
-    found = list(predictions["model"].unique())
+    found = list(checked_predictions(predictions)["model"].unique())
     place = {model: k for k, model in enumerate(MODELS)}
-    others = sorted(m for m in found if m not in MODELS)
-    others.sort(key=lambda m: place.get(m.partition(",")[0], len(MODELS)))
+    others = sorted((m for m in found if m not in MODELS), key=str)
+    others.sort(key=lambda m: place.get(str(m).partition(",")[0], len(MODELS)))
     return [m for m in MODELS if m in found] + others
+
+
+def _drawn(predictions: pd.DataFrame, models: Sequence[str] | None) -> Sequence[str]:
+    """The models of a figure: those asked for, or those of DRAWN that the frame has."""
+    if models is not None:
+        return models
+    found = [model for model in DRAWN if model in models_of(predictions)]
+    if not found:
+        what, known = f"none of the models {', '.join(DRAWN)}", models_of(predictions)
+        raise InputError(what, "predictions", f"Name those to draw, of {', '.join(known)}")
+    return found
 
 
 # ------------------------------------------------------------------ tables 2 and 3
@@ -224,7 +290,7 @@ def gain(
     predictions: pd.DataFrame, a: str = "E+S", b: str = "E", *, resamples: int = 2000, seed: int = 0
 ) -> resampling.Interval:
     """AUC of a minus AUC of b, run-averaged scores, paired, with its interval over patients."""
-    one, two = _pair(predictions, a, b)
+    one, two = pair(predictions, a, b)
     return resampling.paired_difference(
         one.truth, one.mean, two.mean, one.patient, "auc", resamples, seed
     )
@@ -241,7 +307,7 @@ def pooled_gain(
     """Mean gain over several predictions frames, each of its own patients (phantom seeds, say)."""
     parts = []
     for predictions in sets:
-        one, two = _pair(predictions, a, b)
+        one, two = pair(predictions, a, b)
         parts.append((one.truth, one.mean, two.mean, one.patient))
     return resampling.pooled_difference(parts, "auc", resamples, seed)
 
@@ -261,7 +327,7 @@ def spared_more(
     relative (spared by a over spared by b, less 1; None where b spares none), and the counts
     spared_a, spared_b, benign, missed_a, missed_b, malignant, patients.
     """
-    one, two = _pair(predictions, a, b)
+    one, two = pair(predictions, a, b)
     at = lambda truth, score: roc.tnr_at(truth, score, fnr)[0]  # noqa: E731
     over = resampling.paired_difference(
         one.truth, one.mean, two.mean, one.patient, at, resamples, seed
@@ -332,7 +398,7 @@ def table_1_numbers(table: pd.DataFrame) -> dict[str, dict]:
 # ------------------------------------------------------------------ frames of figures
 def figure_7(
     predictions: pd.DataFrame,
-    models: Sequence[str] = ("E", "S", "E+S"),
+    models: Sequence[str] | None = None,
     *,
     bands: Sequence[str] = ("E", "E+S"),
     resamples: int = 2000,
@@ -340,11 +406,12 @@ def figure_7(
 ) -> pd.DataFrame:
     """TNR against FNR of the run-averaged scores, at every number of malignant lesions missed.
 
+    models : by default those of E, S and E+S that the frame has.
     Columns: model, fnr, tnr, low, high (pointwise over patients; NaN for models not in `bands`),
     missed, malignant, spared, benign.
     """
     parts = []
-    for model in (m for m in models if m in set(predictions["model"])):
+    for model in _drawn(predictions, models):
         s = scores(predictions, model)
         curve = roc.tnr_curve(s.truth, s.mean)
         curve["low"] = curve["high"] = np.nan
@@ -357,12 +424,13 @@ def figure_7(
     return pd.concat(parts, ignore_index=True)[names]
 
 
-def roc_curves(
-    predictions: pd.DataFrame, models: Sequence[str] = ("E", "S", "E+S")
-) -> pd.DataFrame:
-    """ROC curves of the run-averaged scores: model, auc, and the columns of ``roc.roc_curve``."""
+def roc_curves(predictions: pd.DataFrame, models: Sequence[str] | None = None) -> pd.DataFrame:
+    """ROC curves of the run-averaged scores: model, auc, and the columns of ``roc.roc_curve``.
+
+    models : by default those of E, S and E+S that the frame has.
+    """
     parts = []
-    for model in (m for m in models if m in set(predictions["model"])):
+    for model in _drawn(predictions, models):
         s = scores(predictions, model)
         curve = roc.roc_curve(s.truth, s.mean)
         parts.append(curve.assign(model=model, auc=float(roc.auc(s.truth, s.mean))))

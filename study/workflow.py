@@ -18,7 +18,13 @@ from lesionlib.errors import InputError
 from lesionlib.seeds import digest
 from study import jobs
 from study.runner import following, say
-from study.settings import Experiment, load_experiment, project_root, runs_folder
+from study.settings import (
+    Experiment,
+    load_experiment,
+    project_path,
+    project_root,
+    runs_folder,
+)
 
 DATA_VARIABLE = "LESIONLIB_DATA"
 SHARE = re.compile(r"(\d+) of (\d+) steps")
@@ -26,8 +32,9 @@ SHARE = re.compile(r"(\d+) of (\d+) steps")
 
 # ------------------------------------------------------------------ checks
 def check(experiment: str, data: str | None = None) -> Experiment:
-    """The settings of an experiment whose data folder is there; InputError otherwise.
+    """The settings of an experiment, once all that it needs is there; InputError otherwise.
 
+    That is its data set with the options given to it, the folder, the files named, and the device.
     data : the user's folder, kept for this process and for the next runs of this experiment.
     """
     settings = load_experiment(experiment)
@@ -35,9 +42,39 @@ def check(experiment: str, data: str | None = None) -> Experiment:
         remedy = "Leave DATA= out, or name an experiment that reads a data set"
         raise InputError("this experiment draws its own data", f"experiment {experiment}", remedy)
     if data:
-        os.environ[DATA_VARIABLE] = str(Path(data).expanduser().resolve())
+        os.environ[DATA_VARIABLE] = str(Path(os.path.expanduser(data)).resolve())
+    for name, file in given_files(settings).items():
+        if not file.is_file():
+            raise InputError(f"the file of {name} is missing", file, "Correct its path")
+    _check_device(settings.compute.device)
+    if not settings.is_phantom:
+        from data_manifest.registry import check_options  # slow, and a phantom needs none of it
+
+        check_options(settings.data.dataset, settings.data.options)
     data_state(settings)
     return settings
+
+
+def given_files(settings: Experiment) -> dict[str, Path]:
+    """The files that an experiment's settings name, by the setting: first weights, saliency maps."""
+    arms = {f"architectures.arms.{k}": arm for k, arm in enumerate(settings.architectures.arms)}
+    networks = {"floc": settings.floc, "gmic": settings.gmic} | arms
+    named = {f"{name}.weights_file": block.weights_file for name, block in networks.items()}
+    named["fagg.saliency_file"] = settings.fagg.saliency_file
+    return {name: project_path(file) for name, file in named.items() if file}
+
+
+def _check_device(device: str) -> None:
+    """InputError where this machine lacks the device; torch, slow to start, is asked for no CPU."""
+    if device == "cpu":
+        return
+    import torch
+
+    kind, _, number = device.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+    if int(number or 0) >= count:
+        what = f"device '{device}' is not on this machine"
+        raise InputError(what, "compute.device", "Set it to cpu, or to a device that is")
 
 
 def data_state(settings: Experiment) -> str:
@@ -46,13 +83,11 @@ def data_state(settings: Experiment) -> str:
 
     Raises InputError where a real set's folder is not known or not there.
     """
-    given = [settings.floc.weights_file, settings.gmic.weights_file, settings.fagg.saliency_file]
-    given += [arm.weights_file for arm in settings.architectures.arms]
-    files = [project_root() / name for name in given if name]
+    files = given_files(settings).values()
     states = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
     if settings.is_phantom:
         return digest(states)
-    from study import steps  # slow, and a phantom needs none of it
+    from study import steps  # slow as well
     from study.lab import open_bench
 
     folder = steps.data_folder(open_bench(settings.name))
@@ -119,7 +154,8 @@ def _show_share(line: str) -> None:
 def _command(experiment: str, cores: int) -> list[str]:
     words = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile"]
     words += ["--profile", "workflow/profiles/local", "--cores", str(cores)]
-    return [*words, "--config", f"experiment={experiment}"]
+    # in quotes, or Snakemake takes a name like nan or True for a value
+    return [*words, "--config", f'experiment="{experiment}"']
 
 
 def _environment() -> dict[str, str]:
@@ -141,7 +177,7 @@ def _failure(experiment: str, code: int) -> Exception:
     rules = re.findall(r"Error in rule (\w+)", text)
     ended = f"Snakemake ended with code {code}: {_last_line(text)}"
     if rules:
-        ended = f"job {rules[0]} ended without a word, as when the memory is short"
+        ended = f"job {rules[0]} ended without a word, as when memory or disk are full"
     elif code < 0:
         ended = f"Snakemake was ended by signal {-code}"
     return jobs.JobError(f"{ended} (its log: {log.relative_to(project_root()).as_posix()})")

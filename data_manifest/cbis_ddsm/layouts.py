@@ -12,7 +12,6 @@ compact : films squeezed to 800 x 800 px with one box per lesion; ``images.csv``
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_manifest.folders import files_below
 from data_manifest.published_sets import read_list
 from lesionlib.errors import InputError
 
@@ -69,17 +69,15 @@ def find_files(folder: Path, layout: str, rows: pd.DataFrame) -> dict[str, list[
 # ------------------------------------------------------------------ DICOM, in any folders
 def _dicom(folder: Path, series: dict[str, str]) -> Iterator[tuple[str, File]]:
     cases = set(series.values())
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        here = Path(place).relative_to(folder)
-        named = next((part for part in here.parts if part in cases), "")
-        if not named and any(CASE.fullmatch(part) for part in here.parts):
+    for file in files_below(folder)[0]:
+        parts = file.split("/")[:-1]
+        named = next((part for part in parts if part in cases), "")
+        if not named and any(map(CASE.fullmatch, parts)):
             continue  # a case of another list
-        for name in sorted(names):
-            header = _header(Path(place, name))
-            case = series.get(header["SeriesInstanceUID"], named) if header else ""
-            if case:
-                yield case, _file((here / name).as_posix(), header)
+        header = _header(folder / file)
+        case = series.get(header["SeriesInstanceUID"], named) if header else ""
+        if case:
+            yield case, _file(file, header)
 
 
 def _header(file: Path) -> dict:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from data_manifest.folders import on_disk
 from data_manifest.manifest import exclusion
 from data_manifest.published_sets import read_list
 from lesionlib.errors import InputError
@@ -85,7 +86,8 @@ def on_these_films(folder: Path, kinds: tuple[str, ...], films: set[str]) -> lis
 
 def _files(folder: Path, kind: str, part: str) -> list[Path]:
     name = f"{kind}_case_description_{part}_set.csv"
-    return sorted([*folder.glob(name), *folder.glob(f"*/{name}")])
+    places = [folder, *(place for place in sorted(folder.iterdir()) if place.is_dir())]
+    return [file for place in places if (file := on_disk(place / name)).is_file()]
 
 
 def _list(folder: Path, kind: str, part: str) -> pd.DataFrame:

@@ -10,6 +10,7 @@ are the images and the class of their breasts (:func:`read_breasts`), for the co
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,7 @@ from data_manifest.images.dicom_header import header_of, one_line_errors, parse,
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
 
+LIST = r"(?!\.).*clinical.*\.(csv|xlsx)"
 RULES = {
     "ID1": ("patient_id", r"D[12]-\d{4}"),
     "LeftRight": ("laterality", published.SIDES),
@@ -35,15 +37,15 @@ def read(folder: Path | str, *, partial: bool = False) -> Manifest:
     `negative` is false for a biopsied breast, not known for the other.  `partial` allows lost files.
     Raises InputError for a faulty list, a folder without images, and breasts without an image.
     """
-    folder, rows, out = Path(folder), [], []
+    folder, rows = Path(folder), []
     breasts = read_breasts(folder)
     names = breasts["patient_id"] + "_" + breasts["laterality"]
-    for file in sorted(folder.rglob("[!.]*.dcm")):
-        place = file.relative_to(folder).as_posix()
+    files, out = published.dicom_files(folder)
+    for file in files:
         try:
-            rows.append(_image(file, set(breasts["patient_id"])) | {"file": place})
+            rows.append(_image(folder / file, set(breasts["patient_id"])) | {"file": file})
         except InputError as error:
-            out.append(exclusion("image", place, "files", error.what))
+            out.append(exclusion("image", file, "files", error.what))
     if not rows:
         raise InputError("no DICOM file of the set", folder, "Point data.folder at the download")
     images = pd.DataFrame(rows)
@@ -66,7 +68,8 @@ def read_breasts(folder: Path | str) -> pd.DataFrame:
 
     Raises InputError for a missing or faulty list, and for a breast listed twice.
     """
-    found = [f for kind in ("csv", "xlsx") for f in sorted(Path(folder).glob(f"*linical*.{kind}"))]
+    names = [f for f in Path(folder).iterdir() if re.fullmatch(LIST, f.name, re.IGNORECASE)]
+    found = sorted(names, key=lambda file: (file.suffix.lower(), file))
     if not found:
         raise InputError("no clinical list *clinical*.xlsx or .csv", folder, "Add it to the images")
     return published.read_list(found[0], RULES, unique=["patient_id", "laterality"])

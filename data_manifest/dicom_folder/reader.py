@@ -3,7 +3,8 @@
 What the reader takes care of:
 
 * Files are known by their content: names need no suffix, and a DICOM file may lack its preamble.
-  A DICOMDIR is passed over; every other DICOM file is used, or listed with the reason.
+  A DICOMDIR is passed over; every other DICOM file is used, or listed with the reason.  Linked
+  folders are followed.
 * Patient, exam and image are named by salted hashes of their identifiers; nothing else that could
   identify anybody is read.  Paths of files stay as they are: choose folder names that identify nobody.
 * One image is kept of each exam, side and view; see :func:`repeated_views`.
@@ -13,22 +14,31 @@ What the reader takes care of:
 
 from __future__ import annotations
 
+import filecmp
 import secrets
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
-from data_manifest.checks import check_manifest
-from data_manifest.images.dicom_header import ImageHeader, check_accept, read_header
+from data_manifest.checks import check_alike, check_manifest
+from data_manifest.folders import Names, files_below
+from data_manifest.images.dicom_header import (
+    FILE_KINDS,
+    VIEW_KINDS,
+    ImageHeader,
+    check_accept,
+    read_header,
+)
 from data_manifest.images.read import is_dicom
 from data_manifest.manifest import LESION_COLUMNS, Manifest
-from data_manifest.table.reader import check_files, read_table, with_findings
+from data_manifest.table.reader import check_files, read_table, table_file, with_findings
 from lesionlib.errors import InputError
 
 STAGE = "DICOM header"
 LESIONS = "lesions.csv"
 FACTS = ("laterality", "rows", "cols", "spacing_mm", "bits", "source")
+MOST_REASONS = 10  # in one message
 MERITS = ("presented", "acquired", "pixels", "series_number", "instance_number")
 
 
@@ -36,7 +46,7 @@ def read(
     folder: Path | str,
     *,
     partial: bool = False,
-    accept: tuple[str, ...] = (),
+    accept: str | tuple[str, ...] = (),
     salt_file: str | None = None,
 ) -> Manifest:
     """The manifest of a folder of DICOM files, in any folders below it.
@@ -44,8 +54,9 @@ def read(
     Parameters
     ----------
     partial : go on without the lesions whose image is not in the folder; they are listed.
-    accept : kinds of image that are refused unless named: for_processing, secondary_capture,
-        burned_in, orientation, modality, view, spot, magnification, implant, modifier.
+    accept : kinds of image that are refused unless named, one word or several: for_processing,
+        secondary_capture, burned_in, orientation, laterality, modality, view, spot, magnification,
+        implant, modifier.
     salt_file : secret of the hashes; the same file gives the same ids.  Default: made once next
         to the folder, ``<folder>.salt``.
 
@@ -55,40 +66,45 @@ def read(
         For an unknown kind, a salt that cannot be kept, a faulty `lesions.csv`, and where no image
         is left.
     """
-    folder, accept = Path(folder), tuple(accept)
+    folder = Path(folder)
+    accept = tuple(accept.replace(",", " ").split() if isinstance(accept, str) else accept)
     check_accept(accept)
     salt = _salt(folder, salt_file)
-    files = tqdm(dicom_files(folder), desc="DICOM headers", unit="file", disable=None)
-    images = pd.DataFrame([_image(folder, file, accept, salt) for file in files], dtype=object)
-    if images.empty:
+    names, passed = files_below(folder)
+    files = tqdm(_dicom_files(folder, names), desc="DICOM headers", unit="file", disable=None)
+    rows = [_image(folder, file, accept, salt) for file in files]
+    rows += [{"image_id": path, "file": path, "reason": why} for path, why in passed.items()]
+    if not rows:
         raise InputError("no DICOM file", folder, "Check the path of the export")
-    usable = images[images["reason"] == ""]  # a copy in order may follow one that is not
-    again = usable.loc[usable["image_id"].duplicated()].index
-    images.loc[again, "reason"] = "the same image a second time"
+    images = pd.DataFrame(rows, dtype=object)
+    for fault in (_shared_exams, _again):  # a copy in order may follow one that is not
+        usable = images[images["reason"] == ""]
+        if usable.empty:
+            raise InputError(_none_left(images), folder, _remedy(images))
+        images["reason"] = fault(folder, usable).combine_first(images["reason"])
     lesions = _lesions(folder, images, partial)
     usable = images[images["reason"] == ""]
     images["reason"] = repeated_views(usable, lesions["image_id"]).combine_first(images["reason"])
     used = images[images["reason"] == ""]
-    if used.empty:
-        raise InputError(
-            f"none of {len(images)} DICOM files can be used, the first: {images['reason'].iloc[0]}",
-            folder,
-            "Export mammograms for presentation, or name what to accept in data.options",
-        )
+    patients = used.drop_duplicates("patient_id")
+    check_alike(patients["patient_id"], patients["plain_patient"])
     exclusions = _exclusions(images, lesions)
+    exclusions.loc[exclusions["id"].isin(passed), "stage"] = "files"
     lesions = lesions[lesions["image_id"].isin(used["image_id"])]
     return check_manifest(Manifest("DICOM folder", folder, used, lesions, exclusions))
 
 
-def dicom_files(folder: Path) -> list[str]:
-    """Paths, relative to the folder and sorted, of what is DICOM by its content; no links."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink() and path.name.upper() != "DICOMDIR":
-            with open(path, "rb") as file:
-                if is_dicom(file.read(132)):
-                    found.append(path.relative_to(folder).as_posix())
-    return found
+def _dicom_files(folder: Path, names: list[str]) -> list[str]:
+    """Those that are DICOM by their content, or that cannot be opened."""
+    return [n for n in names if n.split("/")[-1].upper() != "DICOMDIR" and _starts(folder / n)]
+
+
+def _starts(file: Path) -> bool:
+    try:
+        with open(file, "rb") as data:
+            return is_dicom(data.read(132))
+    except OSError:  # the reading of its header says why
+        return True
 
 
 def repeated_views(images: pd.DataFrame, marked: pd.Series) -> pd.Series:
@@ -134,28 +150,72 @@ def _image(folder: Path, file: str, accept: tuple[str, ...], salt: str) -> dict:
     row = {name: getattr(header, name) for name in FACTS} | {
         "image_id": header.instance or file,
         "patient_id": header.patient,
+        "plain_patient": header.plain_patient,
         "exam_id": header.exam,
         "view": header.view or "other",
         "file": file,
-        "reason": header.refusal(accept) or _gap(header),
+        "reason": _reasons(header, accept),
     }
     row |= dict(zip(MERITS, (*merits, *header.number), strict=True))
     return row | ({"accept": " ".join(accept)} if accept else {})
 
 
-def _gap(header: ImageHeader) -> str:
+def _reasons(header: ImageHeader, accept: tuple[str, ...]) -> str:
+    """Why an image is left out, all reasons, with the words that accept them; "" for none."""
+    found = {kind: why for kind, why in header.refusals.items() if kind not in accept}
+    if "pixels" in found:  # no image at all
+        return found["pixels"]
     if not (header.patient and header.exam and header.instance):
-        return "no PatientID, StudyInstanceUID or SOPInstanceUID in the header"
-    return "" if header.laterality else "no side, neither in the header nor in the file name"
+        found["ids"] = "no PatientID, StudyInstanceUID or SOPInstanceUID in the header"
+    if not header.laterality:
+        found["side"] = "no side, neither in the header nor in the file name"
+    words = ", ".join(found) if set(found) <= {*FILE_KINDS, *VIEW_KINDS} else ""
+    return "; ".join(found.values()) + f" (accept: {words})" * bool(words)
+
+
+def _shared_exams(folder: Path, images: pd.DataFrame) -> pd.Series:
+    """The reason for leaving out exams of several patients: which id is wrong is not known."""
+    number = images.groupby("exam_id")["patient_id"].transform("nunique")
+    why = "one StudyInstanceUID with several PatientIDs: anonymised one by one?"
+    return pd.Series(why, images.index)[number > 1]
+
+
+def _again(folder: Path, images: pd.DataFrame) -> pd.Series:
+    """The reasons for leaving out what has the SOPInstanceUID of an earlier file."""
+    first = images.groupby("image_id")["file"].transform("first")
+    reasons = {}
+    for row, file, other in zip(images.index, images["file"], first, strict=True):
+        if file != other and filecmp.cmp(folder / file, folder / other, shallow=False):
+            reasons[row] = "the same image a second time"
+        elif file != other:
+            reasons[row] = f"the SOPInstanceUID of another file, which differs ({other})"
+    return pd.Series(reasons, dtype=object)
+
+
+def _none_left(images: pd.DataFrame) -> str:
+    groups = list(images.groupby("reason", sort=False)["file"])
+    listed = [f"{reason}: {len(files)}, first {files.iloc[0]}" for reason, files in groups]
+    more = [f"{len(groups) - MOST_REASONS} more reasons"] * (len(groups) > MOST_REASONS)
+    shown = "; ".join([*listed[:MOST_REASONS], *more])
+    return f"none of {len(images)} DICOM files can be used: {shown}"
+
+
+def _remedy(images: pd.DataFrame) -> str:
+    words = images["reason"].str.extract(r" \(accept: (.*)\)$")[0].dropna()
+    if words.empty:
+        return "Export mammograms for presentation"
+    words = ", ".join(dict.fromkeys(", ".join(words).split(", ")))
+    return f"Export mammograms for presentation, or set data.options: {{accept: [{words}]}}"
 
 
 def _lesions(folder: Path, images: pd.DataFrame, partial: bool) -> pd.DataFrame:
     """`lesions.csv` with the ids of the images in place of their files' paths."""
-    if not (folder / LESIONS).exists():
+    names = Names(folder)
+    if not table_file(folder / LESIONS).exists():
         return pd.DataFrame(columns=list(LESION_COLUMNS))
     lesions = read_table(folder / LESIONS, LESION_COLUMNS)
     ids = dict(zip(images["file"], images["image_id"], strict=True))
-    lesions["image_id"] = lesions["image_id"].replace(ids)
+    lesions["image_id"] = [ids.get(names.find(name), name) for name in lesions["image_id"]]
     lost = lesions[~lesions["image_id"].isin(images["image_id"])]
     if len(lost) and not partial:
         raise InputError(

@@ -24,23 +24,24 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from data_manifest import published_sets as published
+from data_manifest.folders import Names, on_disk
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.published_sets import BREAST
 from data_manifest.table.reader import without_images
 
 SEVERITIES = {f"{k}{end}": float(k) for k in range(7) for end in ("", ".0")} | {"": None}
 CLINICAL = {
-    "empi_anon": ("patient_id", str),
-    "acc_anon": ("exam_id", str),
-    "numfind": ("numfind", str),
+    "empi_anon": ("patient_id", published.ID),
+    "acc_anon": ("exam_id", published.ID),
+    "numfind": ("numfind", published.ID),
     "side": ("sides", {"L": "L", "R": "R", "B": "LR", "": "LR"}),
     "asses": ("asses", "[A-Z]?"),
     "bside": ("bside", {"L": "L", "R": "R", "": ""}),
     "path_severity": ("path_severity", SEVERITIES),
 }
 METADATA = {
-    "empi_anon": ("patient_id", str),
-    "acc_anon": ("exam_id", str),
+    "empi_anon": ("patient_id", published.ID),
+    "acc_anon": ("exam_id", published.ID),
     "anon_dicom_path": ("path", str),
     "FinalImageType": ("type", str),
     "ImageLateralityFinal": ("laterality", str),
@@ -96,8 +97,9 @@ def read(
     counted = {"in_metadata": whole | {"images": len(files)}}
     used = files[files["reason"] == ""].assign(rows=0, cols=0)
     found = published.assemble("EMBED", folder, used, lesions, out + lost, counted)
-    there = found.images["file"].map(lambda file: (folder / file).is_file())
-    absent = found.images.loc[~there, "image_id"].tolist()
+    there = found.images["file"].map(Names(folder).find)
+    absent = found.images.loc[there == "", "image_id"].tolist()
+    found.images["file"] = there.mask(there == "", found.images["file"])
     published.missing_images(absent, len(found.images), folder, partial)
     return without_images(found, absent, "files", "image file missing") if absent else found
 
@@ -106,7 +108,7 @@ def read(
 def _list(folder: Path, name: str, rules: dict) -> pd.DataFrame:
     whole = folder / f"EMBED_OpenData_{name}.csv"
     reduced = whole.with_stem(f"{whole.stem}_reduced")
-    use_reduced = reduced.is_file() and not whole.is_file()
+    use_reduced = on_disk(reduced).is_file() and not on_disk(whole).is_file()
     return published.read_list(reduced if use_reduced else whole, rules)
 
 

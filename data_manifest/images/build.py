@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -15,6 +16,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from data_manifest.images.image import Image
+from data_manifest.images.own_process import end_with
 from data_manifest.images.prepare import Prepared, Task, decoded, prepare
 from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError
@@ -138,7 +140,7 @@ def ordered_results(
 def _parallel(tasks: Iterator[Task], workers: int) -> Iterator[Prepared]:
     """Block by block, so that finished canvases never pile up before a slow disk."""
     try:
-        with Parallel(n_jobs=workers) as pool:
+        with Parallel(n_jobs=workers, initializer=end_with, initargs=(os.getpid(),)) as pool:
             while block := list(islice(tasks, BLOCK * workers)):
                 yield from pool(delayed(prepare)(task) for task in block)
     except BrokenProcessPool:

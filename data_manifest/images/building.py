@@ -99,14 +99,14 @@ def _kept(folder: Path, head: str, state_of: Callable) -> list[dict]:
         first, *rest = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()
         for name in ARRAYS:  # cut short by a crash, it would be filled up when mapped to be written
             np.load(folder / name, mmap_mode="r")
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return lines
     for text in rest if first == head else ():
         try:
             line = json.loads(text)
-        except ValueError:  # cut in the middle of a write
-            break
-        if line["files"] != state_of(line["image_id"]):
+            if line["files"] != state_of(line["image_id"]):
+                break
+        except (ValueError, LookupError, TypeError):  # cut in the middle of a write, or damaged
             break
         lines.append(line)
     return lines

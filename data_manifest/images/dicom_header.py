@@ -22,6 +22,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from data_manifest.ids import plain_id
 from data_manifest.images.image import DAMAGED, MAX_PIXELS
 from lesionlib.errors import InputError, nearest
 
@@ -42,6 +43,7 @@ ID_TAGS = {"patient": "PatientID", "exam": "StudyInstanceUID", "series": "Series
 ID_TAGS |= {"instance": "SOPInstanceUID"}
 
 PLAIN_VIEWS = ("CC", "MLO")
+SIDES = {"L": "L", "LEFT": "L", "R": "R", "RIGHT": "R"}
 # codes of SNOMED CT and of its predecessor SNOMED RT (DICOM PS3.16, CID 4014 and 4015)
 VIEW_CODES = {
     "399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO",
@@ -55,7 +57,7 @@ MODIFIER_CODES = {
 }  # fmt: skip
 
 # Reasons to refuse a file; these give way to `accept`, the further ones of REMEDIES never do.
-FILE_KINDS = ("for_processing", "secondary_capture", "burned_in", "orientation")
+FILE_KINDS = ("for_processing", "secondary_capture", "burned_in", "orientation", "laterality")
 VIEW_KINDS = ("modality", "view", "spot", "magnification", "implant", "modifier")
 REMEDIES = {
     "pixels": "Leave the file out, or export it again",
@@ -68,6 +70,7 @@ REMEDIES = {
     "'secondary_capture'",
     "burned_in": "Leave the image out, or accept 'burned_in'",
     "orientation": "Turn the image, or accept 'orientation'",
+    "laterality": "Correct the header, or accept 'laterality': ImageLaterality holds then",
 }
 
 
@@ -87,6 +90,7 @@ class ImageHeader:
     number : series and instance number; in a series of reprocessed images the last has the highest.
     refusals : kind -> reason, for each kind of `REMEDIES` and `VIEW_KINDS` that holds.
     patient, exam, series, instance : salted hashes of 16 hex digits; "" where absent or no salt.
+    plain_patient : that of the patient's plain id, see :func:`data_manifest.ids.plain_id`.
     """
 
     rows: int
@@ -102,6 +106,7 @@ class ImageHeader:
     number: tuple[int, int]
     refusals: dict[str, str] = field(default_factory=dict)
     patient: str = ""
+    plain_patient: str = ""
     exam: str = ""
     series: str = ""
     instance: str = ""
@@ -143,7 +148,7 @@ def hashed(identifier: str, salt: str) -> str:
 
 def check_accept(accept: tuple[str, ...]) -> None:
     """InputError for a word that waives nothing."""
-    known = (*FILE_KINDS, *VIEW_KINDS, "laterality", "filled")
+    known = (*FILE_KINDS, *VIEW_KINDS, "filled")
     for word in accept:
         if word not in known:
             raise InputError(f"accept = '{word}' is not known", "accept", nearest(word, known))
@@ -189,7 +194,8 @@ def parse(
 
 def header_of(data: Dataset, path: Path, salt: str = "") -> ImageHeader:
     """The facts of a parsed header; see :func:`read_header`."""
-    view = _view(data)
+    views = [view for _, view in _views(data)]
+    view = next((view for view in views if view != "unknown"), "unknown" if views else "")
     found = {
         "rows": int(number(data, "Rows")),
         "cols": int(number(data, "Columns")),
@@ -206,6 +212,7 @@ def header_of(data: Dataset, path: Path, salt: str = "") -> ImageHeader:
         "number": (int(number(data, "SeriesNumber")), int(number(data, "InstanceNumber"))),
     }
     ids = {name: hashed(data.get(tag), salt) for name, tag in ID_TAGS.items()}
+    ids["plain_patient"] = hashed(plain_id(data.get("PatientID") or ""), salt)
     return ImageHeader(**found, **ids, refusals=_refusals(data, found, view))
 
 
@@ -233,12 +240,18 @@ def words(data: Dataset, name: str) -> list[str]:
 
 
 def _laterality(data: Dataset, path: Path) -> str:
-    for name in ("ImageLaterality", "Laterality"):
-        if text(data, name) in ("L", "R"):
-            return text(data, name)
+    for side in (*_header_sides(data), SIDES.get(text(data, "Laterality"))):
+        if side:
+            return side
     parts = re.findall(r"(?<![A-Z])(LEFT|RIGHT|[LR](?:CC|MLO)?)(?![A-Z])", path.stem.upper())
     sides = {part[0] for part in parts}
     return sides.pop() if len(sides) == 1 else ""
+
+
+def _header_sides(data: Dataset) -> list[str]:
+    """Sides that the image itself states: its laterality, and in its view, as RMLO."""
+    stated = SIDES.get(text(data, "ImageLaterality")), _view_position(data)[0]
+    return [side for side in stated if side]
 
 
 def _orientation(data: Dataset) -> tuple[str, str]:
@@ -247,13 +260,37 @@ def _orientation(data: Dataset) -> tuple[str, str]:
     return (found[0], found[1]) if len(found) == 2 else ("", "")
 
 
-def _view(data: Dataset) -> str:
-    """The view as CC, MLO, ML, ..., "unknown" for what is not listed, "" if not stated."""
-    stated = text(data, "ViewPosition")
-    if stated:
-        return stated if stated in VIEW_CODES.values() else "unknown"
+def _view_position(data: Dataset) -> tuple[str, str]:
+    """Side and view of ViewPosition, where both may be written, as RMLO or LEFT CC; "" if absent."""
+    stated = re.sub(r"[\s_-]", "", text(data, "ViewPosition"))
+    for side in ("", *sorted(SIDES, key=len, reverse=True)):
+        if stated.startswith(side) and stated[len(side) :] in VIEW_CODES.values():
+            return SIDES.get(side, ""), stated[len(side) :]
+    return "", "unknown" if stated else ""
+
+
+def _views(data: Dataset) -> list[tuple[str, str]]:
+    """Where a view is stated, and which: CC, MLO, ML, ..., "unknown" for what is not listed."""
     codes = [text(item, "CodeValue") for item in data.get("ViewCodeSequence") or []]
-    return VIEW_CODES.get(codes[0], "unknown") if codes else ""
+    stated = ("ViewPosition", _view_position(data)[1]), (
+        "ViewCodeSequence",
+        VIEW_CODES.get(codes[0], "unknown") if codes else "",
+    )
+    return [(place, view) for place, view in stated if view]
+
+
+def _view_fault(data: Dataset, view: str) -> str:
+    """Why the view is not one of the two; "" if it is."""
+    known = [(place, own) for place, own in _views(data) if own != "unknown"]
+    if len({own for _, own in known}) > 1:
+        return " and ".join(f"view {own} in {place}" for place, own in known)
+    return "" if view in PLAIN_VIEWS else f"view {view or 'not stated'}, not CC or MLO"
+
+
+def _upside_down(data: Dataset, side: str, view: str) -> bool:
+    """Rows that grow towards the head, or in a CC view towards the breast's own, outer side."""
+    down = _orientation(data)[1]
+    return down == "H" or (view == "CC" and bool(side) and down == side)
 
 
 def _modifiers(data: Dataset) -> list[str]:
@@ -312,9 +349,12 @@ def _refusals(data: Dataset, found: dict, view: str) -> dict[str, str]:
         "for_processing": raw and "raw data, FOR PROCESSING",
         "secondary_capture": _is_secondary_capture(data) and "secondary capture",
         "burned_in": text(data, "BurnedInAnnotation") == "YES" and "burned-in annotation",
-        "orientation": _orientation(data)[1] == "H" and "upside down by its PatientOrientation",
+        "orientation": _upside_down(data, found["laterality"], view)
+        and "upside down by its PatientOrientation",
+        "laterality": len(set(_header_sides(data))) > 1
+        and "ImageLaterality and ViewPosition name different sides",
         "modality": text(data, "Modality") not in ("MG", "") and "not of the modality MG",
-        "view": view not in PLAIN_VIEWS and f"view {view or 'not stated'}, not CC or MLO",
+        "view": _view_fault(data, view),
         "spot": "spot" in modifiers and "spot compression",
         "magnification": (magnified or "magnification" in modifiers) and "magnified view",
         "implant": implant and "implant",

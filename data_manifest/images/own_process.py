@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable
 from functools import cache
 
@@ -34,4 +36,17 @@ def in_own_process(function: Callable, *arguments, seconds: float = SECONDS):
 @cache
 def _child(parent: int) -> ProcessPoolExecutor:
     """The second process of a `parent`; a process that was forked from it gets its own."""
-    return ProcessPoolExecutor(max_workers=1, timeout=IDLE_SECONDS)
+    return ProcessPoolExecutor(
+        max_workers=1, timeout=IDLE_SECONDS, initializer=end_with, initargs=(parent,)
+    )
+
+
+def end_with(parent: int) -> None:
+    """In a worker: end within a second of its parent process, even of one that was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -14,6 +14,7 @@ How fast the last build was is kept in `build.json`, the state of the files then
 
 from __future__ import annotations
 
+import io
 import shutil
 import time
 from collections.abc import Callable
@@ -40,10 +41,11 @@ from data_manifest.manifest import (
     with_findings_left_out,
 )
 from lesionlib.errors import InputError
-from lesionlib.files import read_json, write_json, write_text
+from lesionlib.files import read_json, write_bytes, write_json, write_text
 from lesionlib.outlines import Outline
 
 FORMAT = 2
+ARRAYS = ("canvases", "breasts", "outlines")
 STAGE = "image store"
 EPSILON = 1e-5  # least standard deviation, as GMIC
 # of the manifest, which decide no pixel
@@ -80,7 +82,7 @@ class ImageStore:
     Raises
     ------
     InputError
-        If the folder holds no store, or a file of it is cut short.
+        If the folder holds no store, or a file of it is cut short or missing.
     """
 
     def __init__(self, folder: Path | str):
@@ -90,11 +92,12 @@ class ImageStore:
             raise InputError(
                 "no image store", self.folder, "Build it first: build_store or notebook 02"
             )
-        tables = [read_csv(self.folder / f"{name}.csv", KINDS) for name in TABLES]
+        tables = [self._read(f"{name}.csv", read_csv, KINDS) for name in TABLES]
+        arrays = [self._read(f"{name}.npy", np.load, "r") for name in ARRAYS]
         self.images, self.lesions, excluded = tables
         self.exclusions = conformed(excluded, EXCLUSION_COLUMNS)
-        self.pixels = self._array("canvases.npy")[: len(self.images)]
-        self._breasts, self._outlines = self._array("breasts.npy"), self._array("outlines.npy")
+        canvases, self._breasts, self._outlines = arrays
+        self.pixels = canvases[: len(self.images)]
         self.rows, self.cols = self.pixels.shape[1:]
         self.dtype = self.pixels.dtype
 
@@ -104,11 +107,12 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self.images)
 
-    def _array(self, name: str) -> np.ndarray:
+    def _read(self, name: str, read: Callable, how):
         try:
-            return np.load(self.folder / name, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise InputError(str(error), self.folder / name, "Delete and build again") from None
+            return read(self.folder / name, how)
+        except (OSError, ValueError, EOFError) as error:
+            what = " ".join(str(error).split())
+            raise InputError(what, self.folder / name, "Delete and build again") from None
 
     # -------------------------------------------------------------- pixels
     def raw(self, i: int) -> np.ndarray:
@@ -258,11 +262,12 @@ def build_store(
     with FileLock(folder / ".lock"):  # a second process waits, and finds the store ready
         if _digest(building) == digest:  # whole, but stopped while it was moved
             _install(building, folder)
-        if _digest(folder) == digest and not _changed(folder, manifest):
+        if _digest(folder) == digest and _opens(folder) and not _changed(folder, manifest):
             _take_labels(folder, manifest)
             return ImageStore(folder)
         if (folder / "store.json").exists():
-            say("image store: the one here is of other settings, data or files, it is built again")
+            reason = "of other settings, data or files, or damaged"
+            say(f"image store: the one here is {reason}, it is built again")
         speed = _build(building, digest, manifest, settings, workers, say)
         _install(building, folder)
         write_json(folder / "build.json", speed)
@@ -306,7 +311,9 @@ def _finish(folder: Path, manifest: Manifest, lines: list[dict]) -> None:
     packed = [bytes.fromhex(row["bits"]) for row in found]
     lesions = pd.DataFrame(found, columns=["image", "lesion_id", *OUTLINE_COLUMNS])
     lesions["offset"] = np.cumsum([0, *map(len, packed)], dtype=np.int64)[:-1]
-    np.save(folder / "outlines.npy", np.frombuffer(b"".join(packed), np.uint8))
+    outlines = io.BytesIO()
+    np.save(outlines, np.frombuffer(b"".join(packed), np.uint8))
+    write_bytes(folder / "outlines.npy", outlines.getvalue())
     _write_tables(folder, manifest, images, lesions, pd.DataFrame(lost))
 
 
@@ -354,6 +361,15 @@ def _digest(folder: Path) -> str:
     return facts.get("digest", "") if facts.get("format") == FORMAT else ""
 
 
+def _opens(folder: Path) -> bool:
+    """Whether the files of a store are whole; a crash of the machine may leave empty ones."""
+    try:
+        ImageStore(folder)
+    except InputError:
+        return False
+    return True
+
+
 def _changed(folder: Path, manifest: Manifest) -> bool:
     """Whether a file of the manifest is another one than when the store in `folder` was built."""
     state_of, known = file_states(manifest), read_json(folder / "files.json", {})
@@ -363,8 +379,8 @@ def _changed(folder: Path, manifest: Manifest) -> bool:
 def _install(building: Path, folder: Path) -> None:
     """Move a whole store to its place; its store.json goes last, since it vouches for the rest."""
     (folder / "store.json").unlink(missing_ok=True)
-    arrays = [f"{name}.npy" for name in ("canvases", "breasts", "outlines")]
-    for name in (*arrays, *(f"{table}.csv" for table in TABLES), "files.json", "store.json"):
+    names = [f"{name}.npy" for name in ARRAYS] + [f"{name}.csv" for name in TABLES]
+    for name in (*names, "files.json", "store.json"):
         if (building / name).exists():
             (building / name).replace(folder / name)
     shutil.rmtree(building)

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from data_manifest import published_sets as published
+from data_manifest.folders import Names, on_disk
 from data_manifest.images.dicom_header import read_header
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.shapes import polygon_text
@@ -36,17 +37,10 @@ RULES = {
     "File Name": ("image_id", r"\d+"),
     "Bi-Rads": ("birads", {grade: grade for grade in (*PROXY, "3")}),
 }
-KINDS = {
-    "mass": "mass",
-    "spiculated region": "mass",
-    "espiculated region": "mass",
-    "cluster": "calc",
-    "calcification": "calc",
-    "calcifications": "calc",
-    "distortion": "distortion",
-    "asymmetry": "asymmetry",
-    "assymetry": "asymmetry",
-}  # others (Unnamed, Point 1, Point 3): "other"
+# how names of regions begin; others (Unnamed, Point 1, Point 3) are "other"
+KINDS = {"mass": "mass", "spiculated": "mass", "espiculated": "mass"}
+KINDS |= {"cluster": "calc", "calcification": "calc", "distortion": "distortion"}
+KINDS |= {"asymmetry": "asymmetry", "assymetry": "asymmetry"}
 MAX_XML_BYTES = 50_000_000
 _FILE = re.compile(r"(\d+)_([0-9a-zA-Z]+)_MG_([LR])_([A-Z]+)_.*\.dcm", re.IGNORECASE)
 _NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
@@ -78,14 +72,14 @@ def read(
     """
     folder = Path(folder)
     published.check_option("truth", truth, published.TRUTHS)
-    listed = published.read_list(folder / "INbreast.csv", RULES, ";", unique=["image_id"])
-    if not (folder / "AllXML").is_dir():
+    listed = published.read_list(folder / "INbreast.csv", RULES, unique=["image_id"])
+    if not on_disk(folder / "AllXML").is_dir():
         raise InputError("no folder AllXML", folder, "Unpack the outlines next to the list")
-    files = _image_files(folder)
+    files, passed = _image_files(folder)
     missing = [name for name in listed["image_id"] if name not in files]
     out = published.missing_images(missing, len(listed), folder, partial)
     images, regions, unread = _read_files(folder, listed, files)
-    out, lesions = out + unread, []
+    out, lesions = passed + out + unread, []
     for region in regions:
         reason = _no_lesion(region, bool(truth), single_calcifications)
         if reason:
@@ -96,10 +90,10 @@ def read(
     return published.assemble("INbreast", folder, images, lesions, out, _counted(listed))
 
 
-def _image_files(folder: Path) -> dict[str, Path]:
-    """File Name -> its DICOM file.  A file that was renamed has lost its patient: InputError."""
-    files = {}
-    for file in sorted(folder.rglob("[!.]*.dcm")):
+def _image_files(folder: Path) -> tuple[dict[str, Path], list[dict]]:
+    """File Name -> its DICOM file, and exclusions; InputError for a renamed file, without patient."""
+    files, (found, passed) = {}, published.dicom_files(folder)
+    for file in map(Path(folder).joinpath, found):
         parts = _FILE.fullmatch(file.name)
         if parts is None:
             raise InputError(
@@ -108,16 +102,16 @@ def _image_files(folder: Path) -> dict[str, Path]:
                 "Keep the files under the names that they were distributed with",
             )
         files.setdefault(parts[1], file)
-    return files
+    return files, passed
 
 
 def _read_files(folder: Path, listed: pd.DataFrame, files: dict[str, Path]) -> tuple:
     """The table of images, a row for each region, and exclusions for what cannot be read."""
-    images, regions, out = [], [], []
+    images, regions, out, names = [], [], [], Names(folder)
     for row in listed.to_dict("records"):
         name, found, size = row["image_id"], [], (np.inf, np.inf)
         try:
-            found = read_regions(folder / "AllXML" / f"{name}.xml")
+            found = read_regions(folder / names.find(f"AllXML/{name}.xml"))
             if name in files and row["view"] == "FB":
                 out.append(exclusion("image", name, "views", "view FB: neither CC nor MLO"))
             elif name in files:
@@ -127,7 +121,8 @@ def _read_files(folder: Path, listed: pd.DataFrame, files: dict[str, Path]) -> t
             out.append(exclusion("image", name, "files", error.what))
         for k, (kind, points) in enumerate(found, start=1):
             region = {"lesion_id": f"{name}_{k}", "image_id": name, "birads": row["birads"]}
-            region |= {"subtype": kind, "kind": KINDS.get(kind.lower(), "other")}
+            kinds = [known for word, known in KINDS.items() if kind.lower().startswith(word)]
+            region |= {"subtype": kind, "kind": next(iter(kinds), "other")}
             text = polygon_text(np.clip(points, 0, size))
             regions.append(region | {"geom": "polygon", "polygon": text, "points": len(points)})
     if not images:

@@ -3,8 +3,10 @@
 * `Info.txt` is prose, then the list: ``id tissue class [severity x y radius]``.
 * y counts from the bottom of the 1024 px image: row = 1023 - y.  Without that, circles fall off the
   breast.  x and y name a pixel, so the circle's centre is at x + .5 and 1023 - y + .5.
-* Films are numbered in pairs, one woman per pair: woman = (n + 1) // 2.  The files are mirrored, as
-  their burned-in markers show; the side of the chest wall is therefore taken from the pixels.
+* Films are numbered in pairs, one woman per pair: woman = (n + 1) // 2.  Odd films show the left
+  breast, even ones the right, against a note in `Info.txt`; the page ``data_manifest/mini_mias``
+  says how this was settled.  The files are mirrored, so the side of the chest wall is taken from
+  the pixels.
 * Four abnormal rows have no circle: neither lesions nor normal.
 * One view per breast (MLO), so a breast without a row of abnormality is negative.
 """
@@ -17,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_manifest import published_sets as published
+from data_manifest.folders import on_disk
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
 
@@ -54,7 +57,7 @@ def read(folder: Path | str, *, partial: bool = False) -> Manifest:
         For a missing or unreadable `Info.txt`, and for missing images.
     """
     folder = Path(folder)
-    rows = read_info(folder / "Info.txt")
+    rows = read_info(on_disk(folder / "Info.txt"))
     images = _images(rows)
     files = find_images(folder, images["image_id"].tolist())
     images = images.assign(file=images["image_id"].map(files))
@@ -135,7 +138,7 @@ def _images(rows: pd.DataFrame) -> pd.DataFrame:
     return images.assign(
         patient_id=woman,
         exam_id=woman,
-        laterality=(number % 2).map({1: "R", 0: "L"}),
+        laterality=(number % 2).map({1: "L", 0: "R"}),
         view="MLO",
         rows=SIZE_PX,
         cols=SIZE_PX,

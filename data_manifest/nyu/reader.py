@@ -28,6 +28,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_manifest.checks import check_manifest
+from data_manifest.folders import Names
 from data_manifest.images.gmic_preparation import gmic_placement
 from data_manifest.images.image import DAMAGED, check_size
 from data_manifest.images.read import read_image, read_mask
@@ -123,9 +124,9 @@ def read(
     if not isinstance(speck_px, int) or speck_px < 0:
         raise InputError(f"speck_px = '{speck_px}'", "data.options", "Write a whole number of px")
     list_file = folder / exams if exams else _only_list(folder)
-    tables = [], [], []  # images, lesions, exclusions
+    tables, names = ([], [], []), Names(folder)  # images, lesions, exclusions
     for film in _films(read_exam_list(list_file, named), list_file.name):
-        found = _rows(film, folder, images, segmentation, masks, speck_px, partial)
+        found = _rows(film, names, images, segmentation, masks, speck_px, partial)
         for table, rows in zip(tables, found, strict=True):
             table.extend(rows)
     return check_manifest(
@@ -135,7 +136,7 @@ def read(
 
 # ------------------------------------------------------------------ the list
 def _only_list(folder: Path) -> Path:
-    found = sorted(p for p in folder.iterdir() if p.suffix in (".pkl", ".pickle", ".json"))
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".pkl", ".pickle", ".json"))
     if len(found) != 1:
         names = ", ".join(p.name for p in found[:5]) or "none"
         raise InputError(
@@ -199,16 +200,16 @@ def _stems(entry: dict, key: str, where: str) -> list[str]:
 
 # ------------------------------------------------------------------ rows of the manifest
 def _rows(
-    film: Film, folder: Path, images: str, segmentation: str, masks: str, speck_px: int, partial
+    film: Film, names: Names, images: str, segmentation: str, masks: str, speck_px: int, partial
 ) -> tuple[list[dict], list[dict], list[dict]]:
     """Of one film: its image, its lesions, and the exclusions."""
-    file = (Path(images) / f"{film.stem}.png").as_posix()
-    paths = {kind: folder / segmentation / f"{stem}.png" for kind, stem in film.masks.items()}
-    found = {kind: path for kind, path in paths.items() if path.is_file()}
-    if not (folder / file).is_file():
+    folder, file = names.root, (Path(images) / f"{film.stem}.png").as_posix()
+    paths = {k: f"{Path(segmentation, stem).as_posix()}.png" for k, stem in film.masks.items()}
+    found = {kind: folder / names.find(path) for kind, path in paths.items() if names.find(path)}
+    if not (file := names.find(file)):
         if not partial:
             remedy = "Complete the files, or set data.options: {partial: true}"
-            raise InputError(f"image file {file} is missing", folder, remedy)
+            raise InputError(f"image file {film.stem}.png is missing", folder, remedy)
         lost = [("image", film.image_id), *(("lesion", f"{film.image_id}_{k}") for k in found)]
         reason = "image file missing"
         return [], [], [exclusion(level, name, "files", reason) for level, name in lost]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from data_manifest.images.own_process import end_with
 from data_manifest.phantom.latents import draw_cases
 from data_manifest.phantom.render import Case, render
 from data_manifest.phantom.settings import PhantomSettings
@@ -69,10 +71,10 @@ def write_phantom(
     """
     folder = Path(folder)
     wanted = stamp(settings, seed)
-    found = files.read_json(folder / STAMP_FILE)
+    found = files.read_json(folder / STAMP_FILE, {})
     if found == wanted:
         return
-    if folder.exists() and any(folder.iterdir()) and (found or {}).get("dataset") != "phantom":
+    if folder.exists() and any(folder.iterdir()) and found.get("dataset") != "phantom":
         raise InputError(
             "the folder holds something other than a phantom", folder, "Give an empty or new folder"
         )
@@ -118,7 +120,7 @@ def _clear_stale(folder: Path) -> None:
 
 def _put_in_place(unfinished: Path, folder: Path, wanted: dict) -> None:
     """Rename the finished folder; what lay there before goes, unless another was as quick."""
-    if files.read_json(folder / STAMP_FILE) == wanted:
+    if files.read_json(folder / STAMP_FILE, {}) == wanted:
         return
     old = unfinished.with_name(unfinished.name + ".old")
     if folder.exists():
@@ -133,8 +135,9 @@ def _write_images(folder: Path, truth, settings, seed: int, workers: int) -> dic
     folder.mkdir()
     todo = list(cases(truth, seed))
     pool = joblib.Parallel(
-        n_jobs=max(1, min(workers, len(todo))), return_as="generator", batch_size=16
-    )
+        n_jobs=max(1, min(workers, len(todo))), return_as="generator", batch_size=16,
+        initializer=end_with, initargs=(os.getpid(),),
+    )  # fmt: skip
     jobs = (joblib.delayed(_write_image)(folder, case, settings) for case in todo)
     bar = tqdm(pool(jobs), total=len(todo), desc="phantom", unit="image", disable=None)
     return {case.image_id: outlines for case, outlines in zip(todo, bar, strict=True)}

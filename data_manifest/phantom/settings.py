@@ -9,15 +9,38 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Length = Annotated[float, Field(gt=0)]
-Effect = Annotated[float, Field(ge=0)]
-Interval = tuple[float, float]
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
-class PhantomSettings(BaseModel):
+class Section(BaseModel):
+    """A block of settings: frozen, closed to unknown keys, and every number in it is finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _no_bool(value):
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not yes or no")
+    return value
+
+
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("should have its lower end first")
+    return pair
+
+
+Number = Annotated[float, BeforeValidator(_no_bool)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=10**9)]
+Natural = Annotated[Count, Field(ge=1)]
+Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
+Effect = Annotated[Number, Field(ge=0, le=10)]
+Ends = tuple[Share, Share]  # at the lowest and the highest latent, in either order
+
+
+class PhantomSettings(Section):
     """Settings of the phantom; lengths in px of its picture, grey from 0 (black) to 1 (white).
 
     A latent is a number with standard deviation 1 given the truth; an *effect* is the distance
@@ -25,17 +48,13 @@ class PhantomSettings(BaseModel):
     away from the lesions then tells of their truth, while every other draw stays the same.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     # who is in it
-    training: int = Field(500, ge=1, description="patients with lesions, two views each")
-    negative: int = Field(120, ge=0, description="further training patients, without lesions")
-    aggregation: int = Field(
-        0, ge=0, description="patients with lesions for f_agg alone, two views"
-    )
-    aggregation_negative: int = Field(0, ge=0, description="the same, without lesions")
-    validation: int = Field(240, ge=1, description="patients with lesions, two views each")
-    test: int = Field(400, ge=1, description="patients with lesions, two views each")
+    training: Natural = Field(500, description="patients with lesions, two views each")
+    negative: Count = Field(120, description="further training patients, without lesions")
+    aggregation: Count = Field(0, description="patients with lesions for f_agg alone, two views")
+    aggregation_negative: Count = Field(0, description="the same, without lesions")
+    validation: Natural = Field(240, description="patients with lesions, two views each")
+    test: Natural = Field(400, description="patients with lesions, two views each")
     prevalence: Share = Field(0.4, gt=0, lt=1, description="of malignancy among the lesions")
     second_lesion: Share = Field(0.12, description="of the breasts with lesions that have two")
     second_differs: Share = Field(0.5, description="of the breasts with two: one of each truth")
@@ -47,37 +66,37 @@ class PhantomSettings(BaseModel):
     local_effect: Effect = Field(1.22, description="of u, one a lesion and view: AUC Phi(d/sqrt 2)")
     context_effect: Effect = Field(0.95, description="of c, one an image; 0 = control")
     view_correlation: Share = Field(0.3, description="of a latent between CC and MLO, given truth")
-    local_range: Length = Field(2.4, description="|u| from which a lesion looks no different")
-    context_range: Length = Field(2.2, description="|c| from which the specks look no different")
+    local_range: Positive = Field(2.4, description="|u| from which a lesion looks no different")
+    context_range: Positive = Field(2.2, description="|c| from which the specks look no different")
 
     # the picture
-    rows: int = Field(576, ge=64, description="px")
-    cols: int = Field(384, ge=64, description="px")
-    noise: float = Field(0.012, ge=0, description="standard deviation of a pixel's grey")
-    side_max: Length = Field(
+    rows: Count = Field(576, ge=64, description="px of the picture, as of the canvas")
+    cols: Count = Field(384, ge=64, description="px of the picture, as of the canvas")
+    noise: Share = Field(0.012, description="standard deviation of a pixel's grey")
+    side_max: Positive = Field(
         72.0, description="px: no window is larger, so none bridges to a speck"
     )
-    speck_margin: float = Field(
+    speck_margin: Number = Field(
         8.0, ge=6, description="px: a speck's own radius (5) and a window's rim"
     )
 
     # the lesion: what follows is drawn free of its truth, except where it says u
-    core_radius: Interval = Field((9.0, 15.0), description="px, uniform")
-    core_contrast: Interval = Field((0.15, 0.21), description="grey, uniform")
-    lesion_distance: Length = Field(95.0, description="px between the centres of two lesions")
-    spicules: int = Field(14, ge=1, description="per lesion")
-    spicule_length: Interval = Field(
+    core_radius: Range = Field((9.0, 15.0), description="px, uniform")
+    core_contrast: Range = Field((0.15, 0.21), description="grey, uniform")
+    lesion_distance: Positive = Field(95.0, description="px between the centres of two lesions")
+    spicules: Natural = Field(14, description="per lesion")
+    spicule_length: tuple[Positive, Positive] = Field(
         (0.25, 1.5), description="radii beyond the core, lowest, highest u"
     )
-    spicule_contrast: Interval = Field((0.02, 0.16), description="grey at the lowest and highest u")
-    core_texture: Interval = Field(
-        (0.01, 0.10), description="grey, SD in the core, lowest, highest u"
-    )
+    spicule_contrast: Ends = Field((0.02, 0.16), description="grey at the lowest and highest u")
+    core_texture: Ends = Field((0.01, 0.10), description="grey, SD in the core, lowest, highest u")
 
     # the context: specks
-    speck_spacing: int = Field(22, ge=8, description="px: side of a square that holds one or none")
-    speck_sd: Length = Field(1.25, le=1.6, description="px: standard deviation of its Gaussian")
-    speck_contrast: Interval = Field((0.25, 0.70), description="grey at the lowest and highest c")
+    speck_spacing: Count = Field(
+        22, ge=8, description="px: side of a square that holds one or none"
+    )
+    speck_sd: Positive = Field(1.25, le=1.6, description="px: standard deviation of its Gaussian")
+    speck_contrast: Ends = Field((0.25, 0.70), description="grey at the lowest and highest c")
 
     @property
     def window_reach(self) -> float:
@@ -102,10 +121,6 @@ class PhantomSettings(BaseModel):
                 f"second_differs {self.second_differs:g} asks for more mixed pairs than a "
                 f"prevalence of {self.prevalence:g} allows; at most twice the rarer truth's share"
             )
-        for name in ("core_radius", "core_contrast"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ValueError(f"{name}: 0 < low <= high is needed, not {low:g}, {high:g}")
         if self.core_radius[1] > 18:
             raise ValueError(f"core_radius: at most 18 px, not {self.core_radius[1]:g}")
         return self

@@ -7,25 +7,33 @@ finding seen twice: it becomes the `finding_id`, and each row gets a `lesion_id`
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from difflib import get_close_matches
-from io import StringIO
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from data_manifest.checks import check_manifest
+from data_manifest.folders import Names, on_disk
+from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS
+from data_manifest.images.read import read_image
 from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, RARE_COLUMNS, Manifest, conformed
-from data_manifest.published_sets import FIRST_ROW, by_rules
+from data_manifest.published_sets import by_rules, read_texts, refuse
+from data_manifest.shapes import GEOMETRIES, scaled
 from lesionlib.errors import InputError
 
 REQUIRED = {
     "images.csv": ("image_id", "patient_id", "laterality", "view", "file"),
     "lesions.csv": ("image_id", "lesion_id", "pathology", "geom"),
 }
+# of these, the columns without a default
+FILLED = {
+    "images.csv": ("image_id", "patient_id", "file"),
+    "lesions.csv": ("image_id", "lesion_id"),
+}
 SPLIT_NAMES = {"train": "training", "val": "validation", "valid": "validation"}
+ALL_KINDS = (*FILE_KINDS, *VIEW_KINDS)
 YES, NO = ("true", "1", "yes"), ("false", "0", "no")
 # type of a column -> what its values may be, see `published_sets`
 RULES = {
@@ -59,6 +67,7 @@ def read(folder: Path | str, *, name: str = "table", partial: bool = False) -> M
     lesions = with_findings(lesions)
     lost = check_files(folder, images, "file", "images.csv", "image_id", refuse=not partial)
     check_files(folder, lesions, "mask_file", "lesions.csv", "lesion_id", refuse=True)
+    lesions = on_resized_images(folder, images, lesions)
     whole = check_manifest(Manifest(name, folder, images, lesions))
     return without_images(whole, lost, "files", "image file missing") if lost else whole
 
@@ -77,42 +86,54 @@ def without_images(manifest: Manifest, image_ids: list[str], stage: str, reason:
 
 # ------------------------------------------------------------------ one table
 def read_table(file: Path, columns: dict) -> pd.DataFrame:
-    """A CSV file with the known columns, each of its type; absent optional ones get their default.
+    """A table with the known columns, each of its type; absent optional ones get their default.
 
-    Comma or semicolon, with or without a byte order mark.  Raises InputError with the row of the
-    first value that does not fit.
+    Parameters
+    ----------
+    file : images.csv or lesions.csv; where there is none, the .xlsx file of that name is read.
+    columns : `IMAGE_COLUMNS` or `LESION_COLUMNS`.
+
+    Raises
+    ------
+    InputError
+        As :func:`data_manifest.published_sets.read_texts`, for a missing or misspelt column, and
+        with the row of the first value that does not fit.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        header = text.split("\n", 1)[0]
-        separator = ";" if ";" in header and "," not in header else ","
-        frame = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False, sep=separator)
-    except FileNotFoundError:
-        remedy = "Write the table, or check the path"
-        raise InputError(f"no {file.name}", file.parent, remedy) from None
-    except UnicodeDecodeError:
-        raise InputError("not UTF-8 text", file, "Save it as CSV (UTF-8)") from None
-    except (ValueError, pd.errors.ParserError) as error:
-        raise InputError(f"not a readable table: {error}", file, "Save it as CSV (UTF-8)") from None
-    frame.columns = [str(c).strip() for c in frame.columns]
+    needed, filled = REQUIRED[file.name], FILLED[file.name]
+    file = table_file(file)
+    frame = read_texts(file, needed, own=True)
     columns = columns | {name: rule for name, rule in RARE_COLUMNS.items() if name in frame}
-    _check_columns(file, frame, columns)
-    frame.index += FIRST_ROW
+    _check_columns(file, frame, columns, needed)
+    for name in filled:
+        remedy = "Fill it in, or remove a row below the table (a total, a note)"
+        refuse(frame[name] == "", f"{name} is empty", file.name, remedy)
     given = {name: (name, RULES[kind]) for name, (kind, _) in columns.items() if name in frame}
-    texts = frame[list(given)].fillna("").apply(lambda values: values.str.strip())
+    texts = frame[list(given)]
     values = by_rules(texts, given, file.name, own=True)
     return conformed(values.astype(object).mask(texts == ""), columns)
 
 
-def _check_columns(file: Path, frame: pd.DataFrame, known: dict) -> None:
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first for names of rows
-        remedy = "Quote values that hold a separator"
-        raise InputError("rows with more fields than the header", file.name, remedy)
+def table_file(file: Path) -> Path:
+    """A CSV file, or the workbook that stands for it; InputError where it is not clear which."""
+    named = [on_disk(file.with_suffix(end)) for end in (".csv", ".xlsx", ".xls")]
+    found = [name for name in named if name.exists()]
+    if not found:
+        return file
+    if len(found) > 1:
+        what = " and ".join(name.name for name in found)
+        raise InputError(what, file.parent, "Keep the one that is meant")
+    if found[0] == named[2]:
+        raise InputError("a workbook of the old form", found[0], "Save it as .xlsx or CSV (UTF-8)")
+    return found[0]
+
+
+def _check_columns(file: Path, frame: pd.DataFrame, known: dict, needed: tuple[str, ...]) -> None:
     found = list(frame.columns)
-    twice = frame.columns[frame.columns.duplicated()]
+    names = pd.Series(found).str.replace(r"\.\d+$", "", regex=True)  # pandas numbers equal names
+    twice = names[names.duplicated() & names.isin(known)]
     if len(twice):
-        raise InputError(f"column '{twice[0]}' occurs twice", file.name, "Leave one of them out")
-    lacking = [c for c in REQUIRED[file.name] if c not in found]
+        raise InputError(f"column '{twice.iloc[0]}' occurs twice", file.name, "Leave one out")
+    lacking = [c for c in needed if c not in found]
     if lacking:
         near = get_close_matches(lacking[0], found, n=1, cutoff=0.6)
         hint = f"Rename '{near[0]}'" if near else "Add the column"
@@ -124,6 +145,37 @@ def _check_columns(file: Path, frame: pd.DataFrame, known: dict) -> None:
 
 
 # ------------------------------------------------------------------ what joins rows or files
+def on_resized_images(folder: Path, images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
+    """The lesions of `resized` images, given in px of the file, in px of `rows` x `cols`.
+
+    A mask of such an image is marked `resized`, too.
+    """
+    if "resized" not in images:
+        return lesions
+    resized, out = images[images["resized"].fillna(False)], []
+    for name in resized["image_id"][(resized["rows"] == 0) | (resized["cols"] == 0)]:
+        where = f"images.csv, image_id {name}"
+        raise InputError("resized, but rows or cols is empty", where, "Give the size to reach")
+    marked = resized[resized["image_id"].isin(lesions["image_id"])].to_dict("records")
+    factors = {row["image_id"]: _factors(folder, row) for row in marked}
+    for row in lesions.to_dict("records"):
+        if row["image_id"] in factors and row["geom"] == "mask":
+            row["resized"] = True
+        elif row["image_id"] in factors and row["geom"] in GEOMETRIES:
+            row = scaled(row["geom"], row, *factors[row["image_id"]])
+        out.append(row)
+    return pd.DataFrame(out, columns=None if out else lesions.columns)
+
+
+def _factors(folder: Path, image: dict) -> tuple[float, float]:
+    """By which columns and rows grow from the file to the image; 1 where it cannot be read."""
+    try:
+        rows, cols = read_image(folder / image["file"], accept=ALL_KINDS).pixels.shape
+    except InputError:  # missing or damaged: listed when the images are read
+        return 1.0, 1.0
+    return image["cols"] / cols, image["rows"] / rows
+
+
 def with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
     """Fill `finding_id`, and make `lesion_id` unique where one finding is on several views."""
     if (lesions["finding_id"] != "").any():
@@ -147,13 +199,17 @@ def with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
 def check_files(
     folder: Path, frame: pd.DataFrame, column: str, table: str, key: str, *, refuse: bool
 ) -> list[str]:
-    """Ids of the rows whose file is absent; InputError if `refuse`, or for a path out of bounds."""
-    root = folder.resolve()
-    parents: dict[Path, tuple[bool, dict[str, bool]]] = {}
-    lost = []
+    """Ids of the rows whose file is absent; InputError if `refuse`, or for a path out of bounds.
+
+    A path that differs from the file's in case alone is corrected in `frame`.
+    """
+    names, parents, paths, lost = Names(folder), {}, [], []
     for name, path in zip(frame[key], frame[column], strict=True):
-        if path and not _present(root, path, parents, f"{table}, {key} {name}"):
+        found = path and _found(names, path, parents, f"{table}, {key} {name}")
+        paths.append(found or path)
+        if path and not found:
             lost.append((name, path))
+    frame[column] = paths
     if lost and refuse:
         way_out = "set data.options: {partial: true}" if column == "file" else "remove the rows"
         raise InputError(
@@ -164,23 +220,20 @@ def check_files(
     return [name for name, _ in lost]
 
 
-def _present(root: Path, path: str, parents: dict, where: str) -> bool:
-    """Whether a relative path names a file inside root; each parent folder is listed once only."""
+def _found(names: Names, path: str, parents: dict[Path, bool], where: str) -> str:
+    """The name on the disk of a file inside the folder, "" if absent; a parent is resolved once."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or re.match(r"^[A-Za-z]:", path):
         raise InputError(
             f"path '{path}' leaves the data folder", where, "Give a path inside it, with /"
         )
-    parent = root / pure.parent
-    if parent not in parents:
-        inside = parent.resolve().is_relative_to(root)
-        entries = list(os.scandir(parent)) if parent.is_dir() else []
-        files = {entry.name: entry.is_symlink() for entry in entries}
-        parents[parent] = (inside, files)
-    inside, files = parents[parent]
-    linked_out = files.get(pure.name) and not (parent / pure.name).resolve().is_relative_to(root)
-    if not inside or linked_out:
+    found = names.find(path)
+    file, root = names.root / (found or path), names.root.resolve()
+    if file.parent not in parents:
+        parents[file.parent] = file.parent.resolve().is_relative_to(root)
+    linked_out = file.is_symlink() and not file.resolve().is_relative_to(root)
+    if not parents[file.parent] or linked_out:
         raise InputError(
             f"'{path}' is a link out of the data folder", where, "Copy the file into it"
         )
-    return pure.name in files
+    return found

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_manifest import published_sets as published
+from data_manifest.folders import Names
 from data_manifest.images.dicom_header import read_header
 from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError
@@ -77,11 +78,12 @@ def read(folder: Path | str, *, truth: str | None = None, partial: bool = False)
     listed = _read_list(folder / LIST)
     boxes = listed[listed["marked"]]
     images = _images(listed)
-    there = images["file"].map(lambda file: (folder / file).is_file())
+    found = images["file"].map(Names(folder).find)
+    there = found != ""
     absent = images.loc[~there, "image_id"].tolist()
     out = published.missing_images(absent, len(images), folder, partial)
     counted = _counted(listed, images)
-    images = images[there]
+    images = images.assign(file=found)[there]
     images = images.assign(spacing_mm=[_spacing(folder / file) for file in images["file"]])
     lesions = published.with_proxy(_lesions(boxes), PROXY, truth)
     return published.assemble("VinDr-Mammo", folder, images, lesions, out, counted)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -95,9 +96,8 @@ def runs_interval(values) -> RunsInterval:
         For no run, and for values that are not finite.
     """
     x = np.asarray(values, float).ravel()
-    bad = int(np.sum(~np.isfinite(x)))
-    if x.size == 0 or bad:
-        what = f"{x.size} runs, {bad} not finite"
+    if x.size == 0 or not np.isfinite(x).all():
+        what = f"{x.size} runs, {np.sum(~np.isfinite(x))} not finite"
         raise InputError(what, "values", "Give one finite number per run")
     mean, sd = float(x.mean()), float(x.std(ddof=1)) if x.size > 1 else float("nan")
     return RunsInterval(mean, sd, mean - _Z95 * sd, mean + _Z95 * sd, x.size)
@@ -176,13 +176,12 @@ def pooled_difference(
         _Sample.of(y, (a, b), patient).interval(statistic, n, (seed, j))
         for j, (y, a, b, patient) in enumerate(sets)
     ]
-    each = np.array([part.value for part, _ in parts])
+    each = runs_interval([part.value for part, _ in parts])
     low, high = np.quantile(np.mean([drawn for _, drawn in parts], axis=0), _ENDS)
     names = ("malignant", "benign", "patients", "redrawn")
     total = {name: sum(getattr(part, name) for part, _ in parts) for name in names}
-    total |= {"resamples": n, "seed": seed, "each": tuple(map(float, each))}
-    total["sd"] = float(each.std(ddof=1)) if each.size > 1 else float("nan")
-    return PooledInterval(float(each.mean()), float(low), float(high), **total)
+    total |= {"resamples": n, "seed": seed, "each": tuple(part.value for part, _ in parts)}
+    return PooledInterval(each.mean, float(low), float(high), sd=each.sd, **total)
 
 
 def band(
@@ -234,9 +233,8 @@ class _Sample:
         """The interval and the n resampled values that it was read from."""
         if statistic != "auc" and not callable(statistic):
             raise InputError(f"statistic {statistic!r}", "statistic", "Give 'auc' or a function")
-        fast = statistic == "auc"
-        found = self.fast_auc(n, entropy) if fast else self.general(statistic, n, entropy)
-        value, drawn, redrawn = found
+        found = self.fast_auc if statistic == "auc" else partial(self.general, statistic)
+        value, drawn, redrawn = found(n, entropy)
         low, high = np.quantile(drawn, _ENDS, axis=0)
         head = float(value), float(low), float(high)
         counts = int(self.truth.sum()), int((~self.truth).sum()), self.k

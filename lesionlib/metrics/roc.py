@@ -66,14 +66,15 @@ def checked_truth(y_true, where: str = "y_true") -> np.ndarray:
     if truth.ndim != 1:
         what = f"shape {truth.shape}, one axis expected"
         raise InputError(what, where, "Give one value per lesion")
-    malignant, known = truth == 1, np.isin(truth, (0, 1))
-    if truth.dtype.kind in "OUS":
+    if truth.dtype.kind in "biuf":
+        malignant, known = truth == 1, np.isin(truth, (0, 1))
+    else:  # words, or numbers with gaps
         text = np.char.lower(truth.astype(str))
         malignant = np.isin(text, ("malignant", "1", "true", "1.0"))
         known = malignant | np.isin(text, ("benign", "0", "false", "0.0"))
     if not known.all():
         number, odd = np.sum(~known), truth[~known][0]
-        what = f"{number} of {truth.size} truths are neither malignant nor benign: {odd!r}"
+        what = f"{number} of {truth.size} truths are neither malignant nor benign: '{odd}'"
         raise InputError(what, where, "Leave lesions of unknown pathology out before scoring")
     if malignant.all() or not malignant.any():
         kind = "malignant" if truth.size and malignant.all() else "benign"
@@ -99,7 +100,11 @@ def checked(y_true, y_score, where: str = "y_score") -> tuple[np.ndarray, np.nda
     InputError
         See the module.
     """
-    truth, score = checked_truth(y_true), np.asarray(y_score, float)
+    truth, score = checked_truth(y_true), np.asarray(y_score)
+    if score.dtype.kind not in "biuf":  # a word is a missing score
+        words = pd.Series([*np.atleast_1d(score)])
+        score = pd.to_numeric(words, errors="coerce").to_numpy(float, na_value=np.nan)
+    score = np.asarray(score, float)
     if score.shape != truth.shape:
         what = f"{truth.size} truths but scores of shape {score.shape}"
         raise InputError(what, where, "Give one score per lesion")
@@ -289,7 +294,7 @@ def hanley_mcneil_se(auc: float, malignant: int, benign: int) -> float:
 
 @dataclass(frozen=True)
 class DeLong:
-    """AUC, or difference of two AUCs on the same lesions, with a normal 95 % interval."""
+    """AUC (0..1), or difference of two on the same lesions (-1..1), with a normal 95 % interval."""
 
     value: float
     se: float
@@ -315,6 +320,7 @@ def delong(y_true, a, b=None, patient=None) -> DeLong:
     Returns
     -------
     DeLong
+        se and interval are NaN where a class has one lesion (with `patient`: one patient) alone.
 
     Raises
     ------
@@ -339,7 +345,9 @@ def delong(y_true, a, b=None, patient=None) -> DeLong:
     elif b is not None and value == 0:  # two equal scores
         p = 1.0
     counts = int(truth.sum()), int((~truth).sum())
-    return DeLong(float(value), se, float(value - half), float(value + half), p, *counts, patients)
+    # the normal interval does not know that an AUC ends at 1
+    ends = np.clip([value, value - half, value + half], 0.0 if b is None else -1.0, 1.0).tolist()
+    return DeLong(ends[0], se, *ends[1:], p, *counts, patients)
 
 
 def _components(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

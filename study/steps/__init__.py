@@ -13,7 +13,15 @@ once per process, and a completed stage is looked at once.
 
 from study.steps.aggregation_network import fagg, features, load_fagg
 from study.steps.context_network import gmic, load_gmic, saliency
-from study.steps.data import data_folder, fingerprint, followed_lesion, manifest, store
+from study.steps.data import (
+    data_folder,
+    fingerprint,
+    followed_lesion,
+    followed_place,
+    manifest,
+    need_lesions,
+    store,
+)
 from study.steps.lesion_scores import predictions, predictions_other_cells
 from study.steps.patch_network import architectures, best_floc, floc, load_floc, outputs
 from study.steps.results_file import phantom_cases, results
@@ -39,11 +47,13 @@ __all__ = [
     "fingerprint",
     "floc",
     "followed_lesion",
+    "followed_place",
     "gmic",
     "load_fagg",
     "load_floc",
     "load_gmic",
     "manifest",
+    "need_lesions",
     "outputs",
     "phantom_cases",
     "predictions",

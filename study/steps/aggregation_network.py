@@ -48,11 +48,15 @@ def fagg(lab: Lab, combination: str, run: int = 0, cells: str | None = None) -> 
 
 def load_fagg(lab: Lab, combination: str, run: int = 0):
     """A trained f_agg in evaluation mode."""
+    return fagg_network(lab, fagg(lab, combination, run), combination)
+
+
+def fagg_network(lab: Lab, run_folder: Path, combination: str):
+    """A trained f_agg of a combination of maps, by the folder of its run."""
     from lesionlib.maps import channels
     from lesionlib.models.fagg import FAgg
 
-    net = FAgg(channels(combination), lab.settings.fagg.filters)
-    return loaded(lab, fagg(lab, combination, run), net)
+    return loaded(lab, run_folder, FAgg(channels(combination), lab.settings.fagg.filters))
 
 
 def trained_fagg(

@@ -9,9 +9,9 @@ import numpy as np
 
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
-from study.settings import project_root
+from study.settings import project_path
 from study.stages import once, stage
-from study.steps.data import store
+from study.steps.data import need_lesions, store
 from study.steps.runs import file_state, loaded, torch_ready, train, with_weights_file
 from study.steps.saliency_file import read_saliency
 
@@ -21,6 +21,7 @@ IMAGES_AT_ONCE = 8
 @once
 def gmic(lab: Lab) -> Path:
     """The folder of the trained context network."""
+    need_lesions(lab)
     images, s = store(lab), lab.settings
     seed = derive_seed(s.seed, "gmic")
     inputs = {"gmic": s.gmic.model_dump(), "seed": seed}
@@ -38,10 +39,11 @@ def gmic(lab: Lab) -> Path:
 
 def load_gmic(lab: Lab):
     """The trained GMIC in evaluation mode."""
-    return _gmic_network(lab, gmic(lab))
+    return gmic_network(lab, gmic(lab))
 
 
-def _gmic_network(lab: Lab, run_folder: Path):
+def gmic_network(lab: Lab, run_folder: Path):
+    """A trained GMIC, by the folder of its run."""
     from lesionlib.models.gmic import gmic_from_settings
 
     return loaded(lab, run_folder, gmic_from_settings(lab.settings.gmic))
@@ -62,22 +64,26 @@ def _gmic_saliency(lab: Lab) -> Path:
     folder, images, s = gmic(lab), store(lab), lab.settings
 
     def compute(place: Path) -> None:
-        import torch
-
-        from lesionlib.models.gmic import malignant_first
-
         torch_ready(lab)
-        net = _gmic_network(lab, folder)
-        maps = np.empty((len(images.images), 2, *s.canvas.map_shape), "f4")
-        with torch.no_grad():
-            for start in range(0, len(maps), IMAGES_AT_ONCE):
-                rows = range(start, min(start + IMAGES_AT_ONCE, len(maps)))
-                batch = np.stack([images.standardised(i) for i in rows])[:, None]
-                found = net.saliency(torch.from_numpy(batch).to(s.compute.device))
-                maps[rows.start : rows.stop] = malignant_first(found).float().cpu().numpy()
-        np.save(place / "maps.npy", maps)
+        np.save(place / "maps.npy", saliency_maps(gmic_network(lab, folder), images, s))
 
     return stage(lab, "saliency", {}, compute, reads=["gmic"])
+
+
+def saliency_maps(net, images, settings) -> np.ndarray:
+    """Maps of every image of a store by GMIC, float32 (n, 2, h, w); S_m first, then S_b."""
+    import torch
+
+    from lesionlib.models.gmic import malignant_first
+
+    maps = np.empty((len(images.images), 2, *settings.canvas.map_shape), "f4")
+    with torch.no_grad():
+        for start in range(0, len(maps), IMAGES_AT_ONCE):
+            rows = range(start, min(start + IMAGES_AT_ONCE, len(maps)))
+            batch = np.stack([images.standardised(i) for i in rows])[:, None]
+            found = net.saliency(torch.from_numpy(batch).to(settings.compute.device))
+            maps[rows.start : rows.stop] = malignant_first(found).float().cpu().numpy()
+    return maps
 
 
 def _given_saliency(lab: Lab) -> Path:
@@ -85,7 +91,7 @@ def _given_saliency(lab: Lab) -> Path:
     name = s.fagg.saliency_file
 
     def compute(place: Path) -> str:
-        maps = read_saliency(project_root() / name, images.images["image_id"], s.canvas.map_shape)
+        maps = read_saliency(project_path(name), images.images["image_id"], s.canvas.map_shape)
         np.save(place / "maps.npy", maps)
         return hashlib.sha256(maps).hexdigest()[:16]
 

@@ -10,15 +10,20 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from data_manifest.folders import check_unicode
 from lesionlib import files
 from lesionlib.errors import InputError
+from lesionlib.outlines import Outline
 from lesionlib.seeds import digest
 from study.lab import Lab
-from study.settings import project_root
+from study.settings import project_path
 from study.stages import once, stage
 
+TO_COMPLETE = "to_complete"  # of a set without lesions: tables with what is known
+STAND_IN_PX = 32  # side of the square that is followed where there is no lesion
 MOST_ENTRIES = 50_000  # files and folders that a fingerprint looks at; CBIS-DDSM has 30,000
 
 
@@ -31,14 +36,17 @@ def data_folder(lab: Lab) -> Path:
     if lab.is_phantom:
         return lab.runs / "phantom"
     remembered, given = lab.runs / "data_folder.txt", os.environ.get("LESIONLIB_DATA")
-    folder = given or (remembered.read_text().strip() if remembered.is_file() else None)
+    given = given and os.path.expanduser(given)
+    kept = remembered.read_text(errors="replace").strip() if remembered.is_file() else None
+    folder = given or kept
     if not folder and lab.settings.data.folder:
-        folder = project_root() / lab.settings.data.folder
+        folder = project_path(lab.settings.data.folder)
     remedy = f"Give it: make run EXPERIMENT={lab.name} DATA=<folder>"
     if not folder:
         raise InputError("no data folder was given", f"experiment {lab.name}", remedy)
     if not Path(folder).is_dir():
         raise InputError("the data folder does not exist", folder, remedy)
+    check_unicode(folder)
     if given:
         files.write_text(remembered, str(Path(given).resolve()) + "\n")
     return Path(folder)
@@ -62,15 +70,38 @@ def manifest(lab: Lab):
         inputs |= {"files": fingerprint(folder), "folder": str(folder.resolve())}
 
     def compute(place: Path) -> str:
-        found = check_manifest(split_by_settings(read(lab, folder), s.data, s.seed))
-        found.write(place)
+        found = read(lab, folder)
+        if found.lesions.empty:  # images to look at, and a manifest to be completed
+            _write_tables_to_complete(found, place / TO_COMPLETE)
+        else:
+            found = split_by_settings(found, s.data, s.seed)
+        check_manifest(found).write(place)
         if s.data.sha256:
             write_checksums(found, place / "files.sha256", s.compute.workers)
         return _digest_of_files(place)
 
     # a reader is found by its name; one of another package is not watched
     readers = [f"data_manifest.{name}.reader.read" for name in OWN if name == s.data.dataset]
-    return Manifest.read(stage(lab, "manifest", inputs, compute, read, *readers))
+    draws = folder if lab.is_phantom else None
+    return Manifest.read(stage(lab, "manifest", inputs, compute, read, *readers, draws=draws))
+
+
+def _write_tables_to_complete(found, place: Path) -> None:
+    """`images.csv`, and `lesions.csv` with a row for each image and an empty pathology."""
+    lesions = pd.DataFrame(columns=list(found.lesions.columns))
+    lesions["image_id"] = found.images["image_id"]
+    lesions["lesion_id"] = lesions["image_id"] + "_1"
+    lesions["file"] = found.images["file"]  # to find the image; no reader needs it
+    for name, table in (("images", found.images), ("lesions", lesions)):
+        files.write_text(place / f"{name}.csv", table.to_csv(index=False))
+
+
+def need_lesions(lab: Lab, error: type[InputError] = InputError) -> None:
+    """Raise an `error` that says how to go on where the set has no lesion."""
+    if manifest(lab).lesions.empty:
+        place = f"runs/{lab.name}/manifest/{TO_COMPLETE}"
+        remedy = "(delete the rows of images without one), put it next to the images, run again"
+        raise error("no lesion", f"experiment {lab.name}", f"Complete {place}/lesions.csv {remedy}")
 
 
 def _draw_phantom(lab: Lab, folder: Path):
@@ -167,3 +198,19 @@ def followed_lesion(lab: Lab, pathology: str = "malignant") -> int:
     found = table[(table["split"] == "test") & (table["pathology"] == pathology)]
     found = found[alone[found.index]] if alone[found.index].any() else found
     return int(found["area_px"].sort_values(kind="stable").index[len(found) // 2])
+
+
+def followed_place(lab: Lab) -> tuple[int, Outline]:
+    """The row of the followed lesion's image, and the lesion's outline on its canvas.
+
+    Without lesions: the first image, and a square in the middle of its breast.
+    """
+    images = store(lab)
+    if len(images.lesions):
+        j = followed_lesion(lab)
+        return int(images.lesions.at[j, "image"]), images.outline(j)
+    lab.progress("no lesion: a square in the middle of the first breast stands in for it")
+    names = ["breast_row0", "breast_row1", "breast_col0", "breast_col1"]
+    top, bottom, left, right = (int(images.images.at[0, name]) for name in names)
+    corner = [(a + b - STAND_IN_PX) // 2 for a, b in ((top, bottom), (left, right))]
+    return 0, Outline(*corner, np.ones((STAND_IN_PX, STAND_IN_PX), bool))

@@ -52,4 +52,5 @@ def _gathered(lab: Lab, folders: list[Path], name: str) -> pd.DataFrame:
         content = gzip.compress(content, mtime=0)  # no time in it: the same scores, the same file
     if not target.is_file() or target.read_bytes() != content:
         files.write_bytes(target, content)
+    lab.note(target)
     return table

@@ -61,8 +61,8 @@ def trained_floc(
         train(lab, name, task, place, settings, seed)
         if not scored:
             return
-        net = _floc_network(lab, place, settings)
-        h, logits = _outputs(net, images, windows, s)
+        net = floc_network(lab, place, settings)
+        h, logits = window_outputs(net, images, windows, s)
         np.savez(place / "evaluation.npz", h=h, logits=logits)
         table = lesion_predictions(images, windows, window_scores(logits), model="f_loc", run=run)
         table.to_csv(place / "predictions.csv", index=False)
@@ -72,10 +72,11 @@ def trained_floc(
 
 def load_floc(lab: Lab, run: int = 0):
     """A trained f_loc in evaluation mode."""
-    return _floc_network(lab, floc(lab, run), lab.settings.floc)
+    return floc_network(lab, floc(lab, run), lab.settings.floc)
 
 
-def _floc_network(lab: Lab, run_folder: Path, settings):
+def floc_network(lab: Lab, run_folder: Path, settings):
+    """A trained f_loc of these settings (`settings.FLoc`), by the folder of its run."""
     from lesionlib.models.floc import FLoc
 
     net = FLoc(settings.backbone, h_activation=settings.h_activation)
@@ -87,10 +88,13 @@ def outputs(
     lab: Lab, run_folder: Path, settings, windows: pd.DataFrame
 ) -> tuple[np.ndarray, np.ndarray]:
     """h (n, 32) and logits (n, 4) of a trained f_loc for a table of windows, float32."""
-    return _outputs(_floc_network(lab, run_folder, settings), store(lab), windows, lab.settings)
+    return window_outputs(
+        floc_network(lab, run_folder, settings), store(lab), windows, lab.settings
+    )
 
 
-def _outputs(net, images, windows: pd.DataFrame, settings) -> tuple[np.ndarray, np.ndarray]:
+def window_outputs(net, images, windows: pd.DataFrame, settings) -> tuple[np.ndarray, np.ndarray]:
+    """h (n, 32) and logits (n, 4) of a network for windows on a store's images, float32."""
     import torch
 
     from lesionlib.patches import extract_patches
@@ -109,11 +113,11 @@ def _outputs(net, images, windows: pd.DataFrame, settings) -> tuple[np.ndarray, 
 def best_floc(lab: Lab) -> tuple[int, Path]:
     """The run of f_loc whose validation AUC is highest; its h feeds every f_agg."""
     runs = [floc(lab, run) for run in range(lab.settings.floc.runs)]
-    best = int(np.argmax([_validation_auc(folder) for folder in runs]))
+    best = int(np.argmax([validation_auc(folder) for folder in runs]))
     return best, runs[best]
 
 
-def _validation_auc(run_folder: Path) -> float:
+def validation_auc(run_folder: Path) -> float:
     """AUC of a run's best epoch, read without torch."""
     history = pd.read_csv(run_folder / "history.csv", float_precision="round_trip")
     return float(history["score"].max())
@@ -127,7 +131,7 @@ def stored_outputs(lab: Lab) -> dict[str, dict[str, np.ndarray]]:
 
     def compute(place: Path) -> None:
         torch_ready(lab)
-        h, logits = _outputs(_floc_network(lab, folder, s.floc), images, windows, s)
+        h, logits = window_outputs(floc_network(lab, folder, s.floc), images, windows, s)
         np.savez(place / "training.npz", h=h, logits=logits)
 
     place = stage(lab, OUTPUTS, {}, compute, reads=(f"floc/run{run}", TRAINING))
@@ -167,7 +171,7 @@ def architectures(lab: Lab, arm: str | None = None) -> pd.DataFrame:
             test = scored.query("split == 'test'")
             rows.append(
                 {"backbone": which.backbone, "initialisation": which.initialisation, "run": run,
-                 "validation_auc": _validation_auc(folder),
+                 "validation_auc": validation_auc(folder),
                  "test_auc": auc(test["y_true"].to_numpy(), test["y_score"].to_numpy())}
             )  # fmt: skip
     return pd.DataFrame(rows)

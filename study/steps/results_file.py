@@ -72,6 +72,7 @@ def results(lab: Lab) -> dict:
     }
     content = _json_ready(content)
     files.write_json(lab.figures / RESULTS, content)
+    lab.note(lab.figures / RESULTS)
     return content
 
 
@@ -155,8 +156,8 @@ def _saved(names: Sequence[str]) -> dict[str, pd.DataFrame]:
     found = {}
     for name in names:
         saved = sorted(figures_folder(name).glob("predictions.csv*"))
-        table = pd.read_csv(saved[0]) if saved else pd.DataFrame(columns=["model"])
-        if {"E", "E+S"} <= set(table["model"]):
+        table = tables.read_predictions(saved[0]) if saved else None
+        if saved and {"E", "E+S"} <= set(table["model"]):
             found[name] = table
     return found
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
-from study.settings import project_root
+from study.settings import project_path
 from study.stages import once
 
 # lab, stage, settings and number of a trial -> its folder
@@ -65,7 +65,7 @@ def train(lab: Lab, name: str, task, place: Path, settings, seed: int) -> None:
 
 def with_weights_file(settings):
     """The settings of a network with the file of its first weights found in the project."""
-    file = settings.weights_file and str(project_root() / settings.weights_file)
+    file = settings.weights_file and str(project_path(settings.weights_file))
     return settings.model_copy(update={"weights_file": file})
 
 
@@ -74,7 +74,7 @@ def file_state(name: str | None) -> list[int] | None:
 
     None where no file is named, or none is there.
     """
-    file = project_root() / (name or "")
+    file = project_path(name or "")
     return [file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else None
 
 

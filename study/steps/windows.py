@@ -17,7 +17,7 @@ from lesionlib import windows as geometry
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
 from study.stages import once, stage
-from study.steps.data import store
+from study.steps.data import need_lesions, store
 
 SCORED = ("validation", "test")
 STORED = ("training", *SCORED)  # splits whose windows f_agg reads
@@ -32,6 +32,7 @@ def evaluation_windows(lab: Lab) -> pd.DataFrame:
     from lesionlib.sampling import sample_lesion_windows
     from lesionlib.scoring import known_lesions
 
+    need_lesions(lab)
     images, s = store(lab), lab.settings
     each = s.evaluation.windows_per_lesion
     inputs = {"windows": s.windows.model_dump(), "each": each, "seed": s.seed}
@@ -56,6 +57,7 @@ def training_windows(lab: Lab) -> pd.DataFrame:
     from lesionlib.sampling import sample_epoch, sample_lesion_windows
     from lesionlib.scoring import known_lesions
 
+    need_lesions(lab)
     images, s = store(lab), lab.settings
     inputs = {"windows": s.windows.model_dump(), "seed": s.seed}
     inputs |= {"fagg": s.fagg.model_dump(include={"epoch", "pool_windows", "pool_epochs"})}

@@ -165,6 +165,66 @@ def test_a_patient_in_two_splits_is_refused():
     check_manifest(replace(broken, images=images))
 
 
+ALIKE = [("0012", "12"), ("P7", "p7"), ("Zo\u00eb1", "Zoe\u03081"), ("A 3", "A\u00a03")]
+ALIKE += [("17", "17.0"), ("P007", "P7"), (" x1", "x1\u200b"), ("\uff17", "7")]
+ALIKE += [("Mu\u0308 01", "M\u00dc1")]
+
+
+@pytest.mark.parametrize("ids", ALIKE)
+@pytest.mark.parametrize("refuse", [check_manifest, with_splits, check_splits])
+def test_two_spellings_of_one_patient_are_refused(ids, refuse):
+    """They would go into two splits."""
+    renamed = make(
+        images=lambda f: f.replace({"patient_id": dict(zip(("p0", "p4"), ids, strict=True))})
+    )
+    with pytest.raises(InputError) as caught:
+        refuse(renamed)
+    assert " and ".join(map(ascii, sorted(ids))) in str(caught.value)
+
+
+@pytest.mark.parametrize("ids", [("1.20", "1.2"), ("A10", "A1"), ("p1-7", "p17"), ("10", "1")])
+def test_ids_that_differ_in_more_are_two_patients(ids):
+    check_manifest(
+        make(images=lambda f: f.replace({"patient_id": dict(zip(("p0", "p4"), ids, strict=True))}))
+    )
+
+
+@pytest.mark.parametrize("refuse", [check_manifest, with_splits, check_splits])
+def test_an_exam_of_two_patients_is_refused(refuse):
+    split = pd.Series(["training"] * 8 + ["validation"] * 8 + ["test"] * 8)
+    exams = split.index.to_series().floordiv(4).map("e{}".format)
+    with pytest.raises(InputError, match="exam e0 is of 2 patients, p0 and p1 .6 such exams"):
+        refuse(make(images=lambda f: f.assign(exam_id=exams, split=split)))
+
+
+LOST = "nan None <NA> 1.23E+17 1,23457e+17 1.2E17 #NAME? #DIV/0! #N/A #NV #### 2-Jan".split()
+LOST += ["01. Feb", "Mai 12", "2012-02-01 00:00:00", "#\u00dcBERLAUF!"]
+
+
+@pytest.mark.parametrize("name", LOST)
+@pytest.mark.parametrize(("where", "column"), [("images", "patient_id"), ("lesions", "finding_id")])
+def test_ids_that_were_lost_in_a_table_are_refused(where, column, name):
+    """They make one of all patients, or of all findings."""
+    with pytest.raises(InputError, match="formatted as text"):
+        check_manifest(make(**{where: setting(column, name)}))
+
+
+@pytest.mark.parametrize("name", "NA #12 1e23 3E5 1.5 May 12-Martin N\u00ba7 nana".split())
+def test_ids_that_look_odd_are_taken(name):
+    check_manifest(make(images=lambda f: f.replace({"patient_id": {"p0": name}})))
+
+
+@pytest.mark.parametrize("draw", [with_splits, check_splits, lambda m: with_folds(m, 3, 0)])
+def test_one_patient_with_most_images_is_told_as_that(draw):
+    most = make(images=lambda f: f.assign(patient_id=["one"] * 14 + [f"p{k}" for k in range(10)]))
+    with pytest.raises(InputError, match="patient one has 14 of 24 images .*id of her own"):
+        draw(replace(most, images=most.images.assign(split="training")))
+    told = warnings_of(most)
+    assert told.iloc[0, :2].tolist() == ["patient", "one"] and "has most" in told["warning"][0]
+    few = make(3, images=lambda f: f.assign(patient_id=["one"] * 4 + ["p", "p"]))
+    assert "patient" not in set(warnings_of(few)["level"])
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [

@@ -11,7 +11,9 @@ import lesionlib
 
 ROOM = Path(lesionlib.__file__).parent
 TREES = {f: ast.parse(f.read_text(encoding="utf-8")) for f in sorted(ROOM.rglob("*.py"))}
-FUNCTIONS = {f: [n for n in ast.walk(t) if isinstance(n, ast.FunctionDef)] for f, t in TREES.items()}
+FUNCTIONS = {
+    f: [n for n in ast.walk(t) if isinstance(n, ast.FunctionDef)] for f, t in TREES.items()
+}
 CLASSES = [n for tree in TREES.values() for n in tree.body if isinstance(n, ast.ClassDef)]
 PROTOCOLS = [c for c in CLASSES if "Protocol" in map(ast.unparse, c.bases)]
 # documented once, where the contract is written; forward is torch's
@@ -32,7 +34,9 @@ def missing(node, texts: dict[str, str]) -> list[str]:
     for function in inits if isinstance(node, ast.ClassDef) else [node]:
         names = set(re.findall(r"\w+", ast.unparse(function.args))) - {"self", "cls"}
         wanted += ["Parameters"] * bool(names)
-    if isinstance(node, ast.FunctionDef) and "property" not in map(ast.unparse, node.decorator_list):
+    if isinstance(node, ast.FunctionDef) and "property" not in map(
+        ast.unparse, node.decorator_list
+    ):
         wanted += ["Returns"] * (ast.unparse(node.returns or ast.Constant(None)) != "None")
         helpers = [n for n in texts if n[0] == "_" and f" {n}(" in texts[node.name]]
         body = texts[node.name] + "".join(texts[n] for n in helpers)

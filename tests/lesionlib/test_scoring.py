@@ -67,7 +67,9 @@ def test_lesions_that_cannot_be_scored_are_refused(scores, lesions, message):
 
 @pytest.fixture
 def small_store():
-    images = pd.DataFrame({"patient_id": ["P1", "P2", "P3"], "split": ["validation", "test", "test"]})
+    images = pd.DataFrame(
+        {"patient_id": ["P1", "P2", "P3"], "split": ["validation", "test", "test"]}
+    )
     kinds = ["malignant", "benign", "benign", "unknown"]
     lesions = {"lesion_id": list("abcd"), "image": [0, 0, 1, 2], "pathology": kinds}
     outlines = [Outline(0, 0, np.ones((2, 2), bool))] * 4

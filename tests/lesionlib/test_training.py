@@ -253,6 +253,9 @@ def test_the_number_of_runs_does_not_repeat_a_run(tmp_path):
         ((3, 0), "last.pt", b""),
         (None, "state.json", b'{"digest": '),
         (None, "state.json", b'{"digest": "of an older form", "done": true}'),
+        ((3, 0), "last.pt", "flipped"),
+        (None, "best.safetensors", "flipped"),
+        (None, "history.csv", b""),
         (None, "history.csv", None),
         (None, "best.safetensors", None),
     ],
@@ -262,6 +265,10 @@ def test_a_damaged_folder_starts_anew(tmp_path, whole, fail, damage, content):
         train(tmp_path, ToyTask(fail=fail))
     if content is None:
         (tmp_path / damage).unlink()
+    elif content == "flipped":  # a bit of a weight: still a file that can be read
+        found = bytearray((tmp_path / damage).read_bytes())
+        found[len(found) // 2] ^= 1
+        (tmp_path / damage).write_bytes(found)
     else:
         (tmp_path / damage).write_bytes(content)
     said = []

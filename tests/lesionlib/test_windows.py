@@ -171,7 +171,9 @@ def test_overlap_of_a_diamond():
     outline = Outline(row0=0, col0=0, mask=np.ones((20, 20), bool))
     steps = np.arange(20) + 0.5 - 10
     wanted = (np.abs(steps)[:, None] + np.abs(steps) < 5.1).sum()
-    assert points_inside(one(10, 10, 5.1 * np.sqrt(2), 45), outline.centres).sum(axis=-1).tolist() == [wanted]
+    assert points_inside(one(10, 10, 5.1 * np.sqrt(2), 45), outline.centres).sum(
+        axis=-1
+    ).tolist() == [wanted]
 
 
 # ------------------------------------------------------------------ areas

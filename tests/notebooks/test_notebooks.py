@@ -170,8 +170,10 @@ BREAKS = [
     (replaced("- another\n", ""), "1 goals"),
     (lambda n: n.cells[1].metadata.pop("tags"), "not tagged parameters"),
     (replaced("  # name of an experiment", ""), "no type or no help"),
-    *((replaced('experiment: str = "demo"', line), "papermill")
-      for line in ("a: str = str(3)", "import os", "a: int", "a, b = 1, 2", 'a: str = "#fff"')),
+    *(
+        (replaced('experiment: str = "demo"', line), "papermill")
+        for line in ("a: str = str(3)", "import os", "a: int", "a, b = 1, 2", 'a: str = "#fff"')
+    ),
     (replaced('experiment, "00"', 'experiment, "01"'), "does not call open_lab"),
     (added("import math"), "import outside the setup"),
     (lambda n: n.metadata.kernelspec.update(name="mine"), "not python3"),

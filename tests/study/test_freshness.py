@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lesionlib.errors import InputError
+from study import freshness
 from study.freshness import closure, code_digest
 
 
@@ -170,3 +171,30 @@ def test_f_loc_reaches_its_sampler_not_gmic_and_no_torch_is_loaded():
     code = "import sys, study.freshness as f\nf.closure('lesionlib.tasks')\nprint(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert "study.freshness" in loaded and not {"torch", "lesionlib.tasks"} & {*loaded}
+
+
+def test_the_next_process_reads_the_digest_until_a_file_changes(tmp_path, monkeypatch):
+    folder, real, sought = tree(tmp_path, LIBRARY), freshness._Tree.closure, []
+    monkeypatch.setattr(freshness, "HOME", folder)
+    monkeypatch.setattr(
+        freshness._Tree, "closure", lambda self, *names: sought.append(names) or real(self, *names)
+    )
+
+    def next_process(name: str = INNER) -> str:
+        for kept in (freshness._kept, freshness._state, freshness._kept_tree):
+            kept.cache_clear()
+        return code_digest(name)
+
+    first = next_process()
+    assert next_process() == first == code_digest(INNER, root=folder)
+    sought.clear()
+    assert next_process() == first and not sought
+    assert next_process("study.step.step") != first and next_process() == first and len(sought) == 1
+    for file, text in ((D, DEEP + "score = 33"), ("lesionlib/t.csv", "2"), (D, DEEP)):
+        tree(folder, {file: text})
+        sought.clear()
+        assert next_process() == code_digest(INNER, root=folder) != first and len(sought) == 2
+    (folder / "runs" / "code.json").write_bytes(b"")
+    assert next_process() != first, "a damaged file is written anew"
+    tree(folder, {"lesionlib/t.csv": "1"})
+    assert next_process() == first

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
-from toy_project import NUMBERS, make_project, variables, write_notebook
+from toy_project import NUMBERS, call, make_project, variables, write_notebook
 
 from lesionlib.errors import InputError
+from lesionlib.files import read_json, write_json
+from study import __main__ as command_line
 from study import jobs
 
 # a job that goes on for a minute and shows that it does
@@ -28,10 +32,10 @@ SOON = 30.0  # s
 @pytest.fixture
 def project(tmp_path):
     """A toy project whose first job does not come to an end by itself."""
-    make_project(tmp_path)
+    folder = make_project(tmp_path / "project")
     for number in NUMBERS:
-        write_notebook(tmp_path, number, BEATS if number == "01" else "1")
-    return tmp_path
+        write_notebook(folder, number, BEATS if number == "01" else "1")
+    return folder
 
 
 def wait_for(what, seconds: float = SOON):
@@ -100,6 +104,67 @@ def test_nothing_goes_on_when_a_run_ends(project, monkeypatch, end):
     wait_for(lambda: not living(family))
     with jobs.only_run("toy"), jobs.only_run("two"):  # the next start is not held up
         pass
+
+
+SYSTEM = Path("/sys/kernel")  # in which nobody can make a folder
+
+
+@pytest.mark.skipif(not SYSTEM.is_dir(), reason="no Linux system folder that takes no files")
+def test_a_disk_that_takes_no_files_is_one_line(project):
+    (project / "runs").symlink_to(SYSTEM)
+    for words in ("run toy", "notebook 00", "stage floc --experiment toy"):
+        done = call(project, "study", *words.split())
+        assert done.returncode == 1
+        assert re.fullmatch(r"error: .* \(.*runs/toy.*\)\. Make it writable.*\n", done.stderr), (
+            words
+        )
+
+
+@pytest.mark.parametrize("number", jobs.UNWRITABLE)
+def test_a_full_disk_is_one_line(monkeypatch, capsys, number):
+    def carry_out(words):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(command_line, "carry_out", carry_out)
+    assert command_line.main([]) == 1
+    assert re.fullmatch(r"error: .* \(a file of the project\)\. Make .*\n", capsys.readouterr().err)
+
+
+def test_a_linked_project_and_a_home_that_takes_no_files_serve(project, tmp_path):
+    (tmp_path / "link").symlink_to(project)
+    write_notebook(project, "01", "from matplotlib import pyplot")
+    home = {"HOME": str(SYSTEM / "nobody"), "LESIONLIB_ROOT": str(tmp_path / "link")}
+    said = {"notebook 01 --experiment toy": "", "check toy --complete": "jobs are still to be run"}
+    for words, end in said.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "study", *words.split()], cwd=tmp_path / "link",
+            env=variables(project) | home, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert end in done.stderr and len(done.stderr.splitlines()) == bool(end), done.stderr
+    text = (project / "runs" / "toy" / "notebooks" / "01_toy.ipynb").read_text()
+    assert "writable" not in text, "a warning of a tool"
+
+
+def other_machine(folder, silence: float):
+    """Leave the record of a run on a machine whose lock is not seen here."""
+    record = folder / "runs" / "toy" / "jobs" / "run.json"
+    write_json(record, {"process": 7, "host": "elsewhere", "boot": "another"})
+    os.utime(record, (time.time() - silence, time.time() - silence))
+    return record
+
+
+def test_a_run_on_another_machine_is_seen_without_its_lock(project, monkeypatch):
+    monkeypatch.setattr(jobs, "runs_folder", lambda experiment: project / "runs" / experiment)
+    monkeypatch.setattr(jobs, "BEAT", 0.05)
+    other_machine(project, silence=5)
+    with pytest.raises(InputError, match="process 7 on elsewhere"), jobs.only_run("toy"):
+        raise AssertionError("two runs of one experiment")
+    record = other_machine(project, silence=2 * jobs.SILENT)
+    with jobs.only_run("toy"):
+        assert read_json(record)["process"] == os.getpid()
+        os.utime(record, (0, 0))
+        wait_for(lambda: record.stat().st_mtime > 0)
+    assert not record.exists()
 
 
 def test_a_job_by_hand_goes_on_without_standard_input(tmp_path):

@@ -1,10 +1,11 @@
-"""The lab: figures and tables with their numbers and origin, records, refused parameters."""
+"""The lab: figures and tables with their numbers and origin, records, what is tried out."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -14,7 +15,6 @@ from matplotlib import pyplot
 from matplotlib.text import Text
 from PIL import Image
 
-from lesionlib.errors import InputError
 from lesionlib.outlines import Outline
 from study import lab as module
 from study import plots, provenance
@@ -114,15 +114,69 @@ def test_records_of_all_notebooks_are_joined(lab):
     }
 
 
-def test_a_parameter_that_the_notebook_lacks_is_refused(monkeypatch):
-    main = sys.modules["__main__"]
-    monkeypatch.setattr(
-        main, "In", ["", "experiment = 'demo'", "# Parameters\nexperimemt = 'smoke'\n"], raising=False
-    )
-    with pytest.raises(InputError, match="experimemt.*did you mean 'experiment'"):
-        module._refuse_unknown_parameters("01")
-    monkeypatch.setattr(main, "In", ["", "experiment = 'demo'", "# Parameters\nexperiment = 'smoke'\n"])
-    module._refuse_unknown_parameters("01")
+def run_as(lab, monkeypatch, changed, has_own_code=True):
+    session = SimpleNamespace(changed=changed, has_own_code=has_own_code, parameters=changed)
+    monkeypatch.setattr(lab, "session", session)
+
+
+@pytest.mark.parametrize(
+    "changed, has_own_code, place",
+    [
+        ({"model": "f_loc", "fnr": 0.1}, True, "07-fnr-0.1-model-f_loc"),
+        ({"model": "../a b"}, True, "07-model-.._a_b"),
+        ({}, False, "07"),
+    ],
+)
+def test_what_is_tried_out_is_kept_apart_from_the_results(
+    lab, shown, monkeypatch, capsys, changed, has_own_code, place
+):
+    frame, folder = pd.DataFrame({"a": [1]}), lab.runs / "explored" / place
+
+    def write():
+        lab.table("table_2", frame)
+        lab.figure("figure_7", line(), data=frame, alt="x")
+        lab.record("auc.E", len(frame))
+
+    def state():
+        roots = (lab.figures, lab.runs / "records", lab.runs / "results")
+        return {p: p.read_bytes() for root in roots for p in root.rglob("*")}
+
+    write()
+    before, frame = state(), pd.DataFrame({"a": [1, 2]})
+    run_as(lab, monkeypatch, changed, has_own_code)
+    write()
+    assert state() == before
+    assert f"explored/{place}" in capsys.readouterr().out
+    assert {p.stem for p in folder.iterdir()} == {"table_2", "figure_7", "records"}
+    origin = json.loads((folder / "table_2.json").read_text())
+    assert origin.get("parameters", {}) == changed
+    assert origin["code_digest"].endswith("+changes") != has_own_code
+    run_as(lab, monkeypatch, {})
+    lab.record("auc.S", 3)
+    assert set(lab.records()) == {"auc.E", "auc.S"} and lab.records()["auc.E"] == {"value": 1}
+
+
+def test_a_live_notebook_shows_a_bar_and_the_course_of_the_loss(lab, shown, monkeypatch):
+    import IPython
+
+    cell = SimpleNamespace(execution_count=3)
+    monkeypatch.setattr(IPython, "get_ipython", lambda: cell)
+    lab.progress("floc: epoch 1/2  loss 0.9")
+    assert not shown, "papermill's kernels show nothing"
+    monkeypatch.setenv(module.IN_JUPYTER, "notebooks/04.ipynb")
+    monkeypatch.setattr(sys.modules["__main__"], "In", [""], raising=False)
+    live = module.Lab(lab.settings, "07")
+    for message in ("floc: epoch 1/2  loss 0.9", "floc: epoch 2/2  loss 1e-3", "floc: <done>"):
+        live.progress(message)
+    texts = [data["text/html"] for data, _ in shown]
+    assert [more["update"] for _, more in shown] == [False, True, True]
+    assert len({more["display_id"] for _, more in shown}) == 1
+    assert 'value="2" max="2"' in texts[1] and texts[1].count(",") == 2
+    assert "&lt;done&gt;" in texts[2] and "<progress" not in texts[2]
+    cell.execution_count = 4
+    live.progress("floc: epoch 1/2  loss 0.9")
+    assert not shown[-1][1]["update"] and shown[-1][0]["text/html"].count(",") == 1
+    assert "epoch 2/2" in (lab.runs / "progress" / "07.log").read_text()
 
 
 def test_a_commit_says_where_code_differs_from_it(tmp_path):

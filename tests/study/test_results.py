@@ -232,7 +232,7 @@ def test_the_file_is_complete_and_valid_json(tmp_path, monkeypatch, predictions,
     lab = SimpleNamespace(
         name="alone", settings=settings, is_phantom=is_phantom, figures=tmp_path,
         records=lambda: {"odd": {"value": float("nan")}, "auc.I": {"value": -1.0}},
-        origin=lambda: {"seed": np.int64(3)},
+        origin=lambda: {"seed": np.int64(3)}, note=lambda file: None,
     )  # fmt: skip
     made = results_file.results(lab)
 

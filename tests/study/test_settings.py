@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+from typing import get_args
+
 import pytest
 import yaml
 
+from data_manifest import registry
 from lesionlib.errors import InputError
 from lesionlib.seeds import derive_seed, digest, rng
 from study import settings
@@ -17,14 +22,19 @@ def write(tmp_path, monkeypatch):
     (tmp_path / "experiments").mkdir()
     monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
     settings.project_root.cache_clear()
-    yield lambda name, text: (tmp_path / "experiments" / f"{name}.yaml").write_text(text)
+
+    def write(name: str, text: str | bytes):
+        content = text if isinstance(text, bytes) else text.encode()
+        (tmp_path / "experiments" / f"{name}.yaml").write_bytes(content)
+
+    yield write
     settings.project_root.cache_clear()
 
 
 def refusal(name: str) -> str:
     with pytest.raises(InputError) as caught:
         load_experiment(name)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
     return str(caught.value)
 
 
@@ -74,21 +84,61 @@ def test_an_experiment_extends_another_key_by_key(write):
             "unknown setting 'architectures.arms.0.bakbone' (e.yaml). did you mean 'backbone'?",
         ),
         ("window: {}", "did you mean 'windows'?"),
-        ("floc: {epochs: 0}", "setting 'floc.epochs'"),
         ("gmic: {learning_rate: search}", "setting 'gmic.learning_rate'"),
+        ("floc: {learning_rate: serach}", "'floc.learning_rate': should be a valid number"),
+        ("floc: {backbone: densenet_161}", "did you mean 'densenet161'?"),
+        ("floc: {backbone: resnetv2_50}", "no published ImageNet weights for resnetv2_50"),
+        ("floc: {initialisation: file}", "initialisation file needs a weights_file"),
+        ("floc: {weights_head: map}", "weights_head map needs initialisation file"),
+        ("gmic: {initialisation: imagenet, local_width: 8}", "for local_width 64, found 8"),
+        ("compute: {device: gpu}", "should be cpu, cuda, cuda:1 (the second GPU) or mps"),
+        ("compute: {precision: fp16}", "known: 32-true, bf16-mixed"),
+        ("compute: {channels_last: true}", "channels_last is for a GPU"),
+        ("architectures: {arms: []}", "setting 'architectures.arms'"),
+        ("architectures: {arms: [&a {backbone: densenet121}, {backbone: densenet121}]}",
+         "arm densenet121-he is there twice"),
+        ("search: {floc: [1.0e-3, 1.0e-4]}", "'search.floc': should have its lower end first"),
+        ("data: {folds: 3, fold: 9}", "there is no fold 9 of 3 folds, counted from 0"),
+        ("data: {fold: 1}", "there is no fold 1 of no folds"),
+        ("data: {test_share: 0.9}", "leave no training"),
+        ("data: {dataset: my set}", "a data set cannot be named 'my set'"),
+        ("data: {dataset: phantom, options: {a: 1}}", "the phantom takes no options"),
+        ("evaluation: {fnr: []}", "setting 'evaluation.fnr'"),
+        ("floc: {epoch: [0, 1, 1, 1]}", "should have malignant and benign windows"),
+        ("floc: {epoch: [-1, 1, 1, 1]}", "setting 'floc.epoch.0'"),
+        ("windows: {patch: 24}", "too small for densenet161, at least 31"),
+        ("windows: {min_overlap: 200000}", "more than a window holds"),
+        ("seed: -1", "setting 'seed'"),
+        ("name: other", "the name of an experiment is that of its file, found name: other"),
         ("extends: e", "'e' extends itself in the end (e.yaml)"),
+        ("extends: 2024", "an experiment cannot be named 2024 (e.yaml). A name begins with"),
+        ("extends: [a, b]", "an experiment cannot be named ['a', 'b']"),
         ("canvas: {rows: 1000}", "not whole cells of 64 px"),
         ("canvas: {rows: 320, cols: 192}", "windows.side_max 384 px is larger than the canvas"),
         ("windows: {side_min: 400}", "exceeds windows.side_max"),
         ("a: [", "not valid YAML"),
         ("- 1", "not a table of settings"),
-        ("data: {dataset: phantom}", "is not the phantom's 576 x 384 px"),
+        ("seed: 1\nfloc: {runs: 1}\nseed: 2", "key 'seed' is given twice (e.yaml, line 3)"),
+        ("floc: {runs: 1, runs: 1}", "key 'runs' is given twice"),
+        ("1: 2", "key '1' is no text"),
+        ("on: 2", "key 'on' is no text"),
+        ("[a]: 2", "is no text"),
+        ("2024-01-01: 2", "unknown setting '2024-01-01'"),
+        ("seed: 2024-01-01", "found '2024-01-01'"),
+        ("seed: !!python/name:os.system", "not valid YAML"),
+        ("seed: " + "9" * 5000, "not valid YAML"),
+        ("data: &a {options: {b: *a}}", "an alias (*) is not read here (e.yaml, line 1)"),
+        ("a: &a [x, x]\nb: [*a, *a]", "an alias (*) is not read here (e.yaml, line 2)"),
+        ("a: " + "[" * 5000, "not valid YAML"),
+        ("title: Müller".encode("latin-1"), "not a text in UTF-8 (e.yaml). Save it as UTF-8"),
+        ("title: a\0b", "not a text in UTF-8"),
+        ("#" * 1_000_001, "too large for settings"),
+        ("data: {dataset: phantom}\nwindows: {side_min: 24, side_max: 72}",
+         "is not the phantom's 576 x 384 px"),
     ],
-)
+)  # fmt: skip
 def test_bad_settings_are_one_line_with_the_remedy(write, text, said):
     write("e", text)
-    if "phantom" in text:
-        write("e", text + "\nwindows: {side_min: 24, side_max: 72}")
     assert said in refusal("e")
 
 
@@ -98,9 +148,81 @@ def test_windows_that_would_see_the_phantoms_context_are_refused(write):
     assert "phantom.side_max 72 px" in refusal("e")
 
 
-def test_an_unknown_experiment_names_the_nearest(write):
+# a path of the model, and values that it refuses
+NUMBERS = {
+    int: [0.5, -1, True, "many", math.inf, math.nan, None, 10**30],
+    float: [-1.0, True, "much", math.inf, -math.inf, math.nan],
+    bool: [2, "perhaps"],
+}
+
+
+def fields(model=settings.Experiment, path=()):
+    """Each field of the settings with its path; those of the arms of figure 6, too."""
+    for name, field in model.model_fields.items():
+        yield (*path, name), field
+        inner = settings.Arm if name == "arms" else field.annotation
+        if isinstance(inner, type) and issubclass(inner, settings.Section):
+            yield from fields(inner, (*path, name))
+
+
+@pytest.mark.parametrize(
+    "path, field", fields(), ids=lambda x: ".".join(x) if type(x) is tuple else ""
+)
+def test_every_setting_is_described_and_refuses_what_is_no_value_of_its_kind(write, path, field):
+    assert field.description
+    if "arms" in path[:-1] or path == ("name",):
+        return
+    for value in NUMBERS.get(type(field.default), []):
+        if value is None and field.annotation is not int or path == ("gmic", "saliency_bias"):
+            continue
+        text = {path[-1]: value}
+        for name in reversed(path[:-1]):
+            text = {name: text}
+        write("e", yaml.safe_dump(text))
+        said = refusal("e")
+        assert f"setting '{'.'.join(path)}'" in said, (value, said)
+
+
+def test_an_exponent_without_a_point_is_a_number_although_yaml_takes_it_for_a_text(write):
+    write("e", "floc: {learning_rate: 1e-3}\nsearch: {floc: [1e-5, 1e-3]}\ntitle: 2024-01-01")
+    s = load_experiment("e")
+    assert (s.floc.learning_rate, s.search.floc, s.title) == (1e-3, (1e-5, 1e-3), "2024-01-01")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["2024", "007", "a&b", "toy (copy)", "my set", "../e", "a/b", "$(id)", "`id`", "a;b", "a'b", 'a"b',
+     "-x", ".e", "é", "a\nb", "a" * 65, ""],
+)  # fmt: skip
+def test_a_name_that_no_path_or_shell_should_meet_is_refused_with_the_pattern(write, name):
+    said = refusal(name)
+    assert "cannot be named" in said and "digits, _ and - only" in said
+
+
+def test_an_unknown_experiment_names_the_nearest_that_has_a_name(write):
     write("demo", "seed: 1")
+    write("demos (1)", "seed: 1")
+    assert settings.experiment_names() == ["demo"]
     assert "did you mean 'demo'?" in refusal("demos")
+
+
+def test_the_choices_are_those_of_the_method():
+    from lesionlib.models.backbones import BACKBONES
+    from lesionlib.training import PRECISIONS
+
+    assert list(get_args(settings.Backbone)) == list(BACKBONES)
+    assert [b for b, how in BACKBONES.items() if how.imagenet] == list(settings.PUBLISHED)
+    known = settings.Compute.model_fields["precision"].annotation
+    assert get_args(known) == PRECISIONS
+    assert all(settings.NAME.fullmatch(arm.name) for arm in settings.PAPER_ARMS)
+    assert all(map(settings.NAME.fullmatch, registry.OWN))
+
+
+def test_a_path_of_a_setting_is_in_the_project_or_under_the_users_home(write, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/u")
+    assert settings.project_path("~/w.pt") == Path("/home/u/w.pt")
+    assert settings.project_path("w.pt") == settings.project_root() / "w.pt"
+    assert settings.project_path("/w.pt") == Path("/w.pt")
 
 
 def test_seeds_depend_on_names_alone():

@@ -1,12 +1,15 @@
-"""Stages: done once, redone when inputs change, resumed after an interruption."""
+"""Stages: done once, redone when inputs change or files are damaged, resumed after a stop."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
 from study import stages
+from study.marks import damaged, withdraw, write_mark
 from study.stages import key_of, once, stage
 
 
@@ -20,7 +23,9 @@ def code(monkeypatch):
 
 @pytest.fixture
 def lab(tmp_path, code):
-    return SimpleNamespace(runs=tmp_path / "runs", kept={})
+    said = []
+    runs = tmp_path / "runs"
+    return SimpleNamespace(runs=runs, kept={}, number="04", said=said, progress=said.append)
 
 
 def run(lab, inputs, calls, *, fail=False, content=None, **how):
@@ -92,3 +97,103 @@ def test_a_step_is_done_once_per_lab_and_arguments(lab):
 def test_what_a_stage_made_is_its_key_for_others(lab):
     assert key_of(run(lab, {"a": 1}, [], content="digest of the result")) == "digest of the result"
     assert len(key_of(run(lab, {"a": 2}, []))) == 16
+
+
+# ------------------------------------------------------------------ damage
+def emptied(file):
+    file.write_bytes(b"")
+
+
+def halved(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flipped(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def flipped_unseen(file):
+    """As a bad disk does it: no time changes."""
+    state = file.stat()
+    flipped(file)
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def replaced(file):
+    file.unlink()
+    file.mkdir()
+
+
+HARMS = [emptied, halved, flipped, replaced, lambda file: file.write_bytes(b"\xff\0 noise")]
+
+
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("name", ["part", "stage.json"])
+@pytest.mark.parametrize("how", [{}, {"resumes": True}, {"keeps": True}], ids=str)
+def test_a_damaged_file_is_told_and_all_is_made_again(lab, name, harm, how):
+    calls = []
+    folder = run(lab, {}, calls, **how)
+    harm(folder / name)
+    assert run(lab, {}, calls, **how) == folder and calls == [[], []]
+    assert (folder / "part").read_text() == "done" and damaged(folder / "stage.json") == []
+    is_mark = harm is replaced and name == "stage.json"
+    assert is_mark or lab.said[0].startswith(f"work is made again: {name}")
+
+
+def test_a_copied_folder_is_whole_and_looked_through_once(lab, monkeypatch):
+    folder = run(lab, {}, [])
+    shutil.copytree(folder, folder.with_name("copy"), copy_function=shutil.copyfile)
+    shutil.rmtree(folder)
+    folder.with_name("copy").rename(folder)
+    calls = []
+    run(lab, {}, calls)
+    monkeypatch.setattr("study.marks._sha256", lambda *_: "")
+    run(lab, {}, calls)
+    assert calls == [] == lab.said
+
+
+def test_what_is_drawn_elsewhere_is_vouched_for(lab):
+    other, calls = lab.runs / "drawn", []
+    other.mkdir(parents=True)
+    (other / "picture").write_text("drawn")
+    run(lab, {}, calls, draws=other)
+    flipped(other / "picture")
+    run(lab, {}, calls, draws=other)
+    assert len(calls) == 2 and "../drawn/picture" in lab.said[0]
+
+
+def done(lab) -> list[str]:
+    return sorted(file.stem for file in (lab.runs / "done").iterdir())
+
+
+@pytest.fixture
+def jobs_done(lab):
+    """A stage, and two jobs that are done; the first has made the stage."""
+    run(lab, {}, [])
+    for job in ("04", "05"):
+        write_mark(lab.runs / "done" / f"{job}.json", {})
+        left = lab.runs / "records" / f"{job}.json"
+        write_mark(left, {"auc": 0.5})
+        write_mark(lab.runs / "jobs" / f"{job}.json", {}, [lab.runs / "done" / left.name, left])
+
+
+LOST = {"work/part": ["05"], "work/stage.json": [], "records/05.json": ["04"]}
+LOST |= {"done/05.json": ["04"], "jobs/05.json": ["04"]}
+
+
+@pytest.mark.parametrize("harm", [emptied, halved, flipped])
+@pytest.mark.parametrize("name", LOST)
+def test_before_a_run_the_jobs_of_damaged_files_count_as_not_done(lab, jobs_done, name, harm):
+    assert [*withdraw(lab.runs)] == [] and done(lab) == ["04", "05"]
+    harm(lab.runs / name)
+    (said,) = withdraw(lab.runs)
+    assert " is made again: " in said and done(lab) == LOST[name]
+    assert [*withdraw(lab.runs)] == [], "it is said once"
+
+
+def test_damage_that_no_time_shows_is_found_by_digests(lab, jobs_done):
+    flipped_unseen(lab.runs / "work" / "part")
+    assert [*withdraw(lab.runs)] == []
+    assert len([*withdraw(lab.runs, verify=True)]) == 1

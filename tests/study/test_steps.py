@@ -18,10 +18,11 @@ from data_manifest.images.store import ImageStore
 from data_manifest.manifest import Manifest
 from lesionlib import training
 from lesionlib.errors import InputError
-from lesionlib.files import write_json
 from lesionlib.maps import COMBINATIONS
-from study import freshness, stages, steps
+from study import freshness, stages, steps, tables
 from study import lab as lab_module
+from study.commands import predict
+from study.marks import write_mark
 from study.settings import Experiment, load_experiment
 from study.steps import lesion_scores
 from study.steps.aggregation_network import fagg_trial
@@ -248,6 +249,43 @@ def test_trained_networks_are_loaded_ready_for_use(lab):
     assert not steps.load_floc(lab).training and logits.shape == (5, 4)
 
 
+def test_new_images_are_scored_as_an_experiments_own_whatever_is_known_of_them(
+    lab, tmp_path, monkeypatch
+):
+    own = steps.predictions(lab)
+    monkeypatch.setattr(predict, "open_bench", lambda *_: lab)
+    data = shutil.copytree(lab.runs / "phantom", tmp_path / "new films")
+    page = predict.predict("smoke", data, output=tmp_path / "all")
+    known = pd.read_csv(page.parent / "predictions.csv", float_precision="round_trip")
+    both = own.merge(known, on=["lesion_id", "patient_id", "model", "run"], suffixes=("", "_new"))
+    assert len(both) == len(own) and (known["split"] == "test").all()
+    assert both["y_score_new"].to_numpy() == pytest.approx(both["y_score"], rel=1e-6)
+    assert (both["y_true_new"] == both["y_true"]).all()
+    assert known["lesion_id"].nunique() > own["lesion_id"].nunique()  # training patients, too
+
+    some = pd.read_csv(data / "lesions.csv").iloc[:3].assign(pathology="unknown")
+    some.to_csv(data / "lesions.csv", index=False)
+    page = predict.predict("smoke", data, output=tmp_path / "some")
+    unknown = pd.read_csv(page.parent / "predictions.csv")
+    assert unknown["y_true"].isna().all() and len(unknown) == 3 * len(own.groupby(["model", "run"]))
+    same = unknown.merge(known, on=["lesion_id", "model", "run"], suffixes=("", "_known"))
+    assert same["y_score"].to_numpy() == pytest.approx(same["y_score_known"], rel=1e-6)
+    assert page.read_text(encoding="utf-8").count("data:image/jpeg") == 3
+    with pytest.raises(InputError, match="neither malignant nor benign"):
+        tables.table_3(tables.read_predictions(page.parent / "predictions.csv"))
+
+
+def test_what_cannot_be_scored_is_told_in_one_line(lab, tiny_table, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "open_bench", lambda *_: bench(tmp_path))
+    with pytest.raises(InputError, match="no trained gmic and f_loc.*study run smoke"):
+        predict.predict("smoke", tiny_table)
+    monkeypatch.setattr(predict, "open_bench", lambda *_: lab)
+    lesions = pd.read_csv(tiny_table / "lesions.csv")
+    lesions.iloc[:0].to_csv(tiny_table / "lesions.csv", index=False)
+    with pytest.raises(InputError, match="no lesion on 24 images"):
+        predict.predict("smoke", tiny_table)
+
+
 def test_scores_near_0_keep_their_order(lab, tmp_path, monkeypatch):
     """Trap: six digits after the point make one tie of all scores below 5e-7."""
     rows = steps.predictions(lab).head(3).assign(y_score=[1.2e-7, 3.4567891e-7, 0.5])
@@ -443,12 +481,12 @@ def redone(lab, tree, tmp_path, monkeypatch):
     steps.predictions(lab), steps.predictions_other_cells(lab)
     other, found = on_a_copy(lab, tmp_path), set()
 
-    def carry_out(folder, compute, mark, goes_on):
+    def carry_out(folder, compute, mark, *_):
         name = folder.relative_to(other.runs).as_posix()
         found.add(name)
         # another reader seldom reads another manifest: what it read is what counts
         content = stages.key_of(folder) if name == "manifest" else mark["key"]
-        write_json(folder / stages.MARK, mark | {"complete": True, "content": content})
+        write_mark(folder / stages.STAGE, mark | {"complete": True, "content": content})
 
     def work() -> set[str]:
         steps.predictions(other), steps.predictions_other_cells(other)

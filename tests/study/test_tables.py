@@ -9,7 +9,7 @@ from made_up import MODELS, predictions
 
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
-from study import paper, tables
+from study import ideal_observers, paper, tables
 
 FEW = dict(resamples=200, seed=3)
 
@@ -209,21 +209,112 @@ def test_figure_6_summarises_runs_and_names_the_papers_arm():
 
 
 # ------------------------------------------------------------------ refusals
-def test_faulty_predictions_are_refused(scored):
-    some = scored[scored["model"].isin(["E", "E+S"])]
-    cases = {
-        "no column y_score": some.drop(columns="y_score"),
-        "two scores": pd.concat([some, some.iloc[:1]]),
-        "are missing": some.drop(index=some.index[0]),
-        "two patients or two truths": some.assign(
-            y_true=np.where(some.index == some.index[0], 1 - some["y_true"], some["y_true"])
-        ),
-    }
-    for words, frame in cases.items():
-        with pytest.raises(InputError, match=words):
-            tables.scores(frame, "E")
-    with pytest.raises(InputError, match="no prediction of 'ES'.*did you mean"):
-        tables.scores(scored, "ES")
+FUNCTIONS = {
+    "scores": lambda p: tables.scores(p, "E"),
+    "table_2": lambda p: tables.table_2(p, **FEW),
+    "table_3": lambda p: tables.table_3(p, **FEW),
+    "gain": lambda p: tables.gain(p, **FEW),
+    "pooled_gain": lambda p: tables.pooled_gain([p], **FEW),
+    "spared_more": lambda p: tables.spared_more(p, **FEW),
+    "numbers": lambda p: tables.numbers(p, **FEW),
+    "figure_7": lambda p: tables.figure_7(p, **FEW),
+    "roc_curves": tables.roc_curves,
+    "with_observers": lambda p: ideal_observers.with_observers(p, CASES),
+    "correlations": lambda p: ideal_observers.correlations(p, CASES, 20),
+}
+CASES = pd.DataFrame(columns=["local", "evidence"])
+
+
+def first_is(column: str, value, dtype=None):
+    """A change of one cell, of a lesion's score by E."""
+
+    def change(p: pd.DataFrame) -> pd.DataFrame:
+        p = p.astype({column: dtype or object})
+        p.loc[p.index[0], column] = value
+        return p
+
+    return change
+
+
+FAULTS = {
+    "no column model": lambda p: p.drop(columns="model"),
+    "no column split, y_true": lambda p: p.drop(columns=["split", "y_true"]),
+    "no row": lambda p: p.iloc[:0],
+    "1 rows have no lesion_id": first_is("lesion_id", None),
+    "1 rows have no patient_id": first_is("patient_id", np.nan),
+    "1 rows have no model": first_is("model", None),
+    "1 rows have no run": first_is("run", np.nan, float),
+    "unknown model 'es' .*did you mean 'E.S'": lambda p: p.replace({"model": {"E+S": "es"}}),
+    "unknown model 's . E' .*did you mean 'E.S'": first_is("model", "s + E"),
+    "split 'test' .*did you mean 'tests'": lambda p: p.assign(split="tests"),
+    "neither malignant nor benign: '2'": first_is("y_true", 2),
+    "neither malignant nor benign: 'nan'": first_is("y_true", np.nan, float),
+    "neither malignant nor benign: 'maybe'": first_is("y_true", "maybe"),
+    "1 of .* scores are missing or infinite .*y_score of E": first_is("y_score", np.inf),
+    "scores are missing or infinite": first_is("y_score", "high"),
+    "all .* lesions are benign": lambda p: p.assign(y_true=0),
+    "two scores": lambda p: pd.concat([p, p.iloc[:1]]),
+    "are missing": lambda p: p.drop(index=p.index[0]),
+    "two patients or two truths": lambda p: first_is("y_true", 1 - p["y_true"].iloc[0], int)(p),
+}
+
+
+@pytest.mark.parametrize("said", FAULTS)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_fault_of_the_predictions_is_named_whatever_reads_them(scored, function, said):
+    model = "E+S" if function == "table_2" else "E"
+    some = scored[scored["model"].isin(["E", "S", "E+S"])]
+    some = some.sort_values("model", key=lambda names: names != model, kind="stable")
+    with pytest.raises(InputError, match=said):
+        FUNCTIONS[function](FAULTS[said](some))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.keys() - {"table_3", "numbers"})
+def test_without_the_papers_models_those_at_hand_are_named(scored, function):
+    own = scored[scored["model"] == "E"].assign(model="mine")
+    with pytest.raises(InputError, match="mine"):
+        FUNCTIONS[function](own)
+    assert list(tables.table_3(own, **FEW)["model"]) == ["mine"]
+    assert set(tables.numbers(own, **FEW)) == {"auc.mine"}
+    assert set(tables.figure_7(own, ["mine"], **FEW)["model"]) == {"mine"}
+
+
+def test_predictions_of_other_lesions_have_no_ideal_observer(scored):
+    with pytest.raises(InputError, match="were not drawn here"):
+        ideal_observers.correlations(scored, CASES, 20)
+
+
+def test_a_figure_has_every_model_that_it_was_asked_for(scored):
+    for draw in (tables.figure_7, tables.roc_curves):
+        with pytest.raises(InputError, match="no prediction of 'ES'.*did you mean 'E.S'"):
+            draw(scored, ["E", "ES"])
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.csv.gz"])
+def test_a_file_of_predictions_keeps_its_names_and_scores(scored, tmp_path, name):
+    ids = scored.assign(lesion_id=scored["lesion_id"].str.removeprefix("L"))  # 0001 is a name
+    ids.to_csv(tmp_path / name, index=False)
+    pd.testing.assert_frame_equal(tables.read_predictions(tmp_path / name), ids)
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (None, "no such file"),
+        (b"", "cannot be read as CSV"),
+        (b"\x00\xff\xfe\x1f", "as CSV|no column"),
+        (b'a,b\n"1,2\n', "as CSV|no column"),
+        (b"lesion;patient\n1;2\n", "no column lesion_id"),
+    ],
+)
+def test_a_file_that_holds_no_predictions_is_one_line(tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "p.csv").write_bytes(content)
+    with pytest.raises(InputError, match=f"({said}).*p.csv"):
+        tables.read_predictions(tmp_path / "p.csv")
+    (tmp_path / "p.csv.gz").write_bytes(b"not gzip")
+    with pytest.raises(InputError, match="cannot be read as CSV"):
+        tables.read_predictions(tmp_path / "p.csv.gz")
 
 
 def test_models_on_different_lesions_are_not_compared(scored):

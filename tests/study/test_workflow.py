@@ -5,25 +5,33 @@ User errors go through the real command line; each must end in one line, without
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import subprocess
+import sys
+import termios
+from pathlib import Path
 
 import nbformat
 import pytest
-from toy_project import NUMBERS, ROOT, SAY, call, make_project, write_notebook
+from toy_project import NUMBERS, ROOT, SAY, call, make_project, variables, write_notebook
 
 from lesionlib.errors import InputError
-from lesionlib.files import read_json
+from lesionlib.files import read_json, write_json
 from study import __main__ as command_line
 from study import runner, settings, workflow
 from study.jobs import JobError
+from study.lab import open_bench
+from study.marks import withdraw
+from study.steps.data import data_folder
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A toy project that this process and its children take for theirs."""
     monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
-    monkeypatch.delenv("LESIONLIB_DATA", raising=False)
+    monkeypatch.setenv("LESIONLIB_DATA", "")  # a check sets it
     monkeypatch.delenv("LESIONLIB_WORKFLOW", raising=False)
     monkeypatch.chdir(tmp_path)
     settings.project_root.cache_clear()
@@ -36,6 +44,7 @@ USER_ERRORS = {
     "run toyy": "there is no experiment 'toyy'.*did you mean 'toy'",
     "run misspelt": "unknown setting 'floc.patiense'.*did you mean 'patience'",
     "run broken": "not valid YAML",
+    "run a&b": "an experiment cannot be named 'a&b'",
     "run real": "no data folder was given.*make run EXPERIMENT=real DATA=<folder>",
     "run real --data nowhere": "data folder does not exist.*nowhere",
     "run toy --data .": "draws its own data.*Leave DATA= out",
@@ -53,7 +62,18 @@ USER_ERRORS = {
     "stage floc --experiment toy --rnu 1": "unknown parameter 'rnu'.*did you mean 'run'",
     "stage floc --experiment toy run": "cannot read 'run'",
     "check toy extra": "cannot read 'extra'",
+    "data-check table --data . -p spacing [": "not valid YAML.*option spacing, line 1",
 }
+# what an experiment needs and this machine lacks; check and run find it alike
+LACKING = {
+    "gpu": "device 'cuda:99' is not on this machine .compute.device.",
+    "lost_maps": f"the file of fagg.saliency_file is missing .{Path.home()}/no such maps.npz",
+    "lost_weights": "the file of gmic.weights_file is missing",
+    "lost_arm": "the file of architectures.arms.0.weights_file is missing",
+    "unknown_set": "unknown data set 'tabel'.*did you mean 'table'",
+    "unknown_option": "reader of 'cmmd' has no option 'acept'",
+}
+USER_ERRORS |= {f"{do} {name}": said for name, said in LACKING.items() for do in ("check", "run")}
 
 
 @pytest.mark.parametrize("words", USER_ERRORS)
@@ -84,11 +104,61 @@ def test_a_process_that_is_stopped_twice_says_one_line(project):
     assert done.stderr == "stopped. The same command goes on from here\n"
 
 
+WRITE = (
+    "from study import __main__ as m\nm.carry_out = lambda words: {}\nm.sys.exit(m.guarded_main())"
+)
+IN_A_THREAD = "[__import__('threading').Thread(target=print, args=['x'], kwargs=dict(flush=True)).start(), __import__('time').sleep(9)]"
+
+
+@pytest.mark.parametrize(
+    "work, code",
+    [
+        ("print('x' * 99999)", 141),
+        ("print('x')", 141),
+        (IN_A_THREAD, 130),
+        ("m.parser().parse_args(['--help'])", 0),
+        ("m.carry_out_not_there", 1),
+    ],
+)
+@pytest.mark.parametrize("also_errors", [False, True])
+def test_a_closed_pipe_ends_a_command_without_a_traceback(project, work, code, also_errors):
+    (project / "closed.py").write_text(WRITE.format(work))
+    reads, writes = os.pipe()
+    os.close(reads)
+    errors = writes if also_errors else subprocess.PIPE
+    words = [sys.executable, "closed.py"]
+    done = subprocess.run(
+        words, cwd=project, env=variables(project), stdout=writes, stderr=errors, timeout=60
+    )
+    os.close(writes)
+    assert done.returncode == code
+    if code != 1:  # what is no matter of the pipe is not hidden
+        assert "Error" not in (done.stderr or b"").decode()
+
+
+def test_a_closed_terminal_ends_a_command_without_a_traceback(project):
+    (project / "closed.py").write_text(
+        WRITE.format("[print(1, flush=True), __import__('time').sleep(50)]")
+    )
+    main, terminal = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "closed.py"], cwd=project, env=variables(project), stdin=terminal,
+        stdout=terminal, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(terminal)
+    os.read(main, 1)
+    os.close(main)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (130, 141)
+    assert said.decode() in ("", "stopped. The same command goes on from here\n")
+
+
 def test_make_ends_with_the_line_and_a_failing_exit_code():
     if not (ROOT / ".venv" / ".ready").is_file():
         pytest.skip("the environment was not made by `make setup`")
     # -o: this is no test of the set-up
-    words = ["make", "--no-print-directory", "-o", f"{ROOT}/.venv/.ready", "run", "EXPERIMENT=tyo"]
+    words = ["make", "--no-print-directory", "-o", ".venv/.ready", "run", "EXPERIMENT=tyo"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "error: there is no experiment 'tyo'" in done.stderr
@@ -107,11 +177,48 @@ def test_a_notebook_is_run_echoed_and_marked(project, capsys):
     assert (mark["experiment"], mark["job"]) == ("toy", "04")
 
 
-def test_other_parameters_and_another_output_leave_no_mark(project):
-    write_notebook(project, "04", "run")
-    target = runner.run_notebook("04", "toy", {"run": "3"}, project / "out.ipynb")
+@pytest.mark.parametrize("output", [None, "out.ipynb"])
+def test_what_is_tried_out_leaves_the_run_and_its_marks_alone(project, output):
+    path = write_notebook(project, "04", "run")
+    own = runner.run_notebook("04", "toy", {"run": "0"})  # its default
+    mark = project / "runs" / "toy" / "done" / "04.json"
+    before = own.read_bytes(), mark.stat().st_mtime_ns
+    assert own.parent.name == "notebooks"
+    target = runner.run_notebook("04", "toy", {"run": "3"}, output and project / output)
     assert nbformat.read(target, as_version=4).cells[-1].outputs[0].data["text/plain"] == "3"
-    assert not (project / "runs" / "toy" / "done").exists()
+    explored = project / "runs" / "toy" / "explored"
+    assert target == (project / output if output else explored / "04-run-3" / "04_toy.ipynb")
+    copy = path.rename(project / "04_toy.ipynb")
+    assert runner.run_notebook(str(copy), "toy") == explored / "04" / "04_toy.ipynb"
+    assert (own.read_bytes(), mark.stat().st_mtime_ns) == before
+
+
+@pytest.mark.parametrize("found_by", ["JUPYTER_PATH", "HOME"])
+def test_the_kernel_is_of_this_python_whatever_is_found_first(project, monkeypatch, found_by):
+    other = project / "other"
+    other.write_text("#!/bin/sh\nexit 1\n")
+    other.chmod(0o755)
+    place = project / "home" / ".local" / "share" / "jupyter"
+    words = [str(other), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel = {"argv": words, "display_name": "Python 3", "language": "python"}
+    write_json(place / "kernels" / "python3" / "kernel.json", kernel)
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    monkeypatch.setenv(found_by, str(place if found_by == "JUPYTER_PATH" else project / "home"))
+    write_notebook(project, "04", "import sys; sys.executable")
+    ran = nbformat.read(runner.run_notebook("04", "toy"), as_version=4)
+    assert ran.cells[-1].outputs[0].data["text/plain"] == repr(sys.executable)
+
+
+def test_project_home_and_output_may_have_any_letters_in_their_paths(tmp_path, monkeypatch):
+    odd = "Klinik (1) user's [a] {b} Müller & $HOME"
+    project, home = make_project(tmp_path / odd), tmp_path / odd / "home {c}"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    write_notebook(project, "04", "run + 1")
+    done = call(project, "study", "notebook", "04", "--experiment", "toy", "--output=~/{run}.ipynb")
+    assert done.returncode == 0, done.stderr
+    executed = nbformat.read(home / "{run}.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].data["text/plain"] == "1"
 
 
 INPUT_ERROR = (
@@ -150,6 +257,13 @@ def test_a_failed_cell_gives_one_line_and_keeps_the_notebook(project, cell, erro
     kind = "input" if error is InputError else "job"
     kept = (project / "runs" / "toy" / "failed" / "04.txt").read_text()
     assert kept.startswith(f"{kind}: ")
+
+
+def test_a_notebook_may_end_early_with_nothing_wrong(project, capsys):
+    write_notebook(project, "04", "from study.jobs import EndsHere\nraise EndsHere('no x')", "1/0")
+    runner.run_notebook("04", "toy")
+    assert "04 | ends early: no x" in capsys.readouterr().out
+    assert (project / "runs" / "toy" / "done" / "04.json").is_file()
 
 
 def test_papermill_by_hand_refuses_a_misspelt_parameter_too(project):
@@ -251,6 +365,32 @@ def test_the_line_of_a_failed_notebook_comes_last_and_the_rest_is_not_lost(stubs
     assert not workflow.is_complete("toy")
 
 
+FAULT = (
+    "from study import steps\nfrom study.lab import open_lab\n"
+    "images = steps.manifest(open_lab(experiment, '01')).images\n"
+    "images.groupby('patient_id').get_group('P07')['none']"
+)
+
+
+def test_a_fault_on_own_data_shows_no_patient_and_no_folder(stubs, tiny_table):
+    """Not on the terminal, in Snakemake's log, in tracebacks and outputs, nor in a file's name."""
+    write_notebook(stubs, "01", FAULT)
+    folder = tiny_table.rename(stubs.with_name(f"{stubs.name}-Mustermann"))
+    done = call(stubs, "study", "run", "real", "--data", str(folder), "--cores", "1")
+    assert done.returncode == 1 and "KeyError was raised: 'none'" in done.stderr
+    runs = stubs / "runs" / "real"
+    kept = {runs / "data_folder.txt", *(runs / "manifest").iterdir()}  # what a later start reads
+    files = [f for f in stubs.rglob("*") if f.is_file() and f not in kept and f.suffix != ".yaml"]
+    texts = {str(f.relative_to(stubs)): f.read_bytes().decode(errors="replace") for f in files}
+    assert {"runs/real/workflow.log", "runs/real/failed/01.txt"} < texts.keys()
+    assert "KeyError" in texts["runs/real/notebooks/01_toy.ipynb"]
+    texts["terminal"] = done.stdout + done.stderr
+    shown = {
+        name: re.search(r"Mustermann|\bP(?!07)\d\d_?", name + text) for name, text in texts.items()
+    }
+    assert {name: found.group() for name, found in shown.items() if found} == {}
+
+
 def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(stubs):
     def jobs_done() -> list[str]:
         return re.findall(r"(\d\d) \| done", snakemake(stubs, "toy", "runs/toy/done/02.json"))
@@ -264,6 +404,43 @@ def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(stubs):
         nbformat.write(notebook, path)
     assert jobs_done() == ["01", "02"]  # 02 reads what 01 leaves
     assert jobs_done() == []
+
+
+@pytest.mark.parametrize("way", ["command", "variable", "setting"])
+def test_a_data_folder_may_be_under_the_users_home(project, monkeypatch, tiny_table, way):
+    folder = tiny_table.rename(project / "my films {a}")
+    monkeypatch.setenv("HOME", str(project))
+    short = "~/my films {a}"
+    if way == "variable":
+        monkeypatch.setenv("LESIONLIB_DATA", short)
+    if way == "setting":
+        text = f"data: {{dataset: table, folder: '{short}'}}"
+        (project / "experiments" / "real.yaml").write_text(text)
+    workflow.check("real", short if way == "command" else None)
+    assert data_folder(open_bench("real")) == folder
+
+
+def test_a_result_changed_by_hand_is_noticed_and_made_again(stubs):
+    cell = (
+        "from pathlib import Path\n"
+        "from study.lab import open_lab\n"
+        "lab = open_lab(experiment, '12')\n"
+        "lab.record('auc.E', .7)\n"
+        "file = lab.figures / 'table.csv'\n"
+        "_ = file.parent.mkdir(parents=True, exist_ok=True), file.write_text('1')\n"
+        "lab.note(file)"
+    )
+    write_notebook(stubs, "12", cell)
+    runs, table = stubs / "runs" / "toy", stubs / "figures" / "toy" / "table.csv"
+    runner.run_notebook("12", "toy")
+    runner.run_notebook("11", "toy")
+    assert not list(withdraw(runs))
+    for file in (table, runs / "records" / "12.json"):
+        for change in (lambda file: file.write_text("{}"), Path.unlink):
+            change(file)
+            assert [line for line in withdraw(runs) if line.startswith("job 12 is made again: ")]
+            assert [path.stem for path in sorted((runs / "done").glob("*.json"))] == ["11"]
+            runner.run_notebook("12", "toy")
 
 
 def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, tiny_table):

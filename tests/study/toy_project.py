@@ -16,6 +16,13 @@ EXPERIMENTS = {
     "toy": "extends: demo\ntitle: Toy\n",
     "two": "extends: toy\nfloc: {runs: 2}\n",
     "real": "data: {dataset: table}\n",
+    "gpu": "extends: toy\ncompute: {device: 'cuda:99'}\n",
+    "lost_maps": "extends: toy\nfagg: {saliency_file: ~/no such maps.npz}\n",
+    "lost_weights": "extends: toy\ngmic: {initialisation: file, weights_file: none.pt}\n",
+    "lost_arm": "extends: toy\narchitectures:\n"
+    "  arms: [{backbone: densenet121, initialisation: file, weights_file: none.pt}]\n",
+    "unknown_set": "data: {dataset: tabel}\n",
+    "unknown_option": "data: {dataset: cmmd, options: {acept: [view]}}\n",
     "misspelt": "floc: {patiense: 3}\n",
     "broken": "floc: [1,\n",
 }

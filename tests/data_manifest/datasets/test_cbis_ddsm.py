@@ -169,13 +169,8 @@ def test_masks_of_another_size(tmp_path, shape, outcome):
     flags = manifest.lesions.set_index("lesion_id").get("resized", pd.Series(dtype=object))
     assert bool(flags.get("P_00001_LEFT_CC_mass_1") is np.True_) == (outcome == "resized")
     assert set(manifest.images["density"]) == {"3"}
-    kept = Manifest.read(_written(manifest, tmp_path / "kept"))
-    assert kept.lesions.equals(manifest.lesions)
-
-
-def _written(manifest, folder):
-    manifest.write(folder)
-    return folder
+    manifest.write(tmp_path / "kept")
+    assert Manifest.read(tmp_path / "kept").lesions.equals(manifest.lesions)
 
 
 def test_proportions_within_a_fifth_of_a_percent():

@@ -1,5 +1,6 @@
 """A hospital's export: what is used, what is left out and why, and that it names nobody."""
 
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -167,20 +168,27 @@ def test_a_copy_is_one_of_an_image_that_is_used(export):
     found = dicom_folder.read(export)
     assert found.images["file"].tolist()[4:] == ["d_L"]
     assert reasons(found) == {
-        "a": "raw data, FOR PROCESSING",
-        "b": "raw data, FOR PROCESSING",
+        "a": "raw data, FOR PROCESSING (accept: for_processing)",
+        "b": "raw data, FOR PROCESSING (accept: for_processing)",
         "c": "no side, neither in the header nor in the file name",
         "e_L": "the same image a second time",
     }
 
 
-def test_links_are_passed_over_and_what_cannot_be_opened_is_listed(export, tmp_path):
-    """Traps: a link may lead out of the folder; one file that is deflated stops no other."""
-    image(tmp_path / "outside" / "IM9", 9, StudyInstanceUID="1.2.826.0.1.77.8")
-    (export / "link").symlink_to(tmp_path / "outside" / "IM9")
+def test_links_are_followed_and_what_cannot_be_opened_is_listed(export, tmp_path):
+    """Traps: a year may be linked in from another disk; one deflated file stops no other."""
+    image(tmp_path / "disk2" / "IM9", 9, StudyInstanceUID="1.2.826.0.1.77.8")
+    (export / "2020").symlink_to(tmp_path / "disk2")
+    (export / "loop").symlink_to(export)
+    (export / "lost").symlink_to(tmp_path / "none")
     (export / "packed").write_bytes(bytes(128) + b"DICM" + b"1.2.840.10008.1.2.1.99" + bytes(20))
     found = dicom_folder.read(export)
-    assert len(found.images) == 4 and list(reasons(found)) == ["packed"]
+    assert found.images["file"].tolist()[0] == "2020/IM9" and len(found.images) == 5
+    assert reasons(found) == {
+        "packed": "deflated DICOM",
+        "loop": "a link to a folder that holds the data folder",
+        "lost": "a link that leads nowhere",
+    }
 
 
 def test_kinds_can_be_accepted_and_the_store_is_told(export):
@@ -200,8 +208,56 @@ def test_a_folder_without_usable_files(tmp_path):
     with pytest.raises(InputError, match="no DICOM file"):
         dicom_folder.read(tmp_path / "x")
     image(tmp_path / "x" / "a", 1, NumberOfFrames=9)
-    with pytest.raises(InputError, match="none of 1 DICOM files can be used, the first: 9 frames"):
+    image(tmp_path / "x" / "b", 2, SOPClassUID="1.2.840.10008.5.1.4.1.1.7", view="ML")
+    image(tmp_path / "x" / "c", 3, PresentationIntentType="FOR PROCESSING")
+    with pytest.raises(InputError, match="none of 3 DICOM files can be used") as caught:
         dicom_folder.read(tmp_path / "x")
+    for words in (
+        "9 frames (tomosynthesis?): 1, first a;",
+        "secondary capture; view ML, not CC or MLO (accept: secondary_capture, view): 1, first b;",
+        "data.options: {accept: [secondary_capture, view, for_processing]}",
+    ):
+        assert words in str(caught.value)
+
+
+def test_damaged_files_alone(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "broken").write_bytes(b"\0" * 128 + b"DICM\2\0\1\0")
+    with pytest.raises(InputError, match="none of 1 DICOM files can be used: .*first broken"):
+        dicom_folder.read(tmp_path / "x")
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_named(export):
+    """Trap: such a name can be written into no table."""
+    (export / "DIR0").rename(os.fsdecode(os.fsencode(export) + b"/M\xfcller"))
+    with pytest.raises(InputError, match=r"its name is not Unicode text: rename it: 1, first M\\xfcller"):
+        dicom_folder.read(export)
+    image(export / "IM9", 9)
+    assert reasons(dicom_folder.read(export)) == {"M\\xfcller": "its name is not Unicode text: rename it"}
+
+
+@pytest.mark.parametrize("word", ["view", ["view"], "view, implant"])
+def test_one_word_is_accepted_as_a_list_of_one(export, word):
+    image(export / "a", 11, view="ML")
+    assert len(registry.read("dicom_folder", export, accept=word).images) == 5
+
+
+# ------------------------------------------------------------------ what anonymisers leave
+def test_one_exam_of_several_patients_is_left_out(export):
+    """Trap: a PatientID for each file would put the views of one woman into two splits."""
+    image(export / "IM9", 9, PatientID="ANON0009", StudyInstanceUID="1.2.3.9")
+    image(export / "IM10", 10, PatientID="ANON0010", StudyInstanceUID="1.2.3.9", view="MLO")
+    why = reasons(dicom_folder.read(export))
+    assert set(why) == {"IM10", "IM9"}
+    assert why["IM9"].startswith("one StudyInstanceUID with several PatientIDs")
+
+
+def test_one_sop_instance_uid_for_several_images_is_no_copy(export):
+    uid = dict(SOPInstanceUID="1.2.3.4", StudyInstanceUID="1.2.3.9")
+    image(export / "IM7", 7, **uid)
+    image(export / "IM8", 8, view="MLO", **uid)
+    why = reasons(dicom_folder.read(export))
+    assert why == {"IM8": "the SOPInstanceUID of another file, which differs (IM7)"}
 
 
 # ------------------------------------------------------------------ repeated views
@@ -253,9 +309,18 @@ def test_views_that_are_not_told_apart_are_no_repeats(export):
 
 
 def test_other_exams_and_sides_are_not_repeats(export):
-    for k, tags in enumerate(({"StudyInstanceUID": "1.2.3.9"}, {"PatientID": "another"})):
+    other = {"StudyInstanceUID": "1.2.3.8", "PatientID": "another"}
+    for k, tags in enumerate(({"StudyInstanceUID": "1.2.3.9"}, other)):
         image(export / f"b{k}", 30 + k, **tags)
     assert len(dicom_folder.read(export).images) == 6
+
+
+def test_two_spellings_of_one_patient_are_refused(tmp_path):
+    """Trap: their hashes have nothing in common."""
+    for k, name in enumerate(("P 07", "p7")):
+        image(tmp_path / "x" / str(k), 40 + k, PatientID=name, StudyInstanceUID=f"1.2.3.{k}")
+    with pytest.raises(InputError, match="likely one patient under two ids"):
+        dicom_folder.read(tmp_path / "x")
 
 
 # ------------------------------------------------------------------ outlines
@@ -275,7 +340,9 @@ def test_outlines_go_with_their_image(export):
     outline(export, ("raw", "one"), ("DIR0/IM0002", "two"))
     found = dicom_folder.read(export)
     assert found.lesions["lesion_id"].tolist() == ["two"]
-    assert reasons(found, "lesion") == {"one": "its image: raw data, FOR PROCESSING"}
+    assert reasons(found, "lesion") == {
+        "one": "its image: raw data, FOR PROCESSING (accept: for_processing)"
+    }
 
 
 def test_outlines_of_images_that_are_not_there(export):

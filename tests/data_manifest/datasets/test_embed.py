@@ -271,6 +271,16 @@ def test_an_unknown_code_is_refused_with_its_row(tmp_path, column, value):
         read(tmp_path, rows, files)
 
 
+@pytest.mark.parametrize("column", ["empi_anon", "acc_anon"])
+@pytest.mark.parametrize("value", ["8.09913E+15", "8,09913E+15", "8.09913e+15", "1E+15"])
+def test_ids_that_a_spreadsheet_has_rounded_are_refused(tmp_path, column, value):
+    """Trap: two exams of one woman share a rounded id, and the biopsy of one goes to the other."""
+    with pytest.raises(InputError, match=rf"{column} is not whole: a spreadsheet .*row 2\)"):
+        read(tmp_path, [finding(**{column: value})], [file("a")])
+    with pytest.raises(InputError, match=rf"{column} is not whole"):
+        read(tmp_path, [finding()], [file("a", **{column: value})])
+
+
 def test_a_file_that_is_listed_twice_is_refused(tmp_path):
     with pytest.raises(InputError, match="image_id 'a' occurs more than once"):
         read(tmp_path, [finding()], [file("a"), file("a")])

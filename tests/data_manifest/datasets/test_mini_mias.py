@@ -72,7 +72,7 @@ def test_an_image_that_keeps_a_circle_and_has_a_lesion_without_one_is_marked(sma
 def test_the_woman_is_the_patient(small):
     images = mini_mias.read(small).images
     assert images["patient_id"].tolist() == ["woman001", "woman001", "woman003", "woman003"]
-    assert images["laterality"].tolist() == ["R", "L", "R", "L"]
+    assert images["laterality"].tolist() == ["L", "R", "L", "R"]
 
 
 @pytest.mark.parametrize(("place", "suffix"), [(".", "pgm"), ("scans", "PGM"), ("png", "png")])

@@ -7,6 +7,8 @@ import shutil
 import pytest
 
 from data_manifest.expected_counts import DATA_MANIFEST
+from data_manifest.registry import read
+from lesionlib.errors import InputError
 from study import settings as settings_module
 
 
@@ -20,6 +22,12 @@ def test_the_settings_on_the_page_can_be_loaded(name, tmp_path, monkeypatch):
     settings = settings_module.load_experiment(name)
     assert settings.data.dataset == name
     assert settings.data.options == {"truth": "birads_proxy"}
+
+
+@pytest.mark.parametrize("name", ["inbreast", "vindr_mammo"])
+def test_another_word_for_the_truth_is_refused(name, tmp_path):
+    with pytest.raises(InputError, match="truth = 'biopsy'.*birads_proxy"):
+        read(name, tmp_path, truth="biopsy")
 
 
 @pytest.mark.parametrize(

@@ -180,11 +180,6 @@ def test_birads_as_a_stand_in(small):
     assert set(lesions["truth"]) == {"birads_proxy"}
 
 
-def test_another_word_for_the_truth_is_refused(small):
-    with pytest.raises(InputError, match="truth = 'birads'.*birads_proxy"):
-        vindr_mammo.read(small, truth="birads")
-
-
 # ------------------------------------------------------------------ files
 def test_missing_files(small):
     (small / "images" / "s1" / "a1.dicom").unlink()

@@ -55,6 +55,8 @@ def test_real_films(real_data):
         ("x.dcm", {"ImageLaterality": None, "Laterality": "R"}, "R"),
         ("x.dcm", {"ImageLaterality": "", "Laterality": "R"}, "R"),
         ("x.dcm", {"ImageLaterality": "B"}, ""),
+        ("x.dcm", {"ImageLaterality": "RIGHT"}, "R"),
+        ("x.dcm", {"ImageLaterality": None, "ViewPosition": "RMLO", "Laterality": "L"}, "R"),
         ("x_RIGHT_CC.dcm", {"ImageLaterality": None}, "R"),
         ("22670094_MG_L_CC_ANON.dcm", {"ImageLaterality": None}, "L"),
         ("case7-rmlo", {"ImageLaterality": None}, "R"),
@@ -64,6 +66,29 @@ def test_real_films(real_data):
 )
 def test_the_side_from_0020_0062_then_0020_0060_then_the_file_name(tmp_path, name, tags, side):
     assert read_header(write(tmp_path / name, **tags)).laterality == side
+
+
+def test_a_view_of_the_other_side_contradicts_the_laterality(tmp_path):
+    found = header(tmp_path, ImageLaterality="L", ViewPosition="RMLO")
+    assert found.refusal() == "ImageLaterality and ViewPosition name different sides"
+    assert found.refusal(accept=("laterality",)) is None and found.laterality == "L"
+
+
+@pytest.mark.parametrize(
+    ("side", "view", "orientation", "turned"),
+    [
+        ("L", "CC", ["A", "R"], False),
+        ("L", "CC", ["A", "L"], True),
+        ("R", "CC", ["P", "L"], False),
+        ("R", "CC", ["P", "R"], True),
+        ("R", "MLO", ["P", "FL"], False),
+        ("L", "MLO", ["A", "HL"], True),
+    ],
+)
+def test_rows_upside_down(tmp_path, side, view, orientation, turned):
+    """Trap: the rows of a CC view grow from the outer side of the breast to the inner one."""
+    tags = {"ImageLaterality": side, "ViewPosition": view, "PatientOrientation": orientation}
+    assert ("orientation" in header(tmp_path, **tags).refusals) == turned
 
 
 @pytest.mark.parametrize(
@@ -81,7 +106,15 @@ def test_patient_orientation_gives_the_edge_of_the_chest_wall(tmp_path, orientat
         ({"ViewPosition": "CC"}, "CC", None),
         ({"ViewPosition": None, "ViewCodeSequence": [code("399162004")]}, "CC", None),
         ({"ViewPosition": None, "ViewCodeSequence": [code("R-10226")]}, "MLO", None),
-        ({"ViewPosition": "MLO", "ViewCodeSequence": [code("399162004")]}, "MLO", None),
+        ({"ViewPosition": "MLO", "ViewCodeSequence": [code("R-10226")]}, "MLO", None),
+        ({"ViewPosition": "MLO", "ViewCodeSequence": [code("399162004")]}, "MLO",
+         "view MLO in ViewPosition and view CC in ViewCodeSequence"),
+        ({"ViewPosition": "odd", "ViewCodeSequence": [code("399162004")]}, "CC", None),
+        ({"ViewPosition": "LCC"}, "CC", None),
+        ({"ViewPosition": "LEFT MLO"}, "MLO", None),
+        ({"ViewPosition": "L_MLO"}, "MLO", None),
+        ({"ViewPosition": "LLMO"}, "other", "view LMO, not CC or MLO"),
+        ({"ViewPosition": "LMO"}, "other", "view LMO, not CC or MLO"),
         ({"ViewPosition": "ML"}, "other", "view ML, not CC or MLO"),
         ({"ViewPosition": "LM"}, "other", "view LM, not CC or MLO"),
         ({"ViewPosition": "XCCL"}, "other", "view XCCL, not CC or MLO"),
@@ -90,7 +123,7 @@ def test_patient_orientation_gives_the_edge_of_the_chest_wall(tmp_path, orientat
         ({"ViewPosition": None, "ViewCodeSequence": [code("SECRET")]}, "other", "view unknown"),
         ({"ViewPosition": None}, "", "view not stated, not CC or MLO"),
     ],
-)
+)  # fmt: skip
 def test_the_view_from_0018_5101_then_0054_0220(tmp_path, tags, view, reason):
     found = header(tmp_path, **tags)
     assert found.view == view
@@ -174,6 +207,7 @@ def test_the_source(tmp_path, tags, source):
 def test_every_reason_that_stops_a_file_has_a_remedy(tmp_path):
     tags = {"NumberOfFrames": 2, "SamplesPerPixel": 3, "BurnedInAnnotation": "YES"}
     tags |= {"PresentationIntentType": "FOR PROCESSING", "PatientOrientation": ["A", "H"]}
+    tags |= {"ViewPosition": "RMLO"}
     found = header(tmp_path, Rows=65535, Columns=65535, HighBit=15, **tags)
     assert set(found.refusals) == set(REMEDIES) - {"pixels", "secondary_capture"}
     assert found.refusal() == "2 frames (tomosynthesis?)" and found.for_processing

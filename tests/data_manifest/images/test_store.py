@@ -521,12 +521,19 @@ def test_no_image_left_is_an_error_of_one_line(tiny_table):
     assert "\n" not in str(caught.value)
 
 
-def test_a_cut_store_is_refused(tiny_table):
+CUTS = [(name, size) for name in ("canvases", "breasts", "outlines") for size in (0, 100)]
+CUTS = [(f"{name}.npy", size) for name, size in CUTS] + [("images.csv", 0), ("store.json", 50)]
+
+
+@pytest.mark.parametrize("name, size", CUTS)
+def test_a_cut_store_is_refused_and_built_again(tiny_table, name, size):
     store = made(tiny_table)
-    with open(store.folder / "canvases.npy", "r+b") as file:
-        file.truncate(1000)
-    with pytest.raises(InputError, match="canvases.npy"):
+    whole = digest_of(store.folder)
+    with open(store.folder / name, "r+b") as file:
+        file.truncate(size)
+    with pytest.raises(InputError, match=name if name != "store.json" else "no image store"):
         ImageStore(store.folder)
+    assert digest_of(made(tiny_table).folder) == whole
 
 
 def test_a_film_of_two_patients_is_found(tiny_table):
@@ -539,7 +546,7 @@ def test_a_dead_worker_is_told_in_one_line(tiny_table, monkeypatch):
     from concurrent.futures.process import BrokenProcessPool
 
     class Dying:
-        def __init__(self, n_jobs):
+        def __init__(self, **_):
             pass
 
         def __enter__(self):

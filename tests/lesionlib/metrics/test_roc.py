@@ -4,6 +4,7 @@ import json
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -88,7 +89,10 @@ def test_area_under_the_curve_is_the_auc():
         ([1, 2], [0, 1], "neither malignant nor benign"),
         ([1, np.nan], [0, 1], "neither malignant nor benign"),
         (["malignant", "unknown"], [0, 1], "unknown pathology"),
+        ([1, pd.NA, 0], [0, 1, 2], "neither malignant nor benign"),
         ([1, 0], [0, np.nan], "missing or infinite"),
+        ([1, 0], [0, "high"], "missing or infinite"),
+        ([1, 0], pd.array([0.5, None]), "missing or infinite"),
         ([1, 0], [0, 1, 2], "one score per lesion"),
     ],
 )
@@ -189,6 +193,25 @@ def test_clustered_delong_sees_that_doubled_lesions_bring_nothing():
     )
     assert twice.se == pytest.approx(once.se, rel=1e-6)
     assert roc.delong(*(np.repeat(x, 2) for x in (truth, a, b))).se < 0.75 * once.se
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.floats(0, 4), st.integers(0, 2**32 - 1))
+def test_delong_stays_within_what_an_auc_can_be(malignant, benign, distance, seed):
+    rng = np.random.default_rng(seed)
+    truth = np.r_[np.ones(malignant), np.zeros(benign)]
+    a, b = distance * truth + rng.random(truth.size), rng.random(truth.size) - 4 * truth
+    one, two = roc.delong(truth, a), roc.delong(truth, a, b)
+    assert 0 <= one.value <= 1 and -1 <= two.value <= 1
+    if min(malignant, benign) == 1:
+        assert np.isnan([one.se, one.low, one.high, two.low, two.high]).all()
+        return
+    assert 0 <= one.low <= one.value <= one.high <= 1
+    assert -1 <= two.low <= two.value <= two.high <= 1
+    # the unit of a score says nothing
+    for unit in (128.0, 2.0**-20):
+        other = roc.delong(truth, unit * a, unit * b)
+        assert (other.value, other.low, other.high) == (two.value, two.low, two.high)
 
 
 def test_missing_patient_is_refused():

@@ -1,0 +1,87 @@
+"""Every setting of an experiment and every stage, as they are in the code."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from textwrap import fill
+
+from lesionlib.errors import InputError, nearest
+from study.settings import Experiment
+from study.steps import STEPS
+
+LIMITS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+ROLE = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`")  # of Sphinx, around a name
+INDENT = " " * 4
+
+
+def settings_text(block: str = "") -> str:
+    """Every setting, or those of one block or one name: type, default, and meaning where it has one.
+
+    block : as "floc" or "floc.epochs".  Raises InputError where there is none.
+    """
+    schema = Experiment.model_json_schema()
+    found = _settings(schema, schema, "", Experiment().model_dump(mode="json"))
+    chosen = {k: v for k, v in found.items() if f"{k}.".startswith(f"{block}." if block else "")}
+    if not chosen:
+        blocks = [*found, *(name.rpartition(".")[0] for name in found if "." in name)]
+        raise InputError(f"there is no setting '{block}'", "settings", nearest(block, set(blocks)))
+    return "\n".join(chosen.values())
+
+
+def _settings(schema: dict, model: dict, prefix: str, defaults: dict) -> dict[str, str]:
+    """Name of a setting -> its lines; a block holds further settings."""
+    out = {}
+    for name, rule in model["properties"].items():
+        block = _resolved(schema, rule)
+        if "properties" in block:
+            out |= _settings(schema, block, f"{prefix}{name}.", defaults[name])
+            continue
+        default = json.dumps(defaults[name], ensure_ascii=False)
+        lines = [f"{prefix}{name}: {_type(schema, rule)}"]
+        lines += [fill(f"default {default}", 98, initial_indent=INDENT, subsequent_indent=INDENT)]
+        meaning = rule.get("description", "")
+        lines += [fill(meaning, 98, initial_indent=INDENT, subsequent_indent=INDENT)] * bool(
+            meaning
+        )
+        out[prefix + name] = "\n".join(lines)
+    return out
+
+
+def _resolved(schema: dict, rule: dict) -> dict:
+    name = rule.get("$ref", "").rpartition("/")[2]
+    return schema["$defs"][name] if name else rule
+
+
+def _type(schema: dict, rule: dict) -> str:
+    rule = _resolved(schema, rule)
+    if "enum" in rule or "const" in rule:
+        return " | ".join(map(str, rule.get("enum", [rule.get("const")])))
+    if "anyOf" in rule:
+        return " | ".join(_type(schema, each) for each in rule["anyOf"])
+    if "properties" in rule:
+        return "{" + ", ".join(rule["properties"]) + "}"
+    limits = " ".join(f"{sign} {rule[key]:g}" for key, sign in LIMITS.items() if key in rule)
+    if rule.get("type") == "array":
+        items = rule.get("prefixItems") or [rule.get("items", {}), {"type": "..."}]
+        return "[" + ", ".join(_type(schema, each) for each in items) + "]"
+    return f"{rule.get('type', 'any')} {limits}".rstrip()
+
+
+def stages_text() -> str:
+    """Every stage with its arguments and one line of meaning, in the order of the work."""
+    lines = []
+    for name, step in STEPS.items():
+        _, *arguments = inspect.signature(step).parameters.values()  # the first is the lab
+        words = [_argument(a) for a in arguments if a.kind is not a.VAR_KEYWORD]
+        meaning = (inspect.getdoc(step) or "").partition("\n\n")[0].replace("\n", " ")
+        meaning = ROLE.sub(r"\1", meaning).replace("`", "")
+        lines += [" ".join([name, *words])]
+        lines += [fill(meaning, 98, initial_indent=INDENT, subsequent_indent=INDENT)]
+    return "\n".join(lines)
+
+
+def _argument(parameter: inspect.Parameter) -> str:
+    word = f"--{parameter.name} {str(parameter.annotation).replace(' | None', '')}"
+    return word if parameter.default is parameter.empty else f"[{word}]"

@@ -1,0 +1,216 @@
+"""Lesion scores of new images by the networks of a finished experiment, and a page of pictures.
+
+Nothing is trained, whatever has changed since: the networks are read from ``runs/<experiment>/`` as
+they are.  The truth of the new lesions may be unknown; no window or score depends on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_manifest import registry
+from data_manifest.checks import check_manifest
+from data_manifest.images.build import digest_of, settings_of
+from data_manifest.images.store import ImageStore, build_store
+from lesionlib import files, windows
+from lesionlib.errors import InputError
+from lesionlib.maps import COMBINATIONS, stack
+from lesionlib.patches import extract_patches
+from lesionlib.sampling import sample_lesion_windows
+from lesionlib.scoring import PREDICTION_COLUMNS, lesion_scores, truth_of, window_scores
+from lesionlib.seeds import derive_seed, digest
+from study.commands.page import Page
+from study.lab import Lab, open_bench
+from study.plots import mammograms, map_panels, patch_grids, style
+from study.steps.aggregation_network import fagg_network
+from study.steps.context_network import gmic_network, saliency_maps
+from study.steps.patch_network import floc_network, validation_auc, window_outputs
+from study.steps.runs import torch_ready
+
+WEIGHTS = "best.safetensors"
+AT_ONCE = 1000  # windows whose maps are in memory together
+MOST_PICTURES = 60
+
+
+def predict(
+    experiment: str,
+    folder: Path | str,
+    dataset: str = "table",
+    options: dict | None = None,
+    output: Path | str | None = None,
+) -> Path:
+    """Score every lesion of a set; returns the page, next to ``predictions.csv``.
+
+    Parameters
+    ----------
+    experiment : whose settings and trained networks are used.
+    folder, dataset, options : of the new images: where they are, their reader and its options.
+    output : by default ``runs/<experiment>/predict/<name of the folder>-<digest of its path>``.
+
+    Raises
+    ------
+    InputError
+        Where the networks are not there, the set cannot be read, or no lesion can be scored.
+    """
+    lab = open_bench(experiment, "predict")
+    networks = trained(lab)
+    own = lab.settings.data.options if dataset == lab.settings.data.dataset else {}
+    place = Path(folder).expanduser().resolve()
+    kept = lab.runs / "predict" / f"{place.name}-{digest(str(place))[:8]}"
+    images = _store(lab, kept, dataset, place, own | (options or {}))
+    drawn = _windows(lab, images)
+    torch_ready(lab)
+    maps = saliency_maps(gmic_network(lab, networks["gmic"][0]), images, lab.settings)
+    scores = _window_scores(lab, networks, images, drawn, maps)
+    table = _table(images, drawn, scores)
+    page = Page(Path(output) if output else kept, f"Lesion scores by the networks of {experiment}")
+    files.write_text(
+        page.folder / "predictions.csv", table.to_csv(index=False, float_format="%.9g")
+    )
+    _write_page(page, lab, images, drawn, maps, table, scores)
+    return page.write("lesions")
+
+
+def trained(lab: Lab) -> dict[str, list[Path]]:
+    """The folders of the trained networks: gmic, f_loc and each combination, by run.
+
+    Raises InputError where GMIC or f_loc has no weights.
+    """
+    named = {"gmic": "gmic", "f_loc": "floc/run*"} | {c: f"fagg/{c}/run*" for c in COMBINATIONS}
+    # the maps of another context network cannot be made here
+    given = lab.settings.fagg.saliency_file
+    named = {name: place for name, place in named.items() if not (given and "S" in name.split("+"))}
+    found = {
+        name: sorted((file.parent for file in lab.runs.glob(f"{place}/{WEIGHTS}")), key=_run)
+        for name, place in named.items()
+    }
+    lost = [name for name in ("gmic", "f_loc") if not found[name]]
+    if lost:
+        what = f"no trained {' and '.join(lost)}"
+        raise InputError(what, f"experiment {lab.name}", f"Train first: study run {lab.name}")
+    return found
+
+
+def _run(folder: Path) -> int:
+    return int(folder.name.removeprefix("run") or 0) if folder.name.startswith("run") else 0
+
+
+def _store(lab: Lab, kept: Path, dataset: str, folder: Path, options: dict) -> ImageStore:
+    """The new images on the experiment's canvas, all of them in the test split."""
+    found = registry.read_as_it_is(dataset, folder, **{"partial": True} | options)
+    found = check_manifest(replace(found, images=found.images.assign(split="test")))
+    with_lesions = found.images["image_id"].isin(found.lesions["image_id"])
+    if not with_lesions.any():
+        remedy = "Outline the lesions to be scored: a network here scores lesions, not images"
+        raise InputError(f"no lesion on {len(with_lesions)} images", dataset, remedy)
+    found = replace(found, images=found.images[with_lesions])
+    canvas, workers = lab.settings.canvas, lab.settings.compute.workers
+    place = kept / f"store-{digest_of(found, settings_of(found, canvas))}"
+    return build_store(found, place, canvas, workers=workers, progress=lab.progress)
+
+
+def _windows(lab: Lab, images: ImageStore) -> pd.DataFrame:
+    """The windows of every lesion, as those by which the experiment's own lesions are judged."""
+    s, lesions = lab.settings, images.lesions
+    # at evaluation no window depends on truth: that of any kind serves where it is unknown
+    images.lesions = lesions.assign(pathology="benign")
+    drawn = sample_lesion_windows(
+        images, np.arange(len(lesions)), s.evaluation.windows_per_lesion, s.windows,
+        seed=derive_seed(s.seed, "evaluation windows"), training=False,
+    )  # fmt: skip
+    images.lesions = lesions
+    return drawn
+
+
+def _window_scores(
+    lab: Lab, networks: dict, images: ImageStore, drawn: pd.DataFrame, maps: np.ndarray
+) -> dict[tuple[str, int], np.ndarray]:
+    """(model, run) -> score of each window; h is that of the best f_loc, as in the experiment."""
+    s, out, outputs = lab.settings, {}, []
+    for run, folder in enumerate(networks["f_loc"]):
+        lab.progress(f"f_loc, run {run}: {len(drawn)} windows")
+        outputs.append(window_outputs(floc_network(lab, folder, s.floc), images, drawn, s))
+        out["f_loc", run] = window_scores(outputs[-1][1])
+    h = outputs[int(np.argmax([validation_auc(folder) for folder in networks["f_loc"]]))][0]
+    shift = windows.CELL_SHIFTS[s.fagg.cells]
+    location = windows.location_maps(drawn, s.canvas.map_shape, s.canvas.cell, shift=shift)
+    given = location, maps[drawn["image"].to_numpy()], h
+    for name in COMBINATIONS:
+        for run, folder in enumerate(networks.get(name, [])):
+            logits = _logits(fagg_network(lab, folder, name), name, given, s.compute.device)
+            out[name, run] = window_scores(logits)
+    return out
+
+
+def _logits(net, name: str, given: tuple, device: str) -> np.ndarray:
+    import torch
+
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(given[0]), AT_ONCE):
+            cut = (torch.from_numpy(g[start : start + AT_ONCE]).to(device) for g in given)
+            parts.append(net(stack(name, *cut)).float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _table(images: ImageStore, drawn: pd.DataFrame, scores: dict) -> pd.DataFrame:
+    """Predictions; y_true is empty where the truth is unknown."""
+    lesions = images.lesions
+    truth = pd.Series(truth_of(lesions), dtype="Int64")
+    head = lesions[["lesion_id", "patient_id", "split"]].reset_index(drop=True)
+    head["y_true"] = truth.mask(truth < 0)
+    rows, lesion = np.arange(len(lesions)), drawn["lesion"].to_numpy()
+    parts = [
+        head.assign(model=model, run=run, y_score=lesion_scores(score, lesion, rows))
+        for (model, run), score in scores.items()
+    ]
+    return pd.concat(parts, ignore_index=True)[list(PREDICTION_COLUMNS)]
+
+
+# ------------------------------------------------------------------ the page
+def _write_page(page: Page, lab: Lab, images, drawn, maps, table: pd.DataFrame, scores) -> None:
+    means = table.pivot_table(index="lesion_id", columns="model", values="y_score", sort=False)
+    model = next(m for m in ("E+S", "E", "f_loc") if m in means)
+    page.text(
+        "Not for clinical use. A score is 0 (benign) to 1 (malignant), the mean over "
+        f"{lab.settings.evaluation.windows_per_lesion} windows and the runs of the training.",
+        *["The networks were trained on a phantom: on real images they say nothing."]
+        * lab.is_phantom,
+    )
+    lost = images.exclusions
+    if len(lost):
+        page.text(heading=f"Left out: {len(lost)} images or lesions")
+        page.table("left_out", lost)
+    order = means[model].sort_values(ascending=False).index
+    page.text(heading=f"Scores, ordered by {model}")
+    page.table("scores", means.loc[order].rename_axis(columns=None).reset_index())
+    page.text(heading=f"Pictures of the {min(len(order), MOST_PICTURES)} highest scores")
+    row_of = {name: row for row, name in enumerate(images.lesions["lesion_id"])}
+    of_window = np.mean([score for (m, _), score in scores.items() if m == model], axis=0)
+    for name in order[:MOST_PICTURES]:
+        rows = np.flatnonzero(drawn["lesion"] == row_of[name])
+        figure = _picture(lab, images, drawn.iloc[rows], maps, of_window[rows])
+        figure.suptitle(f"{name}: {model} {means.loc[name, model]:.3f}", fontsize=9)
+        page.picture(figure, f"Lesion {name}: windows, patch, saliency of its image", kind="jpeg")
+
+
+def _picture(lab: Lab, images, drawn: pd.DataFrame, maps: np.ndarray, scores: np.ndarray):
+    """One lesion: its windows with their scores, the patch of the first, and S_m of its image."""
+    i = int(drawn["image"].iloc[0])
+    image = mammograms.from_store(images, i)
+    figure = style.new_figure(style.PAGE, 2.4 * image.shape[0] / image.shape[1] + 0.6)
+    left, middle, right = figure.subplots(1, 3)
+    corners = windows.corners(drawn)
+    mammograms.windows_on_image(image, corners, values=scores, legend=False, ax=left)
+    left.set_title(f"{len(drawn)} windows")
+    patch = extract_patches(images, drawn.iloc[:1], lab.settings.windows.patch)[0, 0]
+    patch_grids.patch(patch, ax=middle, title=f"first window: {scores[0]:.3f}")
+    most = float(max(maps[:, 0].max(), 1e-3))
+    title = f"S_m: malignant present, up to {most:.2f}"
+    map_panels.saliency_overlay(image, maps[i, 0], ax=right, vmax=most, title=title)
+    figure.colorbar(mammograms.score_map(), ax=left, location="bottom", shrink=0.8, aspect=25)
+    return figure

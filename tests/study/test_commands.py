@@ -1,0 +1,235 @@
+"""The commands of the command line, each as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import write_tiny_table
+from made_up import MODELS, predictions
+from pydantic import BaseModel
+from toy_project import ROOT, make_project
+
+import lesionlib
+from lesionlib.errors import InputError
+from lesionlib.scoring import PREDICTION_COLUMNS
+from study import settings
+from study.__main__ import COLUMNS, main, parser
+from study.commands import folds, listing, new, report
+from study.settings import Experiment, load_experiment
+from study.steps import STEPS
+
+COMMANDS = parser()._subparsers._group_actions[0].choices
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project whose experiments a test may add to."""
+    folder = make_project(tmp_path / "project")
+    shutil.copy(ROOT / "experiments" / "mini_mias.yaml", folder / "experiments")
+    monkeypatch.setenv("LESIONLIB_ROOT", str(folder))
+    monkeypatch.delenv("LESIONLIB_DATA", raising=False)
+    settings.project_root.cache_clear()
+    yield folder
+    settings.project_root.cache_clear()
+
+
+# ------------------------------------------------------------------ help
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_what_a_command_does_with_an_example_that_it_takes(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    said = capsys.readouterr().out
+    assert end.value.code == 0 and COMMANDS[name].description in " ".join(said.split())
+    words = COMMANDS[name].epilog.removeprefix("Example: study ").partition(" > ")[0]
+    args, rest = parser().parse_known_args(shlex.split(words.partition(". ")[0]))
+    assert args.function is COMMANDS[name].get_default("function")
+    assert not rest or name == "stage"
+
+
+def test_version_and_completion(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"lesionlib {lesionlib.__version__}\n"
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in COMMANDS)
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+def test_listing_and_report_need_no_torch(tmp_path):
+    predictions(runs=1, patients=40).to_csv(tmp_path / "p.csv", index=False)
+    calls = [["stages"], ["settings"], ["report", str(tmp_path / "p.csv")]]
+    code = f"import sys; from study.__main__ import main; [main(c) for c in {calls}]"
+    code += "; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+# ------------------------------------------------------------------ settings, stages
+def leaves(model=Experiment, prefix="") -> list[str]:
+    found = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        block = isinstance(kind, type) and issubclass(kind, BaseModel)
+        found += leaves(kind, f"{prefix}{name}.") if block else [prefix + name]
+    return found
+
+
+def test_every_setting_is_listed_with_type_default_and_meaning():
+    text = listing.settings_text()
+    assert re.findall(r"^([\w.]+): \S", text, re.MULTILINE) == leaves()
+    assert text.count("\n    default ") == len(leaves())
+    assert (
+        "windows.patch: integer >= 1" in text.replace("16", "1") and "px of a patch's side" in text
+    )
+    assert (
+        "breast | gmic" in text and "canvas" not in listing.settings_text("windows").split(":")[0]
+    )
+    assert listing.settings_text("floc.epochs").startswith("floc.epochs: integer")
+    assert "floc.epoch:" not in listing.settings_text("floc.epochs")
+    with pytest.raises(InputError, match="no setting 'flok'.*did you mean 'floc'"):
+        listing.settings_text("flok")
+
+
+def test_every_stage_is_listed_with_its_arguments_and_what_it_gives():
+    text = listing.stages_text()
+    assert re.findall(r"^(\w+)", text, re.MULTILINE) == list(STEPS)
+    assert "\nfagg --combination str [--run int] [--cells str]\n    The folder of one" in text
+    assert "`" not in text and text.count("\n    ") >= len(STEPS)
+
+
+# ------------------------------------------------------------------ new
+def sized(folder, spacing=0.1, source="ffdm"):
+    """The tiny set with another spacing or source."""
+    images = pd.read_csv(write_tiny_table(folder) / "images.csv")
+    images.assign(spacing_mm=spacing, source=source).to_csv(folder / "images.csv", index=False)
+    return folder
+
+
+def test_a_new_experiment_is_checked_and_says_where_each_number_comes_from(
+    project, tmp_path, capsys
+):
+    data = str(write_tiny_table(tmp_path / "my films"))
+    assert main(["new", "mine", "--data", data, "-p", "partial", "true"]) == 0
+    file = project / "experiments" / "mine.yaml"
+    lines = file.read_text().partition("canvas:")[2].splitlines()
+    assert all("  # " in line for line in lines if line.startswith("  "))
+    assert main(["check", "mine", "--data", data]) == 0
+    s = load_experiment("mine")
+    assert s.data.dataset == "table" and s.data.options == {"partial": True}
+    assert s.canvas.scale == 1 and s.canvas.rows == s.canvas.cols + 64 == 192
+    assert s.windows.side_max == 128 and s.gmic.crop == s.windows.patch == 96
+    before = file.read_bytes()
+    assert main(["new", "mine", "--data", data]) == 2
+    assert "already" in capsys.readouterr().err and file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["", "2024", "a b", "a/b", "../a", "a&b", "$(x)", "-x", "é", "a.b"]
+)
+def test_a_name_that_is_none_is_refused(project, tmp_path, name):
+    with pytest.raises(InputError, match="cannot be named"):
+        new.new_experiment(name, write_tiny_table(tmp_path / "tiny"))
+    assert not list(project.rglob("*a.yaml"))
+
+
+def test_what_is_suggested_follows_spacing_sizes_and_source(tmp_path):
+    def of(**changed):
+        return new.suggested(new.measured(new.registry.read("table", sized(tmp_path, **changed))))
+
+    fine, coarse, unknown = of(spacing=0.05), of(spacing=0.2, source="film"), of(spacing=np.nan)
+    assert [s["canvas.scale"][0] for s in (fine, coarse, unknown)] == [0.5, 1, 1]
+    assert [s["canvas.buffer"][0] for s in (fine, coarse)] == [50, 25]
+    assert [s["canvas.background"][0] for s in (fine, coarse)] == ["zero", "film"]
+    assert fine["canvas.rows"][0] < coarse["canvas.rows"][0]
+    assert "no spacing" in unknown["canvas.scale"][1] and "median" in unknown["windows.side_max"][1]
+    lesions = np.full(20, 700.0)  # px, of 70 mm
+    large = new.Sizes(9, 9, np.array([2500, 1500]), np.array([3000, 2400]), lesions, 0.1, False)
+    assert new.suggested(large)["windows.side_max"][0] == 700
+    none = new.suggested(new.replace(large, lesions=lesions[:0]))
+    assert none["windows.side_max"] == (384, "the paper's; no lesion was measured")
+    assert (none["canvas.rows"][0], none["canvas.cols"][0]) == (2880, 1792)
+
+
+def test_annotations_in_the_coco_form_become_the_tables(tmp_path, capsys):
+    image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64, "laterality": "L"}
+    outline = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9]}
+    kinds = [{"id": 1, "name": "malignant mass"}]
+    content = {"images": [image], "annotations": [outline], "categories": kinds}
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    assert main(["import-coco", str(tmp_path / "c.json"), str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "fill in" in said and "patient_id" in said and "laterality" not in said
+    assert list(pd.read_csv(tmp_path / "lesions.csv")["pathology"]) == ["malignant"]
+
+
+# ------------------------------------------------------------------ report
+def test_the_report_holds_the_papers_tables_and_figures(tmp_path, capsys):
+    predictions(patients=60, runs=2).to_csv(tmp_path / "p.csv", index=False)
+    assert main(["report", str(tmp_path / "p.csv")]) == 0
+    place = tmp_path / "report"
+    for name in ("table_2", "table_3", "figure_7", "gains", "standard_errors"):
+        assert len(pd.read_csv(place / f"{name}.csv"))
+    assert list(pd.read_csv(place / "table_3.csv")["model"]) == list(MODELS)
+    page = (place / "report.html").read_text(encoding="utf-8")
+    assert "Not for clinical use" in page and page.count("data:image/png") >= 4
+    assert str(tmp_path) not in page  # a path says who and where one is
+
+
+def test_a_report_of_own_models_and_of_arms_of_figure_6(tmp_path):
+    made = predictions(patients=60, runs=2)
+    names = {"E": "densenet121-he", "S": "densenet121-imagenet", "E+S": "<b>mine"}
+    made[made["model"].isin(names)].replace({"model": names}).to_csv(
+        tmp_path / "p.csv", index=False
+    )
+    page = report.report(tmp_path / "p.csv", tmp_path / "out").read_text(encoding="utf-8")
+    assert "<b>mine" not in page and "&lt;b&gt;mine less densenet121-he" in page
+    arms = pd.read_csv(tmp_path / "out" / "figure_6.csv")
+    assert list(arms["initialisation"]) == ["he", "imagenet"] and (arms["runs"] == 2).all()
+
+
+def test_columns_in_the_help_are_those_that_are_read():
+    assert COLUMNS == ", ".join(PREDICTION_COLUMNS)
+
+
+# ------------------------------------------------------------------ folds
+def test_folds_are_experiments_whose_tests_are_pooled(project, tmp_path, monkeypatch):
+    data, whole = str(write_tiny_table(tmp_path / "tiny")), predictions(patients=60, runs=1)
+    done = []
+
+    def run(name, data, cores):
+        done.append(load_experiment(name).data)
+        fold = whole["patient_id"].str[1:].astype(int) % 3 == done[-1].fold
+        table = whole.assign(split=np.where(fold, "test", "validation"))
+        (project / "figures" / name).mkdir(parents=True)
+        table.to_csv(project / "figures" / name / "predictions.csv.gz", index=False)
+
+    monkeypatch.setattr(folds, "run_experiment", run)
+    assert main(["folds", "real", "--folds", "3", "--data", data]) == 0
+    assert [(d.fold, d.folds, d.dataset) for d in done] == [(k, 3, "table") for k in range(3)]
+    place = project / "figures" / "real_folds"
+    pooled = pd.read_csv(place / "predictions.csv")
+    assert (pooled["split"] == "test").all() and len(pooled) == len(whole)
+    assert len(pd.read_csv(place / "auc_by_fold.csv")) == 3 * len(MODELS)
+    assert (place / "report.html").is_file()
+    file = project / "experiments" / "real_fold0.yaml"
+    assert yaml.safe_load(file.read_text()) == {"extends": "real", "data": {"folds": 3, "fold": 0}}
+    with pytest.raises(InputError, match="fold 0 of 3, not 0 of 4"):
+        folds.run_folds("real", 4, data)
+    for names, number, said in (("toy", 3, "a phantom is drawn"), ("real", 1, "1 folds")):
+        with pytest.raises(InputError, match=said):
+            folds.run_folds(names, number, data)
+
+
+def test_a_lesion_tested_in_two_folds_is_refused():
+    one = predictions(patients=20, runs=1)
+    with pytest.raises(InputError, match="lesion L0000 is tested in two folds"):
+        folds.pool({"a": one, "b": one})
