@@ -12,9 +12,9 @@ STUDY := $(BIN)/python -m study
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # where pip looks for torch besides the package index, as https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-# data-check takes an experiment that is named, and not the default
-NAMED := $(filter-out undefined,$(origin EXPERIMENT))
 EXPERIMENT ?= demo
+# not empty where EXPERIMENT was given: data-check does not take its default
+ASKED := $(filter-out file,$(origin EXPERIMENT))
 DATASET ?=
 DATA ?=
 PIXELS ?=
@@ -33,7 +33,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(CORES)
 NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env \
          --nbval-cell-timeout=300
 
-.PHONY: help setup demo run data-check lab test refresh bench fuzz clean
+.PHONY: help setup demo run data-check lab test refresh bench torture fuzz clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,11 +44,11 @@ demo: $(READY) ## run every notebook on the embedded phantom (12 to 18 minutes o
 	@$(STUDY) run demo --cores $(CORES)
 
 run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [VERIFY=1]
-	@$${VERIFY:+env LESIONLIB_VERIFY=1} $(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
+	@LESIONLIB_VERIFY="$$VERIFY" $(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
 
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
 	@$(STUDY) data-check "$$DATASET" --data="$$DATA" --cores $(CORES) $${PIXELS:+--pixels} \
-	  $(if $(NAMED),--experiment="$$EXPERIMENT")
+	  $(if $(ASKED),--experiment="$$EXPERIMENT")
 
 lab: $(READY) ## open copies of the notebooks (lab/) in JupyterLab
 	@$(STUDY) lab
@@ -70,6 +70,10 @@ refresh: demo ## bring the demo's outputs into the committed notebooks
 
 bench: $(READY) ## measure speed and memory (benchmarks/)
 	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
+
+torture: $(READY) ## kill a smoke run fifty times and damage its files (about an hour) -> runs/torture
+	$(BIN)/python tests/study/torture.py kills --folder runs/torture
+	$(BIN)/python tests/study/torture.py damage --folder runs/torture
 
 fuzz: $(READY) ## read damaged files by the thousand: make fuzz [FUZZ_CASES=21000] -> runs/fuzz
 	$(BIN)/python tests/data_manifest/fuzz/fuzz_run.py --cases "$$FUZZ_CASES" --workers $(CORES)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError
-from lesionlib.files import write_text
+from lesionlib.files import input_file, write_text
 
 
 def write_checksums(manifest: Manifest, file: Path, workers: int = 1) -> None:
@@ -35,7 +35,7 @@ def write_checksums(manifest: Manifest, file: Path, workers: int = 1) -> None:
 
 def _sha256(file: Path) -> str:
     try:
-        with open(file, "rb") as data:
+        with open(input_file(file), "rb") as data:
             return hashlib.file_digest(data, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"not readable: {error.strerror}", file, "Complete the data") from None

@@ -27,6 +27,7 @@ from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS, ImageHeade
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.shapes import check_extent, shape_facts
 from lesionlib.errors import InputError, nearest
+from lesionlib.files import input_file
 
 TRUTHS = (None, "birads_proxy")  # of a lesion: none on record, or what BI-RADS suggests
 SIDES = {"L": "L", "R": "R"}
@@ -37,6 +38,8 @@ AS_DISTRIBUTED = "Take the list as distributed"
 # remedies for a table that is absent or not readable
 OF_A_SET = "Point data.folder at the unpacked set", f"{AS_DISTRIBUTED}, or save it as CSV"
 OF_ONES_OWN = "Write the table, or check the path", "Save it as CSV (UTF-8)"
+# of a table, which takes several times as much memory as its file, a sheet many times
+MOST_BYTES = {"own": 2**26, "sheet": 2**24, "list": 2**31}
 FIRST_ROW = 2  # row 1 of a list is its header
 SEPARATORS = ",;\t|"
 ABOVE_HEADER = re.compile(r'("?sep=.?)?[\s,;|"]*', re.IGNORECASE)  # a line
@@ -86,11 +89,11 @@ def read_texts(file: Path, wanted: Collection[str], own: bool = False) -> pd.Dat
         For a missing or unreadable file, and rows with more fields than the header.
     """
     file, (absent, remedy) = on_disk(file), OF_ONES_OWN if own else OF_A_SET
-    if not file.is_file():
-        raise InputError(f"no {file.name}", file.parent, absent)
+    sheet = file.suffix.lower() == ".xlsx"
+    input_file(file, MOST_BYTES["sheet" if sheet else "own" if own else "list"], absent)
     kept = None if own else lambda name: str(name).strip() in wanted
     try:
-        if file.suffix.lower() == ".xlsx":
+        if sheet:
             frame = pd.read_excel(file, dtype=object, keep_default_na=False, usecols=kept)
             frame = frame.map(_cell)
         else:

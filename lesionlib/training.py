@@ -34,7 +34,6 @@ CHECK_EVERY = 50  # steps between looks at the loss: a look makes a GPU wait
 # of a run: its last complete epoch, or how it ended; and its results
 END = ("digest", "machine", "best_epoch", "best_score", "over", "diverged", "files")
 RESULTS = ("best.safetensors", "history.csv")
-SEAL = 32  # bytes of the SHA-256 that goes before the content of last.pt
 FILES = ("state.json", "last.pt", "history.csv", "timing.csv", "best.json", "best.safetensors")
 
 
@@ -167,8 +166,7 @@ def read_result(folder: Path | str) -> TrainingResult:
     if state is None or not state.over:
         raise InputError("no finished training", folder, "Run the stage that trains this network")
     if state.diverged:
-        what, remedy = state.diverged
-        raise Diverged(what, folder, remedy)
+        raise Diverged(state.diverged[0], folder, state.diverged[1])
     history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
     return TrainingResult(state.best_epoch, state.best_score, len(history), history, folder)
 
@@ -179,8 +177,6 @@ class _Loop:
     def __init__(self, task, folder, settings, seed, compute, say, fabric, state):
         self.task, self.folder, self.settings, self.seed = task, folder, settings, seed
         self.say, self.fabric, self.state = say, fabric, state
-        if state.history:
-            task.model.load_state_dict(state.model)
         if compute.channels_last:  # a batch follows the convolutions' weights
             task.model.to(memory_format=torch.channels_last)
         adam = torch.optim.Adam(task.model.parameters(), lr=settings.learning_rate)
@@ -188,15 +184,14 @@ class _Loop:
         _, self.optimiser = fabric.setup(task.model, adam)
         self.schedule = _schedule(adam, settings, task.steps)
         if state.history:
+            task.model.load_state_dict(state.model)
             self.optimiser.load_state_dict(state.optimiser)
             self.schedule.load_state_dict(state.schedule)
 
     def run(self) -> None:
         state, settings = self.state, self.settings
         try:
-            while len(state.history) < settings.epochs and (
-                len(state.history) - state.best_epoch < settings.patience
-            ):
+            while len(state.history) < min(settings.epochs, state.best_epoch + settings.patience):
                 self._epoch(len(state.history) + 1)
         except KeyboardInterrupt:
             self.say(f"{self.task.name}  stopped by hand; {len(state.history)} epochs are kept")
@@ -274,8 +269,8 @@ class _Loop:
         self.state.schedule = self.schedule.state_dict()
         content = io.BytesIO()
         torch.save(vars(self.state), content)
-        seal = hashlib.sha256(content.getbuffer()).digest()
-        files.write_bytes(self.folder / "last.pt", seal + content.getbuffer())
+        seal = hashlib.sha256(content.getvalue()).digest()
+        files.write_bytes(self.folder / "last.pt", seal + content.getvalue())
         self._write_tables()
 
     def _write_tables(self) -> None:
@@ -284,9 +279,9 @@ class _Loop:
             files.write_text(self.folder / f"{name}.csv", text)
 
     def _provenance(self) -> dict:
-        own = {"task": self.task.name, "seed": self.seed, "digest": self.state.digest}
+        own = {"task": self.task.name, "seed": self.seed, "settings": vars(self.settings)}
         own |= {"identity": self.task.identity, "machine": self.state.machine}
-        return own | {"settings": vars(self.settings)}
+        return own | {"digest": self.state.digest}
 
 
 # ------------------------------------------------------------------ machine
@@ -300,11 +295,10 @@ def _fabric(compute):
         what = f"precision '{compute.precision}' is not supported"
         raise InputError(what, "compute.precision", f"Choose one of {', '.join(PRECISIONS)}")
     device, _, number = compute.device.partition(":")
-    alone = LightningEnvironment()  # one process, whatever a Slurm job around it says
+    alone = [LightningEnvironment()]  # one process, whatever a Slurm job around it says
+    chosen = {"accelerator": device, "precision": compute.precision, "plugins": alone}
     try:
-        devices = [int(number)] if number else 1
-        machine = {"accelerator": device, "devices": devices}
-        fabric = Fabric(**machine, precision=compute.precision, plugins=[alone])
+        fabric = Fabric(**chosen, devices=[int(number)] if number else 1)
     except (RuntimeError, ValueError, TypeError, MisconfigurationException) as error:
         reason = str(error).split(". ")[0].rstrip(".")  # what follows speaks to programmers
         what = f"device '{compute.device}' cannot be used: {reason}"
@@ -339,23 +333,20 @@ def _schedule(optimiser, settings, steps: int):
     """The schedule of the learning rate, stepped after every batch."""
     if settings.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1)
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=settings.epochs * steps
-    )
+    total = settings.epochs * steps
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=total)
 
 
 # ------------------------------------------------------------------ state and files
 def _opened(task, folder: Path, settings, seed: int, compute, say: Progress) -> _State:
     """The state found in the folder, or a new one after removing what another run left."""
     machine = {name: getattr(compute, name) for name in ("device", "precision", "threads")}
-    # the number of repeated runs says nothing about this one
-    own = {k: v for k, v in vars(settings).items() if k != "runs"}
+    own = {k: v for k, v in vars(settings).items() if k != "runs"}  # of which this is one
     mine = digest({"settings": own, "seed": seed, "task": task.name, "identity": task.identity})
     found = _read(folder)
-    reason = "" if found is None else _unusable(found, mine, machine, folder)
-    if found is None or reason:
-        if reason:
-            say(f"{task.name}  starts anew: {reason}")
+    if reason := found and _unusable(found, mine, machine, folder):
+        say(f"{task.name}  starts anew: {reason}")
+    if reason or not found:
         _remove(folder, FILES)
         return _State(mine, machine)
     if not found.over:
@@ -371,15 +362,14 @@ def _read(folder: Path) -> _State | None:
     try:
         if (folder / "state.json").is_file():
             return _State(**files.read_json(folder / "state.json"))
-        if (folder / "last.pt").is_file():
-            last = memoryview((folder / "last.pt").read_bytes())
-            seal, content = last[:SEAL], last[SEAL:]
-            if seal != hashlib.sha256(content).digest():
-                return _State("damaged", {})
+        if not (folder / "last.pt").is_file():
+            return None
+        last = (folder / "last.pt").read_bytes()
+        if last[:32] == hashlib.sha256(content := last[32:]).digest():
             return _State(**torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except (InputError, TypeError):
-        return _State("damaged", {})
-    return None
+        pass
+    return _State("damaged", {})
 
 
 def _sha256(file: Path) -> str:

@@ -83,7 +83,6 @@ class Lab:
         is_live = IN_JUPYTER in os.environ and "In" in vars(sys.modules["__main__"])
         self._bar = Bar() if is_live else None
         self._records: dict[Path, dict] = {}
-        self._results: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -193,8 +192,9 @@ class Lab:
 
     def note(self, *written: Path) -> None:
         """Note results of the experiment as written, so that the next run sees what was changed."""
-        self._results |= {file.name for file in written}
-        files.write_json(self.folder("results") / f"{self.number}.json", sorted(self._results))
+        kept = self.runs / "results" / f"{self.number}.json"
+        names = {file.name for file in written}
+        files.write_json(kept, sorted(names.union(files.read_json(kept, []))))
 
     # -------------------------------------------------------------- provenance
     def origin(self) -> dict:

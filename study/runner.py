@@ -180,6 +180,7 @@ def _job(settings, title: str, copy: Path | None = None, mark: bool = True) -> I
         failed.unlink(missing_ok=True)
         if mark:
             done.unlink(missing_ok=True)
+            (runs / "results" / f"{title}.json").unlink(missing_ok=True)
         say(title, "starts")
         try:
             yield

@@ -41,12 +41,10 @@ NAME = re.compile("[A-Za-z][A-Za-z0-9_-]{0,63}")  # of an experiment, an arm, a 
 NAMES = "A name begins with a letter and has letters a to z, digits, _ and - only, 64 at most"
 MOST_BYTES = 1_000_000  # of an experiment's file
 
-Angle = Annotated[Number, Field(ge=0, le=180)]
-Backbone = Literal[
-    "resnetv2_50", "resnetv2_101", "resnetv2_152", "densenet121", "densenet161", "densenet169",
-    "densenet_mini", "resnetv2_mini",
-]  # fmt: skip
-PUBLISHED = ("densenet121", "densenet161", "densenet169")  # with ImageNet weights to download
+PAPER_BACKBONES = ("resnetv2_50", "resnetv2_101", "resnetv2_152")
+PAPER_BACKBONES += ("densenet121", "densenet161", "densenet169")
+PUBLISHED = PAPER_BACKBONES[3:]  # with ImageNet weights to download
+PAPER_EPOCH = (20, 35, 5000, 4945)
 
 
 def checked_name(name: object, what: str = "an experiment", where: object = "") -> str:
@@ -68,13 +66,37 @@ def _learnable(counts: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     return counts
 
 
-EpochCounts = Annotated[tuple[Count, Count, Count, Count], AfterValidator(_learnable)]
-Epoch = Annotated[
-    EpochCounts, Field(description="windows of an epoch: malignant, benign, outside, negative")
+# ------------------------------------------------------------------ values that several blocks have
+Angle = Annotated[Number, Field(ge=0, le=180)]
+Backbone = Annotated[
+    Literal[(*PAPER_BACKBONES, "densenet_mini", "resnetv2_mini")],
+    Field(description="see lesionlib.models.backbones"),
 ]
-PAPER_EPOCH = (20, 35, 5000, 4945)
+# how the weighted cross-entropy of a batch becomes one number
+Divisor = Annotated[
+    Literal["weights", "windows"],
+    Field(description="weighted sum / sum of the weights, torch's mean, or / number of windows"),
+]
+Epoch = Annotated[
+    tuple[Count, Count, Count, Count],
+    AfterValidator(_learnable),
+    Field(description="windows of an epoch: malignant, benign, outside, negative"),
+]
+Epochs = Annotated[Natural, Field(description="at most")]
+Initialisation = Annotated[
+    Literal["imagenet", "he", "file"],
+    Field(description="first weights: ImageNet's (downloaded once), random, or a file's"),
+]
+Rate = Annotated[
+    Positive | Literal["search"], Field(description="of Adam; search: the best trial's")
+]
+Runs = Annotated[Natural, Field(description="trainings that differ by their seed alone")]
+ValidationWindows = Annotated[
+    Natural, Field(description="windows per validation lesion, each epoch")
+]
 
 
+# ------------------------------------------------------------------ blocks
 class Data(Section):
     """What is read, and how its patients are split."""
 
@@ -164,22 +186,18 @@ class Optimisation(Section):
     """What the training engine needs, the same for the three networks."""
 
     batch: Natural = Field(25, description="images or windows of a step")
-    learning_rate: Positive | Literal["search"] = Field(
-        1e-5, description="of Adam; search: the best trial's"
-    )
+    learning_rate: Rate = 1e-5
     schedule: Literal["constant", "one_cycle"] = Field(
         "constant", description="of the learning rate; one_cycle: over all epochs, its peak given"
     )
-    epochs: Natural = Field(100, description="at most")
+    epochs: Epochs = 100
     patience: Natural = Field(10, description="epochs without a rise of the validation AUC")
 
 
 class FirstWeights(Section):
     """Where the weights of a network come from before it is trained."""
 
-    initialisation: Literal["imagenet", "he", "file"] = Field(
-        "he", description="first weights: ImageNet's (downloaded once), random, or a file's"
-    )
+    initialisation: Initialisation = "he"
     weights_file: str | None = Field(
         None, description="with initialisation file; relative to the project's folder"
     )
@@ -194,7 +212,7 @@ class FirstWeights(Section):
 class Trunk(FirstWeights):
     """A backbone with its first weights."""
 
-    backbone: Backbone = Field(description="network of the patch, see lesionlib.models.backbones")
+    backbone: Backbone
 
     @model_validator(mode="after")
     def _is_published(self):
@@ -206,29 +224,20 @@ class Trunk(FirstWeights):
         return self
 
 
-# how the weighted cross-entropy of a batch becomes one number
-Divisor = Annotated[
-    Literal["weights", "windows"],
-    Field(description="weighted sum / sum of the weights, torch's mean, or / number of windows"),
-]
-
-
 class FLoc(Optimisation, Trunk):
     """f_loc, the patch network."""
 
-    backbone: Backbone = Field("densenet161", description="see lesionlib.models.backbones")
-    initialisation: Literal["imagenet", "he", "file"] = Field(
-        "imagenet", description="first weights: ImageNet's (downloaded once), random, or a file's"
-    )
+    backbone: Backbone = "densenet161"
+    initialisation: Initialisation = "imagenet"
     weights_head: Literal["drop", "map"] = Field(
         "drop", description="the file's last layer; map: its four classes are ours, keep it"
     )
     h_activation: Literal["relu", "none"] = Field("relu", description="of the 32 numbers h")
     loss_divisor: Divisor = "weights"
     epoch: Epoch = PAPER_EPOCH
-    runs: Natural = Field(3, description="trainings that differ by their seed alone")
+    runs: Runs = 3
     flips: bool = Field(False, description="mirror patches up-down at random in training")
-    windows_validation: Natural = Field(10, description="windows per validation lesion, each epoch")
+    windows_validation: ValidationWindows = 10
 
     @model_validator(mode="after")
     def _has_head(self):
@@ -242,7 +251,7 @@ class GMIC(Optimisation, FirstWeights):
 
     batch: Natural = Field(16, description="images of a step")
     learning_rate: Positive = Field(1e-5, description="there is no search for GMIC's")
-    epochs: Natural = Field(50, description="at most")
+    epochs: Epochs = 50
     width: Natural = Field(16, description="channels of the global network's first stage")
     local_width: Natural = Field(64, description="channels of the local network's first stage")
     crops: Natural = Field(6, description="crops of an image that the local network sees")
@@ -272,9 +281,7 @@ class FAgg(Optimisation):
     """f_agg, the aggregation network, which joins the maps of one lesion to its score."""
 
     batch: Natural = Field(100, description="windows of a step")
-    learning_rate: Positive | Literal["search"] = Field(
-        1e-4, description="of Adam; search: the best trial's"
-    )
+    learning_rate: Rate = 1e-4
     epoch: Epoch = PAPER_EPOCH
     filters: Natural = Field(32, description="channels of its convolution")
     loss_divisor: Divisor = "weights"
@@ -285,10 +292,10 @@ class FAgg(Optimisation):
     saliency_file: str | None = Field(
         None, description="maps of another context network, see study.steps.saliency_file"
     )
-    runs: Natural = Field(3, description="trainings that differ by their seed alone")
+    runs: Runs = 3
     pool_windows: Natural = Field(50, description="stored windows per training lesion")
     pool_epochs: Natural = Field(4, description="stored outside and negative windows, in epochs")
-    windows_validation: Natural = Field(10, description="windows per validation lesion, each epoch")
+    windows_validation: ValidationWindows = 10
 
 
 class Evaluation(Section):
@@ -322,7 +329,7 @@ def _different(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
 # the paper's; its ResNets with ImageNet weights need files: torchvision publishes none
 PAPER_ARMS = tuple(
     Arm(backbone=backbone, initialisation=how)
-    for backbone in get_args(Backbone)[:6]
+    for backbone in PAPER_BACKBONES
     for how in ("imagenet", "he")
     if how == "he" or backbone in PUBLISHED
 )
@@ -334,15 +341,15 @@ class Architectures(Section):
     arms: Annotated[tuple[Arm, ...], AfterValidator(_different)] = Field(
         PAPER_ARMS, min_length=1, description="each a backbone, initialisation, weights_file"
     )
-    epochs: Natural = Field(100, description="at most, of each arm")
-    runs: Natural = Field(3, description="trainings of each arm")
+    epochs: Epochs = 100
+    runs: Runs = 3
 
 
 class Search(Section):
     """Random search over the learning rate, log-uniform in [low, high]."""
 
     trials: Natural = Field(20, description="of each network")
-    epochs: Natural = Field(100, description="at most, of each trial")
+    epochs: Epochs = 100
     floc: Range = Field((1e-6, 1e-4), description="low, high of f_loc's learning rate")
     fagg: Range = Field((1e-5, 1e-3), description="low, high of f_agg's learning rate")
 
@@ -367,6 +374,10 @@ class Compute(Section):
         return self
 
 
+def _block(model: type[Section]) -> object:
+    return Field(model(), description=model.__doc__.partition("\n")[0])
+
+
 class Experiment(Section):
     """Everything in which two experiments may differ."""
 
@@ -375,17 +386,17 @@ class Experiment(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = Field(
         1, description="all other seeds derive from it"
     )
-    data: Data = Field(Data(), description="what is read, and how its patients are split")
-    phantom: PhantomSettings = Field(PhantomSettings(), description="of dataset phantom alone")
-    canvas: Canvas = Field(Canvas(), description="the picture on which every breast is placed")
-    windows: Windows = Field(Windows(), description="windows around lesions, and their patches")
-    floc: FLoc = Field(FLoc(), description="f_loc, the patch network")
-    gmic: GMIC = Field(GMIC(), description="GMIC, the context network")
-    fagg: FAgg = Field(FAgg(), description="f_agg, the aggregation network")
-    evaluation: Evaluation = Field(Evaluation(), description="how lesions are scored and judged")
-    architectures: Architectures = Field(Architectures(), description="the backbones of figure 6")
-    search: Search = Field(Search(), description="random search over the learning rate")
-    compute: Compute = Field(Compute(), description="the machine")
+    data: Data = _block(Data)
+    phantom: PhantomSettings = _block(PhantomSettings)
+    canvas: Canvas = _block(Canvas)
+    windows: Windows = _block(Windows)
+    floc: FLoc = _block(FLoc)
+    gmic: GMIC = _block(GMIC)
+    fagg: FAgg = _block(FAgg)
+    evaluation: Evaluation = _block(Evaluation)
+    architectures: Architectures = _block(Architectures)
+    search: Search = _block(Search)
+    compute: Compute = _block(Compute)
 
     @property
     def is_phantom(self) -> bool:

@@ -8,12 +8,14 @@ twice.  Its mark (:mod:`study.marks`) vouches for its files; where one is damage
 
 from __future__ import annotations
 
+import glob
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from lesionlib.seeds import digest
 from study.freshness import code_digest
@@ -48,6 +50,7 @@ def stage(
     draws: Path | None = None,
     resumes: bool = False,
     keeps: bool = False,
+    shared: dict | None = None,
 ) -> Path:
     """The folder of a completed stage, computed now if need be.
 
@@ -66,6 +69,8 @@ def stage(
         otherwise it begins with an empty folder.
     keeps : the folder is emptied only where the code changed: the work itself knows what it can
         still use of a result of other inputs.
+    shared : where given, what another experiment completed under the same key, with these same
+        values, is taken over.  They are what changes the result without making it out of date.
     """
     code = code_digest(compute, *roots)
     keys = {other: key_of(lab.runs / other) for other in reads}
@@ -76,14 +81,53 @@ def stage(
         return folder
     with FileLock(folder.parent / f".{folder.name}.lock"):
         if not _is_whole(folder, key):
-            found, mark = read_mark(folder / STAGE), {"key": key, "code": code, "job": lab.number}
+            found = read_mark(folder / STAGE)
+            mark = {"key": key, "code": code, "job": lab.number, "shared": shared}
             goes_on = (resumes and found.get("key") == key) or (keeps and found.get("code") == code)
             was_whole = found.get("complete", (folder / STAGE).exists())
             if was_whole and (harmed := damaged(folder / STAGE)):
                 lab.progress(told(name, harmed))
                 goes_on = False
-            _carry_out(folder, compute, mark, goes_on, draws)
+            if shared is None or not _taken_over(lab, name, mark):
+                _carry_out(folder, compute, mark, goes_on, draws)
     return folder
+
+
+def _taken_over(lab: Lab, name: str, mark: dict) -> bool:
+    """Whether another experiment has completed this stage: its files are then linked, not copied."""
+    runs, folder = lab.runs.parent, lab.runs / name
+    for other in sorted(found.parent for found in runs.glob(f"*/{glob.escape(name)}/{STAGE}")):
+        if other == folder or not _is_whole(other, mark["key"], mark["shared"]):
+            continue
+        try:
+            # not waiting: two experiments that wait for each other would wait for ever
+            with FileLock(other.parent / f".{other.name}.lock", timeout=0):
+                new = folder.with_name(f".{folder.name}.new")
+                shutil.rmtree(new, ignore_errors=True)
+                shutil.copytree(other, new, copy_function=_link)
+        except Timeout:
+            continue
+        if _is_whole(new, mark["key"]):
+            shutil.rmtree(folder, ignore_errors=True)
+            new.rename(folder)
+            lab.progress(f"{name}: taken over from {other.relative_to(runs).parts[0]}")
+            return True
+    return False
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target)
+
+
+def _unlink_from_others(folder: Path) -> None:
+    """Give a folder files of its own, where it is about to change some in place."""
+    for file in [each for each in folder.rglob("*") if each.is_file() and each.stat().st_nlink > 1]:
+        new = file.with_name(f".{file.name}.new")
+        shutil.copy2(file, new)
+        new.replace(file)
 
 
 def _carry_out(
@@ -91,6 +135,7 @@ def _carry_out(
 ) -> None:
     if not goes_on:
         shutil.rmtree(folder, ignore_errors=True)
+    _unlink_from_others(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_mark(folder / STAGE, mark | {"complete": False})
     content = compute(folder) or mark["key"]
@@ -104,7 +149,7 @@ def key_of(folder: Path) -> str:
     return read_mark(folder / STAGE).get("content", "")
 
 
-def _is_whole(folder: Path, key: str) -> bool:
+def _is_whole(folder: Path, key: str, shared: dict | None = None) -> bool:
     mark = read_mark(folder / STAGE)
-    is_done = mark.get("complete") and mark.get("key") == key
-    return bool(is_done) and not damaged(folder / STAGE)
+    is_same = mark.get("key") == key and shared in (None, mark.get("shared"))
+    return bool(mark.get("complete")) and is_same and not damaged(folder / STAGE)

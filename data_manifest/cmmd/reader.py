@@ -20,6 +20,7 @@ from data_manifest.checks import check_manifest
 from data_manifest.images.dicom_header import header_of, one_line_errors, parse, text
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
+from lesionlib.files import input_file
 
 LIST = r"(?!\.).*clinical.*\.(csv|xlsx)"
 RULES = {
@@ -77,7 +78,7 @@ def read_breasts(folder: Path | str) -> pd.DataFrame:
 
 def _image(file: Path, patients: set[str]) -> dict:
     """Its row of the manifest; no other patient than those of the list is ever passed on."""
-    with open(file, "rb") as data, one_line_errors(file):
+    with open(input_file(file), "rb") as data, one_line_errors(file):
         header = header_of(elements := parse(data, file, identify=True), file)
     facts, patient = published.facts_of(header), text(elements, "PatientID")
     if patient not in patients:

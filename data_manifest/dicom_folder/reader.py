@@ -34,6 +34,7 @@ from data_manifest.images.read import is_dicom
 from data_manifest.manifest import LESION_COLUMNS, Manifest
 from data_manifest.table.reader import check_files, read_table, table_file, with_findings
 from lesionlib.errors import InputError
+from lesionlib.files import input_file
 
 STAGE = "DICOM header"
 LESIONS = "lesions.csv"
@@ -131,8 +132,8 @@ def _salt(folder: Path, salt_file: str | None) -> str:
         if not place.exists() and not salt_file:
             place.touch(mode=0o600)
             place.write_text(secrets.token_hex(32) + "\n")
-        salt = place.read_text().strip()
-    except (OSError, UnicodeDecodeError):
+        salt = input_file(place).read_text().strip()
+    except (InputError, OSError, UnicodeDecodeError):
         remedy = "Write 16 letters or more into a file and name it: data.options: {salt_file: path}"
         raise InputError("no salt for the ids of patients", place, remedy) from None
     if len(salt) < 16:

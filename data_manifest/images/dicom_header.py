@@ -15,6 +15,7 @@ import warnings
 from collections.abc import MutableSequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,9 +26,11 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from data_manifest.ids import plain_id
 from data_manifest.images.image import DAMAGED, MAX_PIXELS
 from lesionlib.errors import InputError, nearest
+from lesionlib.files import input_file
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below it
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
+RAW = ("1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.4.1.1.1.1.1")  # MG and DX for processing
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 SPACING_MM = (0.02, 0.3)  # what a mammogram can have
 MAGNIFIED = 1.2  # contact views are stated with up to about 1.1
@@ -132,12 +135,9 @@ def read_header(path: Path | str, salt: str = "") -> ImageHeader:
     InputError
         For a missing or damaged file.
     """
-    path = Path(path)
-    try:
-        with open(path, "rb") as file, one_line_errors(path):
-            return header_of(parse(file, path, identify=bool(salt)), path, salt)
-    except OSError as error:
-        raise InputError(f"not readable: {error.strerror}", path, "Check the file") from None
+    path = input_file(path)
+    with one_line_errors(path), open(path, "rb") as file:
+        return header_of(parse(file, path, identify=bool(salt)), path, salt)
 
 
 def hashed(identifier: str, salt: str) -> str:
@@ -272,9 +272,12 @@ def _view_position(data: Dataset) -> tuple[str, str]:
 def _views(data: Dataset) -> list[tuple[str, str]]:
     """Where a view is stated, and which: CC, MLO, ML, ..., "unknown" for what is not listed."""
     codes = [text(item, "CodeValue") for item in data.get("ViewCodeSequence") or []]
-    stated = ("ViewPosition", _view_position(data)[1]), (
-        "ViewCodeSequence",
-        VIEW_CODES.get(codes[0], "unknown") if codes else "",
+    stated = (
+        ("ViewPosition", _view_position(data)[1]),
+        (
+            "ViewCodeSequence",
+            VIEW_CODES.get(codes[0], "unknown") if codes else "",
+        ),
     )
     return [(place, view) for place, view in stated if view]
 
@@ -327,6 +330,14 @@ def _is_secondary_capture(data: Dataset) -> bool:
     return (text(data, "SOPClassUID") + ".").startswith(SECONDARY_CAPTURE + ".")
 
 
+def _is_raw(data: Dataset) -> bool:
+    """Whether any element says so: anonymisers drop some of them, and exports misspell them."""
+    classes = {text(data, "SOPClassUID"), text(data.file_meta, "MediaStorageSOPClassUID")}
+    intent = re.sub("[^A-Z]", "", text(data, "PresentationIntentType"))
+    near = get_close_matches(intent, ("FORPROCESSING", "FORPRESENTATION"), n=1)
+    return bool(classes & {*RAW}) or near == ["FORPROCESSING"] or "RAW" in words(data, "ImageType")
+
+
 # ------------------------------------------------------------------ what is refused, and why
 def _refusals(data: Dataset, found: dict, view: str) -> dict[str, str]:
     """kind -> reason, of the kinds of `REMEDIES` and `VIEW_KINDS` that hold."""
@@ -335,7 +346,6 @@ def _refusals(data: Dataset, found: dict, view: str) -> dict[str, str]:
     grey = text(data, "PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2", "")
     tomosynthesis = text(data, "SOPClassUID") == TOMOSYNTHESIS
     low_bits = 8 <= bits <= 16 and number(data, "HighBit", bits - 1) == bits - 1
-    raw = text(data, "PresentationIntentType") == "FOR PROCESSING"
     magnified = number(data, "EstimatedRadiographicMagnificationFactor", 1) > MAGNIFIED
     modifiers = _modifiers(data)
     implant = text(data, "BreastImplantPresent") == "YES" or "implant" in modifiers
@@ -346,7 +356,7 @@ def _refusals(data: Dataset, found: dict, view: str) -> dict[str, str]:
         "size": rows * cols * frames > MAX_PIXELS
         and f"size {rows} rows x {cols} cols, allowed 1 to {MAX_PIXELS:,} px",
         "bits": not low_bits and "BitsStored is not 8 to 16, or not the lowest bits",
-        "for_processing": raw and "raw data, FOR PROCESSING",
+        "for_processing": _is_raw(data) and "raw data, FOR PROCESSING",
         "secondary_capture": _is_secondary_capture(data) and "secondary capture",
         "burned_in": text(data, "BurnedInAnnotation") == "YES" and "burned-in annotation",
         "orientation": _upside_down(data, found["laterality"], view)

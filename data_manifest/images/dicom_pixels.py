@@ -81,12 +81,16 @@ def _refuse(stated: Dataset, header: ImageHeader, path: Path, accept: tuple[str,
 
 
 def _check_length(stated: Dataset, header: ImageHeader, path: Path) -> None:
-    """InputError where the data do not hold exactly the pixels of the header."""
+    """InputError where the data do not hold the pixels of the header.
+
+    Writers pad uncompressed data, but not by a row or more: then the header's size is wrong.
+    """
     size = (header.rows, header.cols)
     syntax = stated.file_meta.TransferSyntaxUID
     if not syntax.is_encapsulated:
-        need, there = size[0] * size[1] * stated.BitsAllocated // 8, len(stated.PixelData)
-        if there not in (need, need + need % 2):
+        row, there = size[1] * stated.BitsAllocated // 8, len(stated.PixelData)
+        need = size[0] * row
+        if not need <= there < need + max(row, 2):
             raise InputError(f"{there} bytes of pixels, the header says {need}", path, DAMAGED)
     elif syntax != RLELossless:
         found = _stream_size(next(generate_frames(stated.PixelData, number_of_frames=1)))
@@ -120,17 +124,35 @@ def _pixels(
     stored = _stored(stated, path)
     if stored.shape != (header.rows, header.cols):
         raise InputError(f"decoded to {stored.ndim} dimensions or another size", path, DAMAGED)
-    stored = stored.astype(np.int32)
+    stored = _in_range(stored, header.bits, signed)
     table, bits, applied = _table(stated, header.bits, lowest, path, grey)
     table = 2**bits - 1 - table if header.inverse else table
-    pixels = table[stored - lowest]
-    padding = _padding(stated, stored)
+    pixels = table.astype(np.uint8 if bits <= 8 else np.uint16)[stored]
+    padding = _padding(stated, stored, lowest)
     if signed and applied in ("raw", "voi none") and not padding.all():
         # the lowest possible value is rarely the background, nor is that of a few dead pixels
         low = int(np.percentile(pixels[~padding], 1, method="lower"))
         pixels = np.maximum(pixels, low) - low
     pixels[padding] = 0
-    return pixels.astype(np.uint8 if bits <= 8 else np.uint16), max(8, bits), applied
+    return pixels, max(8, bits), applied
+
+
+def _in_range(stored: np.ndarray, bits: int, signed: bool) -> np.ndarray:
+    """uint16, stored values above the lowest possible one.
+
+    The bits above BitsStored are no part of a value: old writers keep overlays there.  Where all of
+    them are a sign, a signed value can be below the range, and takes its lowest.
+    """
+    stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    unsigned = stored.view(f"u{stored.itemsize}")
+    if signed:
+        lowest = 2 ** (bits - 1)
+        spare = stored.view(f"i{stored.itemsize}") >> bits
+        if spare.min() == -1 and spare.max() <= 0 and 8 * stored.itemsize > bits + 1:
+            stored = np.maximum(stored, -lowest)
+            unsigned = stored.view(unsigned.dtype)
+        unsigned = unsigned + unsigned.dtype.type(lowest)
+    return (unsigned & (2**bits - 1)).astype(np.uint16, copy=False)
 
 
 def _stored(stated: Dataset, path: Path) -> np.ndarray:
@@ -153,7 +175,7 @@ def _stored(stated: Dataset, path: Path) -> np.ndarray:
 
 
 def _decoded(stated: Dataset, plugin: str) -> np.ndarray:
-    stated.pixel_array_options(decoding_plugin=plugin)
+    stated.pixel_array_options(decoding_plugin=plugin, correct_unused_bits=False)
     return stated.pixel_array
 
 
@@ -162,15 +184,16 @@ def _table(
 ) -> tuple[np.ndarray, int, str]:
     """Grey level of each stored value lowest, lowest + 1, ...; its bits; what was applied."""
     stored = np.arange(2**bits) + lowest
+    little_endian = stated.file_meta.TransferSyntaxUID.is_little_endian
     modality = stated.get("ModalityLUTSequence")
     if modality:
-        values, out_bits = _looked_up(modality[0], stored)
+        values, out_bits = _looked_up(modality[0], stored, little_endian)
     else:
         values = stored * number(stated, "RescaleSlope", 1) + number(stated, "RescaleIntercept")
         out_bits = bits
     voi = stated.get("VOILUTSequence")
     if grey == "voi" and voi:
-        return *_looked_up(voi[0], np.rint(values).astype(np.int64)), "voi lut"
+        return *_looked_up(voi[0], np.rint(values).astype(np.int64), little_endian), "voi lut"
     if grey == "voi" and ("WindowCenter" in stated or "WindowWidth" in stated):
         shares, function = _windowed(stated, values, path)
         return np.rint(shares * (2**out_bits - 1)).astype(np.int32), out_bits, f"voi {function}"
@@ -180,22 +203,26 @@ def _table(
     return *_rescaled(stored - lowest, number(stated, "RescaleSlope", 1), bits), applied
 
 
-def _looked_up(item: Dataset, values: np.ndarray) -> tuple[np.ndarray, int]:
+def _looked_up(item: Dataset, values: np.ndarray, little_endian: bool) -> tuple[np.ndarray, int]:
     """Values through the table of a modality or VOI LUT item, and the bits of its entries.
 
     Values before its first or behind its last entry take that entry.
     """
-    count, first, bits = (int(v) for v in item.LUTDescriptor)
+    count, first, bits = (int(v) % 2**16 for v in item.LUTDescriptor)
     count = count or 2**16
     if first >= 2**15 and values[0] < 0:  # a negative number, read as unsigned
         first -= 2**16
     content = item.LUTData
-    if isinstance(content, bytes):
-        content = np.frombuffer(content, np.uint8 if len(content) < 2 * count else "<u2")
-    entries = np.atleast_1d(np.asarray(content, dtype=np.int32))[:count]
+    if isinstance(content, bytes):  # of 16-bit words
+        content = np.frombuffer(content, "<u2" if little_endian else ">u2")
+        if len(content) < count:  # each of two entries
+            content = content.astype("<u2").view(np.uint8)
+    entries = np.atleast_1d(np.asarray(content, dtype=np.int32))[:count] & 0xFFFF
     if not 8 <= bits <= 16 or len(entries) < count:
         raise ValueError("damaged LUT")
-    return np.minimum(entries, 2**bits - 1)[np.clip(values - first, 0, count - 1)], bits
+    if entries.max() >= 2**bits:
+        raise InputError(f"LUT of {bits} bits with entries up to {entries.max()}", "", _NO_VOI)
+    return entries[np.clip(values - first, 0, count - 1)], bits
 
 
 def _windowed(stated: Dataset, values: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
@@ -235,11 +262,18 @@ def _rescaled(above: np.ndarray, slope: float, bits: int) -> tuple[np.ndarray, i
     return (top - above if slope < 0 else above).astype(np.int32), bits
 
 
-def _padding(stated: Dataset, stored: np.ndarray) -> np.ndarray:
+def _padding(stated: Dataset, stored: np.ndarray, lowest: int) -> np.ndarray:
     """Where the image is padding: one stored value, or all from it to the range's limit."""
     value = stated.get("PixelPaddingValue")
     if not isinstance(value, int):
         return np.zeros(stored.shape, bool)
     limit = stated.get("PixelPaddingRangeLimit")
-    limit = limit if isinstance(limit, int) else value
-    return (stored >= min(value, limit)) & (stored <= max(value, limit))
+    places = [_place(v, lowest) for v in (value, limit if isinstance(limit, int) else value)]
+    return (stored >= min(places)) & (stored <= max(places))
+
+
+def _place(value: int, lowest: int) -> int:
+    """A stored value above the lowest one, whether it was read with its sign or without."""
+    value %= 2**16
+    value -= 2**16 if lowest and value >= 2**15 else 0
+    return max(value - lowest, 0)

@@ -249,7 +249,7 @@ def _outlines(
     task: Task, image: Image, breast: np.ndarray, placement: Placement, out: Prepared
 ) -> list[dict]:
     """Table rows of the usable outlines; the others are listed in `out`."""
-    files: dict[str, tuple[np.ndarray, bool]] = {}
+    files: dict[str, tuple] = {}
     usable = []
     for row in task.lesions:
         try:
@@ -276,7 +276,7 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
         name = row["mask_file"]
         if name not in files:  # one file may hold all lesions of an image
             files[name] = read_mask_levels(Path(root) / name)
-        levels, lossy = files[name]
+        levels, black = files[name]
         if row.get("resized"):
             levels = _brought_to(levels, size)
         if levels.shape != size:
@@ -286,7 +286,7 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
                 "Give a mask of the image's size",
             )
         value = row["mask_value"]
-        outline = outline_of(mask_of(levels, lossy, None if value is None else int(value)))
+        outline = outline_of(mask_of(levels, black, None if value is None else int(value)))
         if not outline.area_px:
             meant = "above 0" if value is None else f"equal to {value}"
             raise InputError(f"empty mask, no px {meant}", name, "Check the mask or mask_value")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -20,7 +21,14 @@ from data_manifest.images.dicom_header import FILE_KINDS
 from data_manifest.images.dicom_pixels import decode
 from data_manifest.images.image import DAMAGED, MAX_PIXELS, Image, check_size
 from lesionlib.errors import InputError
+from lesionlib.files import input_file
 
+BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION = 258, 262, 274  # tags of TIFF
+MOST_TEXT = 2**27  # bytes
+_DIGIT_OR_BLANK = bytes(
+    ord("0" if k in b"0123456789" else " " if k in b" \t\n\v\f\r" else "x") for k in range(256)
+)
+JPEG_BLACK = range(128)  # its compression leaves faint echoes of the border
 _GREY_BITS = {"1": 8, "L": 8, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 16}
 
 
@@ -43,7 +51,9 @@ def read_image(path: Path | str, *, accept: tuple[str, ...] = (), grey: str = "r
     kind = _format(data, path)
     if kind == "dicom":
         return decode(data, path, accept, grey)
-    return Image(*(_pgm(data, path) if kind == "pgm" else _raster(data, path, kind)))
+    if kind == "pgm":
+        return Image(*_pgm(data, path))
+    return Image(*_grey(_opened(data, path, kind), path))
 
 
 def read_mask(path: Path | str, value: int | None = None) -> np.ndarray:
@@ -51,35 +61,53 @@ def read_mask(path: Path | str, value: int | None = None) -> np.ndarray:
 
     Parameters
     ----------
-    value : the grey level that marks the lesion; None: every level above 0 (JPEG: above 127, since
-        its compression leaves faint echoes of the border).
+    value : the stored grey level, or the number of a palette's colour, that marks the lesion (JPEG:
+        within 32 levels, since its compression blurs them); None: all that is not black (JPEG:
+        above 127).
 
     Raises
     ------
     InputError
-        As :func:`read_image`; an empty mask is no error here.
+        As :func:`read_image`; for a value below 64 in a JPEG, or one with other levels of the mask
+        near it; an empty mask is no error here.
     """
-    levels, lossy = read_mask_levels(path)
-    return mask_of(levels, lossy, value)
+    return mask_of(*read_mask_levels(path), value)
 
 
-def read_mask_levels(path: Path | str) -> tuple[np.ndarray, bool]:
-    """The grey levels of a mask file and whether its compression is lossy (JPEG)."""
+def read_mask_levels(path: Path | str) -> tuple[np.ndarray, Sequence[int]]:
+    """The stored levels of a mask file, and those that are black (of a JPEG 0 to 127)."""
     path = Path(path)
     data = _read_bytes(path)
     kind = _format(data, path)
     if kind == "dicom":
-        return decode(data, path, FILE_KINDS).pixels, False
+        return decode(data, path, FILE_KINDS).pixels, (0,)
     if kind == "pgm":
-        return _pgm(data, path)[0], False
-    return _raster(data, path, kind, palette=True)[0], kind == "jpeg"
+        return _pgm(data, path)[0], (0,)
+    image = _opened(data, path, kind)
+    if kind == "jpeg":
+        return _grey(image, path)[0], JPEG_BLACK
+    if image.mode == "P":
+        colours = np.reshape(image.getpalette("RGB"), (-1, 3)).any(axis=1)
+        black = [k for k in np.flatnonzero(~colours).tolist() if image.histogram()[k]]
+        return np.asarray(_as_stored(image)), black or (0,)
+    levels = _grey(image, path)[0]
+    depth = data[24] if kind == "png" else image.tag_v2.get(BITS_PER_SAMPLE, (8,))[0]
+    return (levels // (255 // (2**depth - 1)) if depth < 8 else levels), (0,)
 
 
-def mask_of(levels: np.ndarray, lossy: bool, value: int | None) -> np.ndarray:
-    """Grey levels -> bool; see :func:`read_mask`."""
-    if value is not None:
+def mask_of(levels: np.ndarray, black: Sequence[int], value: int | None) -> np.ndarray:
+    """Levels -> bool; see :func:`read_mask`."""
+    if value is None:
+        return ~np.isin(levels, black)
+    if black is not JPEG_BLACK:
         return levels == value
-    return levels > (127 if lossy else 0)
+    counts = sum(np.bincount(row, minlength=256) for row in levels)
+    distance = np.abs(np.arange(256) - value)
+    other = counts[(distance > 16) & (distance <= 64)].max()
+    if value < 64 or other > 0.1 * counts[distance <= 16].sum():
+        what = f"mask_value {value} is not told from other levels in a JPEG"
+        raise InputError(what, "", "Save the mask as PNG")
+    return (distance <= 32)[levels]
 
 
 def is_dicom(start: bytes) -> bool:
@@ -90,12 +118,7 @@ def is_dicom(start: bytes) -> bool:
 
 # ------------------------------------------------------------------ containers
 def _read_bytes(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError("no such file", path, "Check the path, or complete the data") from None
-    except OSError as error:
-        raise InputError(f"not readable: {error.strerror}", path, "Check the file") from None
+    data = input_file(path).read_bytes()
     if not data:
         raise InputError("empty file, 0 bytes", path, DAMAGED)
     return data
@@ -127,24 +150,27 @@ def _pgm(data: bytes, path: Path) -> tuple[np.ndarray, int]:
     if not 1 <= top <= 65535:
         raise InputError(f"PGM maximum {top}, allowed 1 to 65535", path, DAMAGED)
     kind = np.dtype(np.uint8 if top < 256 else ">u2")
-    body = data[head.end() :]
     if head.group(1) == b"2":
-        words = body.split()[: rows * cols]
-        if not all(word.isdigit() and len(word) <= 5 and int(word) <= top for word in words):
+        body = data[head.end() :]
+        if len(body) > MOST_TEXT:
+            raise InputError(f"PGM text of {len(body) >> 20} MiB", path, "Save it as PNG")
+        kinds = body.translate(_DIGIT_OR_BLANK)
+        if b"x" in kinds or b"000000" in kinds:
             raise InputError(f"PGM text holds more than numbers 0 to {top}", path, DAMAGED)
-        values = np.array(words, dtype=np.int64).astype(kind)
+        values = np.fromstring(body, np.int32, sep=" ")[: rows * cols]
     else:
-        values = np.frombuffer(body[: len(body) // kind.itemsize * kind.itemsize], kind)
+        there = (len(data) - head.end()) // kind.itemsize
+        values = np.frombuffer(data, kind, min(there, rows * cols), head.end())
     if values.size < rows * cols:
         raise InputError(f"truncated: {values.size} of {rows * cols} px", path, DAMAGED)
-    pixels = values[: rows * cols].reshape(rows, cols).astype(kind.newbyteorder("="))
+    pixels = values.reshape(rows, cols)
     if int(pixels.max()) > top:
         raise InputError(f"levels up to {pixels.max()}, PGM maximum {top}", path, DAMAGED)
-    return pixels, max(8, top.bit_length())
+    return pixels.astype(kind.newbyteorder("=")), max(8, top.bit_length())
 
 
-def _raster(data: bytes, path: Path, kind: str, *, palette: bool = False) -> tuple[np.ndarray, int]:
-    """PNG, JPEG or TIFF through Pillow; `palette`: take palette indices (masks)."""
+def _opened(data: bytes, path: Path, kind: str) -> Pillow.Image:
+    """PNG, JPEG or TIFF through Pillow, as stored: no format's orientation tag turns it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # sizes are checked below, before decoding
@@ -152,32 +178,38 @@ def _raster(data: bytes, path: Path, kind: str, *, palette: bool = False) -> tup
             check_size(image.height, image.width, path)
             if getattr(image, "n_frames", 1) > 1:
                 raise InputError(f"{image.n_frames} pages", path, "Give one image a file")
+            image.getexif()[ORIENTATION] = 1  # Pillow turns TIFF by it, and nothing else
             image.load()
     except Pillow.DecompressionBombError:
         raise InputError(f"more than {MAX_PIXELS:,} px", path, DAMAGED) from None
     except UnidentifiedImageError:
-        raise InputError(f"{kind.upper()} header not readable", path, DAMAGED) from None
+        what = f"{kind.upper()} header not readable, or of an unusual kind"
+        raise InputError(what, path, f"{DAMAGED}, as PNG") from None
     except InputError:
         raise
     except Exception as error:  # each of Pillow's decoders raises its own kinds on damaged data
         cause = str(error) or type(error).__name__
         raise InputError(f"damaged or truncated {kind.upper()}: {cause}", path, DAMAGED) from None
-    return _grey(image, path, palette)
+    return image
 
 
-def _grey(image: Pillow.Image, path: Path, palette: bool) -> tuple[np.ndarray, int]:
-    if image.mode == "RGB":
-        channels = np.asarray(image)
-        if (channels == channels[..., :1]).all():  # grey stored as colour
-            return np.ascontiguousarray(channels[..., 0]), 8
-    elif image.mode in _GREY_BITS or (palette and image.mode == "P"):
-        pixels = np.asarray(image)
-        bits = _GREY_BITS.get(image.mode, 8)
-        if pixels.dtype == bool:
-            pixels = pixels.astype(np.uint8) * 255
-        if pixels.dtype.kind == "i" and (pixels.min() < 0 or pixels.max() > 65535):
-            raise InputError(f"levels {pixels.min()} to {pixels.max()}", path, "Give 8 or 16 bits")
-        return pixels.astype(np.uint8 if bits == 8 else np.uint16), bits
-    raise InputError(
-        f"not a grey image of 8 or 16 bits (mode {image.mode})", path, "Convert it to grey"
-    )
+def _as_stored(image: Pillow.Image) -> Pillow.Image:
+    """The image in its stored size, where Pillow expected that loading turns it."""
+    return image.copy() if image.size != image.im.size else image
+
+
+def _grey(image: Pillow.Image, path: Path) -> tuple[np.ndarray, int]:
+    pixels = np.asarray(_as_stored(image))
+    if image.mode == "RGB" and (pixels == pixels[..., :1]).all():  # grey stored as colour
+        return np.ascontiguousarray(pixels[..., 0]), 8
+    if image.mode not in _GREY_BITS:
+        what = f"not a grey image of 8 or 16 bits (mode {image.mode})"
+        raise InputError(what, path, "Convert it to grey")
+    bits = _GREY_BITS[image.mode]
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
+    if pixels.dtype.kind == "i" and (pixels.min() < 0 or pixels.max() > 65535):
+        raise InputError(f"levels {pixels.min()} to {pixels.max()}", path, "Give 8 or 16 bits")
+    if bits == 16 and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0:
+        pixels = 65535 - pixels  # WhiteIsZero: Pillow inverts the other depths only
+    return pixels.astype(np.uint8 if bits == 8 else np.uint16), bits

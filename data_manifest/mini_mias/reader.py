@@ -22,6 +22,7 @@ from data_manifest import published_sets as published
 from data_manifest.folders import on_disk
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
+from lesionlib.files import input_file
 
 SIZE_PX = 1024
 SPACING_MM = 0.2
@@ -85,12 +86,8 @@ def read_info(file: Path) -> pd.DataFrame:
     x, y, r are px as in the file (origin at the bottom left), empty where it gives none.
     Raises InputError with the line of the first row that cannot be read.
     """
-    try:
-        lines = file.read_text(encoding="latin-1").splitlines()
-    except FileNotFoundError:
-        raise InputError(
-            "no Info.txt", file.parent, "Point data.folder at the unpacked set"
-        ) from None
+    file = input_file(file, remedy="Point data.folder at the unpacked set")
+    lines = file.read_text(encoding="latin-1").splitlines()
     words = pd.Series(lines, index=range(1, len(lines) + 1), dtype=str).str.strip()
     words = words[words.str.match(r"mdb\d{3}\b")].str.split()
     if words.empty:
@@ -122,7 +119,7 @@ def find_images(folder: Path, ids: list[str]) -> dict[str, str]:
         }
         found = max(found, here, key=len)
     for path in sorted(found.values())[:1]:
-        with open(folder / path, "rb") as file:
+        with open(input_file(folder / path), "rb") as file:
             if b"CREATOR: GIMP" in file.read(64):
                 what = "saved again with GIMP: one such copy has no pectoral muscle and labels"
                 warnings.warn(f"these mini-MIAS files were {what}", stacklevel=3)

@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 from lesionlib.errors import InputError
+from lesionlib.files import input_file
 
 REMEDY = "Take the list as published, or save it as JSON where it is trusted"
 
@@ -31,7 +32,7 @@ def load_plain(file: Path) -> object:
     that is damaged or no pickle.
     """
     try:
-        return _Plain(BytesIO(file.read_bytes()), encoding="latin-1").load()
+        return _Plain(BytesIO(input_file(file).read_bytes()), encoding="latin-1").load()
     except InputError as error:
         raise InputError(error.what, file, REMEDY) from None
     except Exception as error:  # damaged bytes fail in as many ways as there are instructions

@@ -38,6 +38,7 @@ from data_manifest.published_sets import check_option, whole_breasts
 from data_manifest.shapes import SPECK_PX, border, polygon_text, separated
 from data_manifest.table.reader import SPLIT_NAMES
 from lesionlib.errors import InputError
+from lesionlib.files import input_file
 
 VIEWS = ("L-CC", "R-CC", "L-MLO", "R-MLO")
 SIDES = {"L": "left", "R": "right"}
@@ -151,8 +152,7 @@ def read_exam_list(file: Path, named: str = "") -> list[dict]:
     named : the name, or how it begins, of the list in a JSON object of several.
     Raises InputError for a file that is not there, not readable, or no list of dictionaries.
     """
-    if not file.is_file():
-        raise InputError("no such exam list", file, "Check data.options: {exams: file}")
+    file = input_file(file, remedy="Check data.options: {exams: file}")
     try:
         found = json.loads(file.read_bytes()) if file.suffix == ".json" else load_plain(file)
     except (ValueError, RecursionError):
@@ -292,7 +292,7 @@ def _without_contradicted(found: Manifest) -> Manifest:
 
 def _png_size(file: Path) -> tuple[int, int]:
     """Rows and columns from a PNG's header, without decoding it."""
-    with open(file, "rb") as stream:
+    with open(input_file(file), "rb") as stream:
         head = stream.read(24)
     if len(head) < 24 or head[:8] != b"\x89PNG\r\n\x1a\n":
         raise InputError("no PNG file", file, DAMAGED)

@@ -18,7 +18,7 @@ from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, RARE_COLUMNS
 from data_manifest.shapes import polygon_text
 from data_manifest.table.reader import FILLED, REQUIRED
 from lesionlib.errors import InputError
-from lesionlib.files import write_text
+from lesionlib.files import input_file, write_text
 
 KINDS = {"mass": "mass", "calc": "calc", "distortion": "distortion", "asymm": "asymmetry"}
 
@@ -65,9 +65,7 @@ def convert(json_path: Path | str, folder: Path | str) -> list[str]:
 
 def _content(file: Path) -> dict:
     try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise InputError(f"not readable: {error.strerror}", file, "Check the path") from None
+        content = json.loads(input_file(file).read_bytes())
     except (ValueError, RecursionError):
         raise InputError(
             "not readable JSON", file, "Export the annotations as COCO again"

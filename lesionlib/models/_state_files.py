@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import nn
 
 from lesionlib.errors import InputError
+from lesionlib.files import input_file
 
 State = dict[str, torch.Tensor]
+MOST_BYTES = 2**29  # the largest network has 0.2 GB
 
 
 def read_state(path: Path) -> State:
@@ -26,9 +28,7 @@ def read_state(path: Path) -> State:
 
     InputError for a file that is missing or damaged, or holds anything but tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("the weights file is missing", path, "Check the path")
+    path = input_file(path, MOST_BYTES)
     try:
         if is_safetensors(path):
             with safe_open(path, framework="pt") as content:
@@ -37,8 +37,8 @@ def read_state(path: Path) -> State:
     except pickle.UnpicklingError:
         what = "the weights file holds more than tensors, or is no weights file"
         raise InputError(what, path, "Save the model's state_dict, best as safetensors") from None
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        what = f"the weights file cannot be read: {str(error).splitlines()[0][:120]}"
+    except Exception as error:  # damaged bytes fail in many ways
+        what = f"the weights file cannot be read: {' '.join(str(error).split())[:120]}"
         raise InputError(what, path, "Copy it again") from None
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]

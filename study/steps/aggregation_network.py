@@ -12,7 +12,7 @@ from study.stages import once, stage
 from study.steps.context_network import saliency
 from study.steps.data import store
 from study.steps.patch_network import stored_outputs
-from study.steps.runs import learning_rate, loaded, torch_ready, train
+from study.steps.runs import learning_rate, loaded, machine, torch_ready, train
 from study.steps.windows import LOCATION, OUTPUTS, SCORED, location_maps, stored_windows
 
 # in the keys of the stages that f_agg reads, or in the name of its run
@@ -91,7 +91,7 @@ def trained_fagg(
         ]  # fmt: skip
         pd.concat(scored).to_csv(place / "predictions.csv", index=False)
 
-    return stage(lab, name, inputs, compute, reads=stages, resumes=True)
+    return stage(lab, name, inputs, compute, reads=stages, resumes=True, shared=machine(lab))
 
 
 def fagg_trial(lab: Lab, name: str, settings, k: int) -> Path:

@@ -12,7 +12,7 @@ from study.lab import Lab
 from study.settings import project_path
 from study.stages import once, stage
 from study.steps.data import need_lesions, store
-from study.steps.runs import file_state, loaded, torch_ready, train, with_weights_file
+from study.steps.runs import file_state, loaded, machine, torch_ready, train, with_weights_file
 from study.steps.saliency_file import read_saliency
 
 IMAGES_AT_ONCE = 8
@@ -34,7 +34,7 @@ def gmic(lab: Lab) -> Path:
         task = GMICTask(images, with_weights_file(s.gmic), seed=seed, workers=s.compute.workers)
         train(lab, "gmic", task, place, s.gmic, seed)
 
-    return stage(lab, "gmic", inputs, compute, reads=["store"], resumes=True)
+    return stage(lab, "gmic", inputs, compute, reads=["store"], resumes=True, shared=machine(lab))
 
 
 def load_gmic(lab: Lab):

@@ -37,8 +37,8 @@ def data_folder(lab: Lab) -> Path:
         return lab.runs / "phantom"
     remembered, given = lab.runs / "data_folder.txt", os.environ.get("LESIONLIB_DATA")
     given = given and os.path.expanduser(given)
-    kept = remembered.read_text(errors="replace").strip() if remembered.is_file() else None
-    folder = given or kept
+    last = remembered.read_text(errors="replace").strip() if remembered.is_file() else None
+    folder = given or last
     if not folder and lab.settings.data.folder:
         folder = project_path(lab.settings.data.folder)
     remedy = f"Give it: make run EXPERIMENT={lab.name} DATA=<folder>"
@@ -165,7 +165,8 @@ def store(lab: Lab):
         )
 
     # ImageStore: what the networks read goes through its code, and its key goes into theirs
-    place = stage(lab, "store", inputs, compute, ImageStore, reads=["manifest"], keeps=True)
+    how = {"reads": ["manifest"], "keeps": True, "shared": {}}
+    place = stage(lab, "store", inputs, compute, ImageStore, **how)
     images = ImageStore(place / "canvases")
     if s.data.damaged == "error":
         _refuse_damaged(lab, images.exclusions[images.exclusions["stage"] == STAGE])

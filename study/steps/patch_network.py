@@ -15,6 +15,7 @@ from study.steps.runs import (
     file_state,
     learning_rate,
     loaded,
+    machine,
     torch_ready,
     train,
     with_weights_file,
@@ -67,7 +68,8 @@ def trained_floc(
         table = lesion_predictions(images, windows, window_scores(logits), model="f_loc", run=run)
         table.to_csv(place / "predictions.csv", index=False)
 
-    return stage(lab, name, inputs, compute, reads=("store", EVALUATION), resumes=True)
+    reads = ("store", EVALUATION)
+    return stage(lab, name, inputs, compute, reads=reads, resumes=True, shared=machine(lab))
 
 
 def load_floc(lab: Lab, run: int = 0):

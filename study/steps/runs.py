@@ -63,6 +63,11 @@ def train(lab: Lab, name: str, task, place: Path, settings, seed: int) -> None:
     fit(task, place, settings, seed=seed, compute=lab.settings.compute, progress=say)
 
 
+def machine(lab: Lab) -> dict:
+    """What decides the last digits of a training and is no reason to repeat it."""
+    return lab.settings.compute.model_dump(exclude={"workers"})
+
+
 def with_weights_file(settings):
     """The settings of a network with the file of its first weights found in the project."""
     file = settings.weights_file and str(project_path(settings.weights_file))

@@ -21,6 +21,6 @@ def test_every_image_and_mask_has_a_line_in_the_order_of_paths(tiny_table, tmp_p
 def test_a_missing_file_is_named(tiny_table, tmp_path):
     manifest = table.read(tiny_table)
     (tiny_table / "png" / "P03_CC.png").unlink()
-    with pytest.raises(InputError, match="not readable: No such file .*P03_CC.png"):
+    with pytest.raises(InputError, match="no P03_CC.png"):
         write_checksums(manifest, tmp_path / "files.sha256")
     assert not (tmp_path / "files.sha256").exists()

@@ -148,9 +148,9 @@ def test_windows_that_would_see_the_phantoms_context_are_refused(write):
     assert "phantom.side_max 72 px" in refusal("e")
 
 
-# a path of the model, and values that it refuses
-NUMBERS = {
-    int: [0.5, -1, True, "many", math.inf, math.nan, None, 10**30],
+# values that a field of this kind refuses
+REFUSED = {
+    int: [0.5, -1, True, "many", math.inf, 10**30],
     float: [-1.0, True, "much", math.inf, -math.inf, math.nan],
     bool: [2, "perhaps"],
 }
@@ -165,22 +165,21 @@ def fields(model=settings.Experiment, path=()):
             yield from fields(inner, (*path, name))
 
 
-@pytest.mark.parametrize(
-    "path, field", fields(), ids=lambda x: ".".join(x) if type(x) is tuple else ""
-)
-def test_every_setting_is_described_and_refuses_what_is_no_value_of_its_kind(write, path, field):
-    assert field.description
-    if "arms" in path[:-1] or path == ("name",):
-        return
-    for value in NUMBERS.get(type(field.default), []):
-        if value is None and field.annotation is not int or path == ("gmic", "saliency_bias"):
-            continue
-        text = {path[-1]: value}
-        for name in reversed(path[:-1]):
-            text = {name: text}
-        write("e", yaml.safe_dump(text))
-        said = refusal("e")
-        assert f"setting '{'.'.join(path)}'" in said, (value, said)
+def test_every_setting_is_described():
+    assert [path for path, field in fields() if not field.description] == []
+
+
+def test_every_setting_refuses_what_is_no_value_of_its_kind(write):
+    counted = 0
+    for path, field in fields():
+        for value in REFUSED.get(type(field.default), []):
+            content = {path[-1]: value}
+            for name in reversed(path[:-1]):
+                content = {name: content}
+            write("e", yaml.safe_dump(content))
+            assert f"setting '{'.'.join(path)}'" in refusal("e"), value
+            counted += 1
+    assert counted > 300
 
 
 def test_an_exponent_without_a_point_is_a_number_although_yaml_takes_it_for_a_text(write):
@@ -210,7 +209,7 @@ def test_the_choices_are_those_of_the_method():
     from lesionlib.models.backbones import BACKBONES
     from lesionlib.training import PRECISIONS
 
-    assert list(get_args(settings.Backbone)) == list(BACKBONES)
+    assert list(get_args(get_args(settings.Backbone)[0])) == list(BACKBONES)
     assert [b for b, how in BACKBONES.items() if how.imagenet] == list(settings.PUBLISHED)
     known = settings.Compute.model_fields["precision"].annotation
     assert get_args(known) == PRECISIONS

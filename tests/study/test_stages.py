@@ -81,6 +81,46 @@ def test_work_that_keeps_its_folder_meets_it_again_with_other_inputs(lab):
     assert calls == [[], ["part"]]
 
 
+@pytest.fixture
+def other(lab):
+    """The lab of another experiment."""
+    return SimpleNamespace(runs=lab.runs.with_name("other"), kept={}, progress=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    "inputs, shared, taken",
+    [({}, {"device": "cpu"}, True), ({}, {"device": "cuda"}, False), ({}, None, False),
+     ({"a": 1}, {"device": "cpu"}, False)],
+)  # fmt: skip
+def test_what_another_experiment_completed_is_taken_over(lab, other, inputs, shared, taken):
+    calls = []
+    run(lab, {}, calls, shared={"device": "cpu"})
+    folder = run(other, inputs, calls, shared=shared)
+    assert len(calls) == 2 - taken and (folder / "part").read_text() == "done"
+    assert run(other, inputs, calls, shared=shared) == folder and len(calls) == 2 - taken
+
+
+def test_nothing_is_taken_over_that_is_not_complete(lab, other):
+    calls = []
+    with pytest.raises(KeyboardInterrupt):
+        run(lab, {}, calls, shared={}, fail=True)
+    run(other, {}, calls, shared={})
+    assert calls == [[], []]
+
+
+def test_work_in_a_folder_taken_over_leaves_the_other_experiments_as_it_is(lab, other):
+    first = run(lab, {}, [], shared={}, keeps=True)
+
+    def compute(folder):
+        with open(folder / "part", "a") as file:
+            file.write(" more")
+
+    assert run(other, {}, [], shared={}, keeps=True).samefile(other.runs / "work")
+    stage(other, "work", {"a": 2}, compute, shared={}, keeps=True)
+    assert (first / "part").read_text() == "done"
+    assert (other.runs / "work" / "part").read_text() == "done more"
+
+
 def test_a_step_is_done_once_per_lab_and_arguments(lab):
     calls = []
 

@@ -229,6 +229,22 @@ def test_saliency_of_another_network_comes_from_a_file(lab, tmp_path):
     assert not (other.runs / "gmic").exists(), "GMIC is not needed"
 
 
+def test_an_experiment_with_other_maps_takes_over_store_and_networks(lab, tmp_path, monkeypatch):
+    images, trained, run = steps.store(lab).images, [], training._Loop.run
+    steps.fagg(lab, "E"), steps.fagg(lab, "E+S")
+    maps = np.zeros((len(images), 2, 9, 6), dtype=np.float32)
+    np.savez(tmp_path / "maps.npz", maps=maps, image_id=images["image_id"].to_numpy(str))
+    other = bench(
+        lab.runs.parent, fagg=SMALL["fagg"] | {"saliency_file": str(tmp_path / "maps.npz")}
+    )
+    other.runs = lab.runs.with_name("other")
+    monkeypatch.setattr(training._Loop, "run", lambda loop: trained.append(loop) or run(loop))
+    steps.fagg(other, "E"), steps.fagg(other, "E+S")
+    assert len(trained) == 1, "E+S alone reads the maps"
+    stored = [one.runs / "store" / "canvases" / "lesions.csv" for one in (lab, other)]
+    assert stored[0].samefile(stored[1])
+
+
 def test_stored_maps_are_gmics_own_with_malignant_first(lab):
     """Trap: GMIC gives benign first; every map stored and stacked has malignant first."""
     stored, net = steps.saliency(lab)[3], steps.load_gmic(lab)

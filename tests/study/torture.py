@@ -169,6 +169,7 @@ def owner(name: str) -> str:
 def damage(folder: Path, expected: dict[str, str], number: int, seed: int) -> None:
     """Spoil files of a complete run; each is told and mended."""
     draw, project = random.Random(seed), folder / "damage"
+    shutil.rmtree(project, ignore_errors=True)
     shutil.copytree(folder / "reference", project)
     runs = project / "runs" / "smoke"
     assert "nothing to redo" in finished(project, 2), "a copied folder is whole"

@@ -269,7 +269,7 @@ def test_the_list_has_to_be_found_and_named(tmp_path):
     (tmp_path / "lists.json").write_text("[1]")
     with pytest.raises(InputError, match="no list of exams"):
         nyu_exam_list.read(tmp_path)
-    with pytest.raises(InputError, match="no such exam list"):
+    with pytest.raises(InputError, match="no .*Check data.options: {exams: file}"):
         nyu_exam_list.read(tmp_path, exams="other.pkl")
 
 

@@ -5,7 +5,7 @@
 
 A case is decided by its number alone.  It fails if anything but an :class:`InputError` is raised, if
 the error has several lines or repeats the patient, if the process dies, takes longer than the limit,
-or needs more than 1 GiB.  Cases run in processes of their own, so that neither a crash nor a loop
+or needs, with its children, more than 1 GiB.  Cases run in processes of their own, so that neither a crash nor a loop
 ends the run.  The report goes to ``runs/fuzz/report.json`` and ``report.md``.
 """
 
@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 import resource
 import shutil
 import sys
@@ -107,9 +108,21 @@ def run_case(case: int, folder: Path, *, show: bool = False) -> Outcome:
 
 
 def peak_bytes() -> int:
-    """The most memory this process has held."""
+    """The most memory this process has held, and on Linux each of its children that still live."""
     unit = 1 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    lists = Path("/proc/self/task").glob("*/children")
+    children = {child for file in lists for child in file.read_text().split()}
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return held + sum(_held(Path("/proc", child, "status")) for child in children)
+
+
+def _held(status: Path) -> int:
+    """Of a child, by its status; one that has just ended held nothing."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+    except OSError:
+        return 0
+    return 1024 * int(found[1]) if found else 0
 
 
 # ------------------------------------------------------------------ processes

@@ -1,6 +1,8 @@
 """Damaged files end in a result or in one line that says what to do; `make fuzz` tries many more."""
 
 import json
+import subprocess
+import sys
 
 import fuzz_damage
 import fuzz_run
@@ -97,6 +99,19 @@ def test_only_an_input_error_without_the_patient_is_a_refusal(monkeypatch, tmp_p
 def test_much_memory_is_a_failure(monkeypatch, tmp_path):
     monkeypatch.setattr(fuzz_run, "peak_bytes", lambda: fuzz_run.MEMORY + 1)
     assert ends_of(monkeypatch, tmp_path, lambda folder: None).ended == "memory"
+
+
+def test_the_memory_of_children_counts():
+    """Trap: a decoder with a process of its own may fill the memory from there."""
+    hold = "held = b'x' * 300_000_000; print(flush=True); input()"
+    before = fuzz_run.peak_bytes()
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdout.readline()
+        counted = fuzz_run.peak_bytes() - before
+        child.communicate(b"\n")
+    assert counted >= 300_000_000
 
 
 def test_a_process_that_dies_or_loops_is_found_out_and_the_run_goes_on(monkeypatch):

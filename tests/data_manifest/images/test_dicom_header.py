@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from made_up_dicom import SECRETS, TRACES, VALUES, code, write
+from made_up_dicom import SECRETS, TRACES, VALUES, code, mammogram, write
 
 from data_manifest.images.dicom_header import HEADER_TAGS, REMEDIES, hashed, read_header
 from data_manifest.images.read import read_image
@@ -204,6 +204,44 @@ def test_the_source(tmp_path, tags, source):
     assert header(tmp_path, **tags).source == source
 
 
+RAW = "1.2.840.10008.5.1.4.1.1.1.2.1"
+
+
+@pytest.mark.filterwarnings("ignore")  # of the writer
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"PresentationIntentType": "FOR PROCESSING"},
+        {"PresentationIntentType": "For_Processing"},
+        {"PresentationIntentType": "FOR PROCESING"},
+        {"PresentationIntentType": "PROCESSING"},
+        {"PresentationIntentType": None, "SOPClassUID": RAW},
+        {"PresentationIntentType": "FOR PRESENTATION", "SOPClassUID": RAW},
+        {"PresentationIntentType": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1"},
+        {"PresentationIntentType": None, "ImageType": ["ORIGINAL", "PRIMARY", "RAW"]},
+    ],
+)
+def test_raw_data_by_any_element_that_says_so(tmp_path, tags):
+    """Trap: anonymisers drop the intent, and a raw image passes for a finished one."""
+    found = header(tmp_path, **tags)
+    assert found.for_processing and found.refusal() == "raw data, FOR PROCESSING"
+    assert found.refusal(accept=("for_processing",)) is None
+
+
+def test_raw_data_by_the_class_of_the_file_alone(tmp_path):
+    made = mammogram(PresentationIntentType=None)
+    made.file_meta.MediaStorageSOPClassUID = RAW
+    del made.SOPClassUID
+    made.save_as(tmp_path / "a.dcm", enforce_file_format=False)
+    assert read_header(tmp_path / "a.dcm").for_processing
+
+
+@pytest.mark.filterwarnings("ignore")  # of the writer
+@pytest.mark.parametrize("intent", [None, "", "For_Presentation", "PRESENTATION", "unknown"])
+def test_finished_images_stay_finished(tmp_path, intent):
+    assert header(tmp_path, PresentationIntentType=intent).refusal() is None
+
+
 def test_every_reason_that_stops_a_file_has_a_remedy(tmp_path):
     tags = {"NumberOfFrames": 2, "SamplesPerPixel": 3, "BurnedInAnnotation": "YES"}
     tags |= {"PresentationIntentType": "FOR PROCESSING", "PatientOrientation": ["A", "H"]}
@@ -223,7 +261,7 @@ def test_damaged_files_are_refused_or_without_image(tmp_path, content):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="no a.dcm"):
         read_header(tmp_path / "a.dcm")
 
 

@@ -12,6 +12,9 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_windowing, get_decoder
 from pydicom.uid import (
     UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -141,17 +144,60 @@ def test_a_voi_lut_of_8_bits_for_4096_stored_values(tmp_path):
     assert image.pixels.tolist() == [[18, 255]] and image.pixels.dtype == np.uint8
 
 
-def test_luts_of_bytes_and_with_a_negative_first_value(tmp_path):
-    item = lut([5, 6, 7], 0, 8)
+def big_endian(made):
+    """A data set without pydicom's memory of an earlier encoding."""
+    fresh = pydicom.Dataset({element.tag: element for element in made})
+    fresh.file_meta, fresh.preamble = made.file_meta, made.preamble
+    return fresh
+
+
+@pytest.mark.parametrize("form", ["US", "OW", "bytes"])
+@pytest.mark.parametrize(
+    "syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian]
+)
+def test_the_forms_of_lut_data(tmp_path, syntax, form):
+    """Numbers, words in the order of the file, and two entries of 8 bits a word."""
+    big = syntax == ExplicitVRBigEndian
+    entries = np.arange(4096) ** 2 // 4096 >> (4 if form == "bytes" else 0)
+    item = lut(entries.tolist(), 0, 8 if form == "bytes" else 12)
+    if form != "US":
+        words = entries.astype(np.uint8).view("<u2") if form == "bytes" else entries
+        del item[0x00283006]
+        item.add_new(0x00283006, "OW", words.astype(">u2" if big else "<u2").tobytes())
+    pixels = WIDE.astype(">u2" if big else "<u2").tobytes()
+    made = mammogram(WIDE, VOILUTSequence=[item], PixelData=pixels)
+    made.file_meta.TransferSyntaxUID = syntax
+    encoding = {"little_endian": not big, "implicit_vr": syntax == ImplicitVRLittleEndian}
+    pydicom.dcmwrite(tmp_path / "a", big_endian(made), enforce_file_format=True, **encoding)
+    assert voi(tmp_path / "a").pixels.ravel().tolist() == entries.tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "first", "expected"),
+    [
+        (np.array([[-1, 0, 1]], np.int16), 2**16 - 1, [[500, 600, 700]]),  # -1 without its sign
+        (np.array([[39999, 40001, 60000]], np.uint16), 40000, [[500, 600, 700]]),
+    ],
+)
+def test_the_first_value_of_a_lut_above_32767(tmp_path, values, first, expected):
+    tags = {"BitsStored": 16, "VOILUTSequence": [lut([500, 600, 700], first, 10)]}
+    assert voi(write(tmp_path / "a.dcm", values, **tags)).pixels.tolist() == expected
+
+
+def test_a_lut_of_65536_entries_states_0(tmp_path):
+    item = lut([0], 0, 12)
+    item[0x00283002].value = [0, 0, 12]
     del item[0x00283006]
-    item.add_new(0x00283006, "OW", bytes([5, 6, 7, 0]))
-    image = voi(write(tmp_path / "a.dcm", np.array([[1, 2]], np.uint16), VOILUTSequence=[item]))
-    assert image.pixels.tolist() == [[6, 7]]
-    item = lut([500, 600, 700], 2**16 - 1, 10)  # -1, as an unsigned number
-    item[0x00283002].VR = "US"
-    values = np.array([[-1, 0, 1]], np.int16)
-    image = voi(write(tmp_path / "b.dcm", values, VOILUTSequence=[item]))
-    assert image.pixels.tolist() == [[500, 600, 700]]
+    item.add_new(0x00283006, "OW", (np.arange(2**16) // 16).astype("<u2").tobytes())
+    values = np.array([[0, 16, 65535]], np.uint16)
+    image = voi(write(tmp_path / "a.dcm", values, BitsStored=16, VOILUTSequence=[item]))
+    assert image.pixels.tolist() == [[0, 1, 4095]]
+
+
+def test_a_lut_with_entries_above_its_bits_is_refused_and_raw_still_reads(tmp_path):
+    path = write(tmp_path / "a.dcm", VOILUTSequence=[lut([0, 1024], 0, 10)])
+    refused(path, "LUT of 10 bits with entries up to 1024", grey="voi")
+    assert np.array_equal(read_image(path).pixels, VALUES)
 
 
 def test_of_several_windows_the_first_counts(tmp_path):
@@ -230,23 +276,41 @@ def test_signed_values_lose_their_minimum_also_when_inverted(tmp_path):
     )
 
 
+CODECS = {"native": None, "rle": RLELossless, "jls": JPEGLSLossless, "j2k": JPEG2000Lossless}
+
+
+def with_high_bits(path, values, bits, codec, **tags):
+    """A file whose header states fewer bits than its words hold."""
+    made = mammogram(values, **tags, BitsStored=16)  # the encoders want to be told of all
+    if codec != "native":
+        made.compress(CODECS[codec], values, generate_instance_uid=False)
+    made.BitsStored, made.HighBit = bits, bits - 1
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
-@pytest.mark.parametrize("codec", ["native", "rle"])
-def test_the_scale_is_that_of_bits_stored_and_junk_above_is_masked(tmp_path, bits, codec):
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_scale_is_that_of_bits_stored_and_junk_above_is_masked(tmp_path, bits, codec, signed):
     """Trap: overlays and vendors leave bits above BitsStored; a maximum would be no scale."""
-    values = (np.arange(80, dtype=np.uint32).reshape(8, 10) * (2**bits - 1) // 200).astype(
-        np.uint16
-    )
-    junk = values if bits == 16 else values | np.uint16(1 << bits)
-    tags = {"BitsStored": bits, "PhotometricInterpretation": "MONOCHROME1"}
-    made = mammogram(junk, **tags)
-    if codec == "rle":  # its encoder wants to be told of 16 bits
-        made.BitsStored, made.HighBit = 16, 15
-        made.compress(RLELossless, junk, generate_instance_uid=False)
-        made.BitsStored, made.HighBit = bits, bits - 1
-    made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
-    image = read_image(tmp_path / "a.dcm")
-    assert np.array_equal(image.pixels, 2**bits - 1 - values.astype(int)) and image.bits == bits
+    values = WIDE.astype(int) * (2**bits - 1) // 4095
+    shift = 2 ** (bits - 1) if signed else 0
+    words = (values - shift) % 2**bits + (0 if bits == 16 else 2**bits * (values % 3 == 0))
+    words = words.astype(np.uint16).view(np.int16 if signed else np.uint16)
+    tags = {"PhotometricInterpretation": "MONOCHROME1"}
+    image = read_image(with_high_bits(tmp_path / "a.dcm", words, bits, codec, **tags))
+    assert np.array_equal(image.pixels, 2**bits - 1 - values) and image.bits == bits
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_signed_values_below_the_range_take_its_lowest(tmp_path, codec):
+    """Trap: without their high bits, or as negative positions in a table, they become bright."""
+    values = np.tile(np.array([-3000, -2049, -2048, -2047, 0, 2047], np.int16), (64, 11))
+    path = with_high_bits(tmp_path / "a.dcm", values, 12, codec)
+    assert read_image(path).pixels[9, :6].tolist() == [0, 0, 0, 1, 2048, 4095]
+    path = with_high_bits(tmp_path / "b.dcm", values, 12, codec, PixelPaddingValue=-3000)
+    assert read_image(path).pixels[9, :6].tolist() == [0, 0, 0, 0, 2047, 4094]
 
 
 def test_bits_that_do_not_begin_at_the_lowest_are_refused(tmp_path):
@@ -384,6 +448,11 @@ def test_frames_count_for_the_size(tmp_path):
     path = write(tmp_path / "a.dcm", Rows=4000, Columns=4000, NumberOfFrames=4)
     header = dicom_pixels.header_of(pydicom.dcmread(path, stop_before_pixels=True), path)
     assert {"frames", "size"} <= set(header.refusals)
+
+
+def test_padding_after_the_pixels_is_left_out(tmp_path):
+    path = write(tmp_path / "a.dcm", PixelData=VALUES.tobytes() + bytes(4))
+    assert np.array_equal(read_image(path).pixels, VALUES)
 
 
 @pytest.mark.parametrize("rows", [4, 7])
