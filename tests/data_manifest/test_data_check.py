@@ -1,7 +1,10 @@
 """data-check: what it prints and what it calls a fault, on the tiny set of the table format."""
 
 import json
+import os
+import subprocess
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,7 +16,7 @@ from data_manifest import registry
 from data_manifest.data_check import _origin, data_check
 from data_manifest.table import reader as table
 from study.__main__ import main
-from study.settings import Canvas, Data, Experiment, settings_for
+from study.settings import Canvas, Data, Experiment, project_root, settings_for
 
 SMALL = Experiment(
     canvas=Canvas(rows=192, cols=128, buffer=8), windows={"side_min": 24, "side_max": 72}
@@ -67,16 +70,20 @@ def test_an_image_full_of_breast_is_a_fault(tiny_table, capsys):
     assert "of the whole image" in capsys.readouterr().out
 
 
-def test_the_splits_name_whose_they_are(tiny_table, capsys):
-    images = pd.read_csv(tiny_table / "images.csv", dtype=str, keep_default_na=False)
-    images.drop(columns="split").to_csv(tiny_table / "images.csv", index=False)
-    mine = SMALL.model_copy(update={"name": "mine", "data": Data(folds=3, fold=1)})
-    assert data_check("table", tiny_table, mine) == []
-    assert "\nsplits (fold 1 of 3, as experiment mine)\n" in capsys.readouterr().out
-    manifest = table.read(tiny_table)
+def test_the_splits_name_whose_they_are(tiny_table):
+    manifest, mine = table.read(tiny_table), SMALL.model_copy(update={"name": "mine"})
+    folded = mine.model_copy(update={"data": Data(folds=3, fold=1)})
+    assert _origin(["test"], manifest, folded) == "fold 1 of 3, as experiment mine"
     assert _origin([], manifest, SMALL) == "drawn by patient, by default settings"
-    some = _origin(["test"], manifest, mine.model_copy(update={"data": Data()}))
-    assert some == "test as the set brings them, the rest drawn as experiment mine"
+    some = "test as the set brings them, the rest drawn as experiment mine"
+    assert _origin(["test"], manifest, mine) == some
+
+
+def test_make_hands_an_experiment_on_where_one_is_named():
+    words = ["make", "-n", "data-check", "DATASET=table", "DATA=x", "READY="]
+    environment = {name: value for name, value in os.environ.items() if name != "EXPERIMENT"}
+    run = partial(subprocess.check_output, cwd=project_root(), env=environment, text=True)
+    assert "--experiment" not in run(words) and "--experiment" in run([*words, "EXPERIMENT=mine"])
 
 
 def test_missing_and_damaged_files_are_faults(tiny_table, capsys):

@@ -215,8 +215,8 @@ def test_a_background_that_is_not_0_becomes_0(tiny_table, polarity):
 def test_an_image_full_of_breast_is_refused_unless_accepted(tiny_table, source):
     """Trap: inverted images and frames pass as one large breast."""
     file = tiny_table / "png" / "P05_CC.png"
-    pixels = 60 + 90 * (np.mgrid[0:160, 0:128].sum(axis=0) % 7)
-    Image.fromarray((pixels % 255).astype(np.uint8)).save(file)
+    pixels = 60 + 25 * (np.mgrid[0:160, 0:128].sum(axis=0) % 7)  # 60 to 210, nowhere 0
+    Image.fromarray(pixels.astype(np.uint8)).save(file)
     edit(tiny_table, "images.csv", 8, source=source)
     reason = made(tiny_table).exclusions.set_index("id")["reason"]["P05_CC"]
     assert "of the whole image" in reason and "'filled' into its column accept" in reason
