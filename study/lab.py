@@ -193,7 +193,7 @@ class Lab:
 
     def note(self, *written: Path) -> None:
         """Note results of the experiment as written, so that the next run sees what was changed."""
-        kept = self.runs / "results" / f"{self.number}.json"
+        kept = self.runs / "written" / f"{self.number}.json"
         names = {file.name for file in written}
         files.write_json(kept, sorted(names.union(files.read_json(kept, []))))
 

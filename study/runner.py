@@ -180,7 +180,7 @@ def _job(settings, title: str, copy: Path | None = None, mark: bool = True) -> I
         failed.unlink(missing_ok=True)
         if mark:
             done.unlink(missing_ok=True)
-            (runs / "results" / f"{title}.json").unlink(missing_ok=True)
+            (runs / "written" / f"{title}.json").unlink(missing_ok=True)
         say(title, "starts")
         try:
             yield
@@ -193,7 +193,7 @@ def _job(settings, title: str, copy: Path | None = None, mark: bool = True) -> I
             kept, figures = runs / "records" / f"{title}.json", figures_folder(settings.name)
             content = {"experiment": settings.name, "job": title}
             files.write_json(done, content | {"records": files.read_json(kept, {})})
-            results = files.read_json(runs / "results" / f"{title}.json", [])
+            results = files.read_json(runs / "written" / f"{title}.json", [])
             left = [done, kept, copy, *(figures / name for name in results)]
             found = [file for file in left if file and file.is_file()]
             write_mark(runs / "jobs" / f"{title}.json", {}, found)

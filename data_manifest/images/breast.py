@@ -21,7 +21,7 @@ BORDER = 0.06  # deepest white border of a film, as a share of the image's longe
 BESIDE = 0.06  # how far next to the breast a border is looked at, as a share of the edge
 FLAT = 0.15  # spread of air (interquartile), as a share of its contrast to the breast
 TILT = 0.05  # steepest border, px per px: 3 degrees
-FULL = 0.95  # share of its own rows or columns that no breast fills; 0.92 on the fullest real film
+FULL = 0.95  # share of the image that no breast fills
 BOTH_SIDES = 0.55  # share of the rows on which no breast touches both sides; 0.47 on real film
 SOLID = 0.7  # share of its convex hull that a breast fills at least; 0.75 on real film
 
@@ -86,18 +86,16 @@ def has_grey_background(pixels: np.ndarray, mask: np.ndarray) -> bool:
 def is_breast_shaped(mask: np.ndarray) -> bool:
     """Whether the mask may be a breast, and not background or an image that tissue fills.
 
-    A breast neither fills all of its rows or columns, nor touches both sides along most of the
-    image, nor reaches three corners of it (it has the two at its chest wall at most).  It is nearly
-    convex; air around a breast is not.
+    A breast neither fills the image, nor touches both sides along most of it, nor reaches three of
+    its corners (it has the two at its chest wall at most).  It is nearly convex; air around a breast
+    is not.
     """
     few = mask[:: _step(mask), :: _step(mask)].astype(np.uint8)
-    r0, c0, r1, c1 = breast_box(few)
-    share = max(few[r0:r1].mean(), few[:, c0:c1].mean())
     across = (few[:, 0] & few[:, -1]).mean()
     corners = few[[0, 0, -1, -1], [0, -1, 0, -1]].sum()
     hull = cv2.fillConvexPoly(np.zeros_like(few), cv2.convexHull(cv2.findNonZero(few)), 1)
     solid = few.sum() / hull.sum()
-    return bool(share <= FULL and across <= BOTH_SIDES and corners <= 2 and solid >= SOLID)
+    return bool(few.mean() <= FULL and across <= BOTH_SIDES and corners <= 2 and solid >= SOLID)
 
 
 def chest_wall(mask: np.ndarray) -> str:

@@ -38,6 +38,7 @@ from lesionlib.errors import InputError
 PIXEL_TAGS = """PixelData ModalityLUTSequence RescaleSlope RescaleIntercept VOILUTSequence
     WindowCenter WindowWidth VOILUTFunction PixelPaddingValue PixelPaddingRangeLimit""".split()
 GREYS = ("raw", "voi")
+DEAD = 0.02  # % of the pixels, the darkest, that may be dead ones
 HEADER_FACTS = ("spacing_mm", "laterality", "view", "chest_wall")
 FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}  # JPEG's SOF, and JPEG-LS's
 
@@ -131,7 +132,7 @@ def _pixels(
     padding = _padding(stated, stored, lowest)
     if signed and applied in ("raw", "voi none") and not padding.all():
         # the lowest possible value is rarely the background, nor is that of a few dead pixels
-        low = int(np.percentile(pixels[~padding], 1, method="lower"))
+        low = int(np.percentile(pixels[~padding], DEAD, method="lower"))
         pixels = np.maximum(pixels, low) - low
     pixels[padding] = 0
     return pixels, max(8, bits), applied

@@ -56,7 +56,9 @@ def read_saliency(file: Path, image_ids: Sequence[str], shape: tuple[int, int]) 
 
 def _arrays(file: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with np.load(input_file(file, MOST_BYTES, "Check fagg.saliency_file"), allow_pickle=False) as content:
+        with np.load(
+            input_file(file, MOST_BYTES, "Check fagg.saliency_file"), allow_pickle=False
+        ) as content:
             missing = [name for name in ARRAYS if name not in content]
             if missing:
                 raise InputError(f"no array {' and '.join(missing)}", file, REMEDY)

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import write_tiny_table
 from made_up import MODELS, predictions
 from pydantic import BaseModel
+from tiny_table import write_tiny_table
 from toy_project import ROOT, make_project
 
 import lesionlib

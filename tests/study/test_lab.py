@@ -138,7 +138,7 @@ def test_what_is_tried_out_is_kept_apart_from_the_results(
         lab.record("auc.E", len(frame))
 
     def state():
-        roots = (lab.figures, lab.runs / "records", lab.runs / "results")
+        roots = (lab.figures, lab.runs / "records", lab.runs / "written")
         return {p: p.read_bytes() for root in roots for p in root.rglob("*")}
 
     write()

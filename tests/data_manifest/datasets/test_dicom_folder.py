@@ -230,10 +230,14 @@ def test_damaged_files_alone(tmp_path):
 def test_a_folder_whose_name_is_not_utf_8_is_named(export):
     """Trap: such a name can be written into no table."""
     (export / "DIR0").rename(os.fsdecode(os.fsencode(export) + b"/M\xfcller"))
-    with pytest.raises(InputError, match=r"its name is not Unicode text: rename it: 1, first M\\xfcller"):
+    with pytest.raises(
+        InputError, match=r"its name is not Unicode text: rename it: 1, first M\\xfcller"
+    ):
         dicom_folder.read(export)
     image(export / "IM9", 9)
-    assert reasons(dicom_folder.read(export)) == {"M\\xfcller": "its name is not Unicode text: rename it"}
+    assert reasons(dicom_folder.read(export)) == {
+        "M\\xfcller": "its name is not Unicode text: rename it"
+    }
 
 
 @pytest.mark.parametrize("word", ["view", ["view"], "view, implant"])

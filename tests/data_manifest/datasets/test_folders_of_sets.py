@@ -11,8 +11,8 @@ import test_inbreast
 import test_mini_mias
 import test_nyu_exam_list
 import test_vindr_mammo
-from conftest import write_tiny_table
 from made_up_dicom import write
+from tiny_table import write_tiny_table
 
 from data_manifest import registry
 

@@ -245,7 +245,13 @@ def cmmd() -> Target:
 def embed() -> Target:
     finding = {"empi_anon": "1", "acc_anon": "2", "numfind": 1, "side": "L", "asses": "S",
                "bside": "L", "path_severity": 1.0}  # fmt: skip
-    clear = finding | {"empi_anon": "3", "acc_anon": "4", "asses": "N", "bside": "", "path_severity": ""}
+    clear = finding | {
+        "empi_anon": "3",
+        "acc_anon": "4",
+        "asses": "N",
+        "bside": "",
+        "path_severity": "",
+    }
     file = {"empi_anon": "1", "acc_anon": "2", "anon_dicom_path": "/x/cohort_1/1/2/a.dcm",
             "FinalImageType": "2D", "ImageLateralityFinal": "L", "ViewPosition": "CC",
             "spot_mag": "", "ROI_coords": "[[10, 3, 20, 15]]", "match_level": "[1]"}  # fmt: skip
