@@ -194,8 +194,9 @@ class Lab:
     def note(self, *written: Path) -> None:
         """Note results of the experiment as written, so that the next run sees what was changed."""
         kept = self.runs / "written" / f"{self.number}.json"
-        names = {file.name for file in written}
-        files.write_json(kept, sorted(names.union(files.read_json(kept, []))))
+        before = files.read_json(kept, [])
+        if new := {file.name for file in written}.difference(before):
+            files.write_json(kept, sorted(new.union(before)))
 
     # -------------------------------------------------------------- provenance
     def origin(self) -> dict:
