@@ -8,9 +8,10 @@ from pathlib import Path
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from data_manifest.input_files import input_file
 from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError
-from lesionlib.files import input_file, write_text
+from lesionlib.files import write_text
 
 
 def write_checksums(manifest: Manifest, file: Path, workers: int = 1) -> None:

@@ -25,10 +25,10 @@ from data_manifest.checks import check_manifest
 from data_manifest.folders import files_below, on_disk
 from data_manifest.ids import LOST_IDS
 from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS, ImageHeader
+from data_manifest.input_files import input_file
 from data_manifest.manifest import Manifest, exclusion
 from data_manifest.shapes import check_extent, shape_facts
 from lesionlib.errors import InputError, nearest
-from lesionlib.files import input_file
 
 TRUTHS = (None, "birads_proxy")  # of a lesion: none on record, or what BI-RADS suggests
 SIDES = {"L": "L", "R": "R"}

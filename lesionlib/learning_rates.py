@@ -36,11 +36,8 @@ def draw_trial(seed: int, k: int, low: float, high: float) -> float:
     InputError : unless 0 < low <= high.
     """
     if not 0 < low <= high:
-        raise InputError(
-            f"a learning rate cannot be drawn from {low:g}..{high:g}",
-            "search",
-            "Give two positive numbers, the lower one first",
-        )
+        what = f"a learning rate cannot be drawn from {low:g}..{high:g}"
+        raise InputError(what, "search", "Give two positive numbers, the lower one first")
     share = rng(seed, "trial", k).random()
     return min(max(low * (high / low) ** share, low), high)
 
@@ -97,8 +94,6 @@ def best_trial(table: pd.DataFrame) -> pd.Series:
     ------
     InputError : where no trial has a score.
     """
-    if table["validation_auc"].notna().sum() == 0:
-        raise InputError(
-            f"none of {len(table)} trials has a score", "search", "Lower the range's upper end"
-        )
+    if table["validation_auc"].isna().all():
+        raise InputError("no trial has a score", "search", "Lower the range's upper end")
     return table.loc[table["validation_auc"].idxmax()]

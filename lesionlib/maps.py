@@ -77,11 +77,8 @@ def stack(
     for part in parts:
         found = None if given[part] is None else tuple(given[part].shape)
         if found != wanted[part]:
-            raise InputError(
-                f"{part} of combination {combination} has shape {found}, not {wanted[part]}",
-                "lesionlib.maps.stack",
-                "Give one entry per window, on the same cells as I",
-            )
+            what = f"{part} of combination {combination} has shape {found}, not {wanted[part]}"
+            raise InputError(what, "maps.stack", "Give one entry per window, on the cells of I")
     made = {"I": lambda: location[:, None], "S": lambda: saliency, "E": lambda: embed(location, h)}
     return torch.cat([made[part]().to(torch.float32) for part in parts], dim=1)
 
@@ -108,9 +105,6 @@ def _parts(combination: str) -> list[str]:
         letters = sorted({letter for letter in combination.upper() if letter in MAPS})
         same = [name for name in COMBINATIONS if sorted(name.split("+")) == letters]
         likely = same or get_close_matches(combination, COMBINATIONS, n=1, cutoff=0)
-        raise InputError(
-            f"unknown combination of maps '{combination}'",
-            "known: " + ", ".join(COMBINATIONS),
-            f"Did you mean '{likely[0]}'?",
-        )
+        what = f"unknown combination of maps '{combination}'"
+        raise InputError(what, f"known: {', '.join(COMBINATIONS)}", f"Did you mean '{likely[0]}'?")
     return [part for part in MAPS if part in combination.split("+")]

@@ -68,8 +68,7 @@ def window_scores(logits) -> np.ndarray:
     """
     logits = np.asarray(logits, dtype=np.float64)
     if logits.ndim != 2 or logits.shape[1] != 4:
-        what = f"logits of shape {logits.shape}"
-        raise InputError(what, "window_scores", "Give 4 classes per window")
+        raise InputError(f"logits of shape {logits.shape}", "window_scores", "Give 4 per window")
     return expit(logits[:, 0] - logits[:, 1])
 
 

@@ -18,9 +18,9 @@ import pandas as pd
 from data_manifest import published_sets as published
 from data_manifest.checks import check_manifest
 from data_manifest.images.dicom_header import header_of, one_line_errors, parse, text
+from data_manifest.input_files import input_file
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
-from lesionlib.files import input_file
 
 LIST = r"(?!\.).*clinical.*\.(csv|xlsx)"
 RULES = {

@@ -31,10 +31,10 @@ from data_manifest.images.dicom_header import (
     read_header,
 )
 from data_manifest.images.read import is_dicom
+from data_manifest.input_files import input_file
 from data_manifest.manifest import LESION_COLUMNS, Manifest
 from data_manifest.table.reader import check_files, read_table, table_file, with_findings
 from lesionlib.errors import InputError
-from lesionlib.files import input_file
 
 STAGE = "DICOM header"
 LESIONS = "lesions.csv"

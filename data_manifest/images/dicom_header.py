@@ -25,8 +25,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from data_manifest.ids import plain_id
 from data_manifest.images.image import DAMAGED, MAX_PIXELS
+from data_manifest.input_files import input_file
 from lesionlib.errors import InputError, nearest
-from lesionlib.files import input_file
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below it
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"

@@ -20,8 +20,8 @@ from PIL import UnidentifiedImageError
 from data_manifest.images.dicom_header import FILE_KINDS
 from data_manifest.images.dicom_pixels import decode
 from data_manifest.images.image import DAMAGED, MAX_PIXELS, Image, check_size
+from data_manifest.input_files import input_file
 from lesionlib.errors import InputError
-from lesionlib.files import input_file
 
 BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION = 258, 262, 274  # tags of TIFF
 MOST_TEXT = 2**27  # bytes

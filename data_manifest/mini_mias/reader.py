@@ -20,9 +20,9 @@ import pandas as pd
 
 from data_manifest import published_sets as published
 from data_manifest.folders import on_disk
+from data_manifest.input_files import input_file
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
-from lesionlib.files import input_file
 
 SIZE_PX = 1024
 SPACING_MM = 0.2

@@ -10,8 +10,8 @@ import pickle
 from io import BytesIO
 from pathlib import Path
 
+from data_manifest.input_files import input_file
 from lesionlib.errors import InputError
-from lesionlib.files import input_file
 
 REMEDY = "Take the list as published, or save it as JSON where it is trusted"
 

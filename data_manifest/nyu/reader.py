@@ -32,13 +32,13 @@ from data_manifest.folders import Names
 from data_manifest.images.gmic_preparation import gmic_placement
 from data_manifest.images.image import DAMAGED, check_size
 from data_manifest.images.read import read_image, read_mask
+from data_manifest.input_files import input_file
 from data_manifest.manifest import Manifest, exclusion, with_findings_left_out
 from data_manifest.nyu.plain_pickle import load_plain
 from data_manifest.published_sets import check_option, whole_breasts
 from data_manifest.shapes import SPECK_PX, border, polygon_text, separated
 from data_manifest.table.reader import SPLIT_NAMES
 from lesionlib.errors import InputError
-from lesionlib.files import input_file
 
 VIEWS = ("L-CC", "R-CC", "L-MLO", "R-MLO")
 SIDES = {"L": "left", "R": "right"}

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from data_manifest.input_files import input_file
 from data_manifest.manifest import IMAGE_COLUMNS, LESION_COLUMNS, RARE_COLUMNS
 from data_manifest.shapes import polygon_text
 from data_manifest.table.reader import FILLED, REQUIRED
 from lesionlib.errors import InputError
-from lesionlib.files import input_file, write_text
+from lesionlib.files import write_text
 
 KINDS = {"mass": "mass", "calc": "calc", "distortion": "distortion", "asymm": "asymmetry"}
 

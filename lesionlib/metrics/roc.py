@@ -102,9 +102,8 @@ def checked(y_true, y_score, where: str = "y_score") -> tuple[np.ndarray, np.nda
     """
     truth, score = checked_truth(y_true), np.asarray(y_score)
     if score.dtype.kind not in "biuf":  # a word is a missing score
-        words = pd.Series([*np.atleast_1d(score)])
-        score = pd.to_numeric(words, errors="coerce").to_numpy(float, na_value=np.nan)
-    score = np.asarray(score, float)
+        score = pd.to_numeric(np.ravel(score), errors="coerce")
+    score = score.astype(float)
     if score.shape != truth.shape:
         what = f"{truth.size} truths but scores of shape {score.shape}"
         raise InputError(what, where, "Give one score per lesion")

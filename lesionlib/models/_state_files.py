@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from safetensors import safe_open
 from torch import nn
 
 from lesionlib.errors import InputError
-from lesionlib.files import input_file
 
 State = dict[str, torch.Tensor]
 MOST_BYTES = 2**29  # the largest network has 0.2 GB
@@ -28,8 +28,12 @@ def read_state(path: Path) -> State:
 
     InputError for a file that is missing or damaged, or holds anything but tensors.
     """
-    path = input_file(path, MOST_BYTES)
+    path = Path(path)
+    if not path.is_file():  # a pipe would wait for ever
+        raise InputError("the weights file is missing, or no regular file", path, "Check the path")
     try:
+        if _unpacked(path) > MOST_BYTES:
+            raise ValueError(f"it holds over {MOST_BYTES >> 20} MiB")
         if is_safetensors(path):
             with safe_open(path, framework="pt") as content:
                 return {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
@@ -43,9 +47,15 @@ def read_state(path: Path) -> State:
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
-        what = "the weights file is no table of tensors"
-        raise InputError(what, path, "Save the model's state_dict")
+        raise InputError("the weights file is no table of tensors", path, "Save the state_dict")
     return dict(state)
+
+
+def _unpacked(path: Path) -> int:
+    """Bytes of a file, and of what it holds where it is an archive, as torch's are."""
+    if not zipfile.is_zipfile(path):
+        return path.stat().st_size
+    return sum(member.file_size for member in zipfile.ZipFile(path).infolist())
 
 
 def is_safetensors(path: Path) -> bool:

@@ -72,9 +72,7 @@ def initialise(
         load_strict(target, state, path)
     elif how == "file":
         if not file:
-            raise InputError(
-                "no file is named for initialisation: file", "weights_file", "Name one"
-            )
+            raise InputError("no file is named for the weights", "weights_file", "Name one")
         path = Path(file)
         state = read_state(path)
         part = model.load_part(state, path, head) if hasattr(model, "load_part") else None

@@ -147,11 +147,8 @@ def _composition(epoch: Sequence[int], pool: list[np.ndarray]) -> tuple[int, ...
     counts = (malignant, benign, outside, negative)
     for name, rows, count in zip(CLASSES, pool, counts, strict=True):
         if count and len(rows) == 0:
-            raise InputError(
-                f"an epoch needs {count} {name} windows and none is stored",
-                "training windows",
-                f"Store some, or set the count of {name} windows in fagg.epoch to 0",
-            )
+            what = f"an epoch needs {count} {name} windows and none is stored"
+            raise InputError(what, "training windows", "Store some, or set fagg.epoch to 0 there")
     return counts
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from data_manifest.input_files import input_file
 from lesionlib.errors import InputError
-from lesionlib.files import input_file
 
 MOST_BYTES = 2**28  # maps of 10,000 images on 46 x 30 cells take 0.1 GB
 ARRAYS = ("maps", "image_id")

@@ -119,5 +119,5 @@ def test_a_trial_that_diverged_is_not_trained_again(tmp_path):
 
 
 def test_no_trial_with_a_score_is_refused():
-    with pytest.raises(InputError, match="none of 1 trials"):
+    with pytest.raises(InputError, match="no trial has a score"):
         best_trial(pd.DataFrame({"trial": [0], "validation_auc": [math.nan]}))

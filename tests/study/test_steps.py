@@ -201,6 +201,7 @@ def test_a_trial_alone_is_a_trial_of_the_search(lab):
 
 
 def test_the_other_cells_leave_the_papers_scores_alone(lab):
+    steps.predictions(lab)
     before = (lab.figures / "predictions.csv").read_bytes()
     moved = steps.predictions_other_cells(lab)
     table = steps.predictions(lab)

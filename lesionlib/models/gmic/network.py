@@ -165,11 +165,9 @@ class GMIC(nn.Module):
 
     def _global(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if images.ndim != 4 or images.shape[1] != 1 or min(images.shape[2:]) < SMALLEST_IMAGE:
-            raise InputError(
-                f"GMIC got a batch of shape {tuple(images.shape)}",
-                "images",
-                f"Give (n, 1, rows, columns) with at least {SMALLEST_IMAGE} px along each side",
-            )
+            what = f"GMIC got a batch of shape {tuple(images.shape)}"
+            remedy = f"Give (n, 1, rows, columns) with at least {SMALLEST_IMAGE} px along each side"
+            raise InputError(what, "images", remedy)
         features = self.global_network(images)
         # the maps stay in single precision whatever the network ran in
         return features, self.saliency_head(features).float().sigmoid()
@@ -246,11 +244,8 @@ def malignant_first(maps: torch.Tensor) -> torch.Tensor:
     InputError : where axis 1 does not have two classes.
     """
     if maps.ndim < 2 or maps.shape[1] != 2:
-        raise InputError(
-            f"two classes along axis 1 expected, got shape {tuple(maps.shape)}",
-            "malignant_first",
-            "Give GMIC's outputs or labels, (n, 2) or (n, 2, h, w)",
-        )
+        what = f"two classes along axis 1 expected, got shape {tuple(maps.shape)}"
+        raise InputError(what, "malignant_first", "Give GMIC's outputs or labels, (n, 2, ...)")
     return maps.flip(1)
 
 

@@ -123,7 +123,7 @@ def test_table_with_a_number_is_refused(tmp_path):
 
 def test_broken_files_are_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
-    assert "no weights.safetensors" in refused(read_state, path)
+    assert "missing, or no regular file" in refused(read_state, path)
     save_checkpoint(path, FAgg(3), {})
     whole = path.read_bytes()
     torch.save(FAgg(3).state_dict(), tmp_path / "weights.pt")
@@ -173,7 +173,7 @@ def test_gmic_from_own_and_published_names(tmp_path):
 def test_refusals(tmp_path):
     assert "no file is named" in refused(initialise, FAgg(1), "file")
     assert "imagenet, he or file" in refused(initialise, FAgg(1), "zeros")
-    assert "no nothing.pt" in refused(initialise, FAgg(1), "file", tmp_path / "nothing.pt")
+    assert "missing, or no regular file" in refused(initialise, FAgg(1), "file", tmp_path / "nothing.pt")
 
 
 @pytest.mark.parametrize(
