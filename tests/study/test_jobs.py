@@ -58,6 +58,8 @@ def started_run(project) -> tuple[subprocess.Popen, list[psutil.Process]]:
     run = subprocess.Popen(
         command, cwd=project, env=variables(project), start_new_session=True, text=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        # a test run that a script put into the background ignores it, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     wait_for((project / "beat").is_file)
     family = psutil.Process(run.pid).children(recursive=True)
