@@ -57,6 +57,12 @@ def _add_pairs(made: Parser, metavar: tuple[str, str], text: str) -> None:
     made.add_argument("-p", nargs=2, action="append", default=[], metavar=metavar, help=text)
 
 
+def _add_set(made: Parser) -> None:
+    """Where a set is, and how its reader reads it."""
+    made.add_argument("--data", required=True, help="folder of the data set")
+    _add_pairs(made, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
+
+
 def _running(commands) -> None:
     run = _command(commands, _run, "demo", "run every notebook of an experiment not up to date")
     notebook = _command(commands, _notebook, "04 --experiment demo", "run one notebook")
@@ -103,10 +109,9 @@ def _looking(commands) -> None:
         "look through a set before it is used",
     )
     data.add_argument("dataset", help="name of its reader, as mini_mias or table")
-    data.add_argument("--data", required=True, help="folder of the data set")
     data.add_argument("--pixels", action="store_true", help="open every image and outline, too")
     data.add_argument("--experiment", help="whose options, splits and canvas; default: the set's")
-    _add_pairs(data, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
+    _add_set(data)
     data.add_argument("--cores", type=int, help="images read side by side; default: all cores")
     settings = _command(commands, _settings, "floc", "list settings: type, default and meaning")
     settings.add_argument(
@@ -127,9 +132,8 @@ def _judging(commands) -> None:
         "score the lesions of new images with the networks of a finished experiment",
     )  # fmt: skip
     predict.add_argument("--experiment", required=True, help="name of a file in experiments/")
-    predict.add_argument("--data", required=True, help="folder of the new images")
     predict.add_argument("--dataset", default="table", help="name of their reader; default: table")
-    _add_pairs(predict, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
+    _add_set(predict)
     predict.add_argument(
         "--output", type=expanded, help="folder; default: runs/<experiment>/predict/<folder>"
     )
@@ -141,9 +145,8 @@ def _starting(commands) -> None:
         "write an experiment's file with canvas and windows suggested from a set",
     )  # fmt: skip
     new.add_argument("name", help="of the experiment: letters, digits, _ and -")
-    new.add_argument("--data", required=True, help="folder of the data set")
     new.add_argument("--dataset", default="table", help="name of its reader; default: table")
-    _add_pairs(new, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
+    _add_set(new)
     coco = _command(
         commands, _import_coco, "annotations.json FOLDER",
         "write images.csv and lesions.csv from annotations in the COCO form",

@@ -1,8 +1,9 @@
 """One run of an experiment at a time, whose jobs end when it ends.
 
 A run holds a lock, which the system frees however the process ends, and the one open end of a pipe
-that Snakemake and all its jobs have as standard input.  Nothing is written to it: when the run is gone, even by
-``kill -9``, the pipe closes, and each of them ends itself.  Jobs started by hand have no such pipe.
+that Snakemake and all its jobs have as standard input.  Nothing is written to it: when the run is
+gone, even by ``kill -9``, the pipe closes, and each of them ends itself.  Jobs started by hand have
+no such pipe.
 """
 
 from __future__ import annotations
