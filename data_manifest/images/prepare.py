@@ -293,7 +293,7 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
     if not outline.area_px:
         raise InputError("outline without a pixel on its image", where, "Check its coordinates")
     r0, c0, r1, c1 = outline.box
-    check_extent(outline.area_px, (c0 + c1) / 2, (r0 + r1) / 2, *size, where)
+    check_extent(outline.area_px, (c0, r0, c1, r1), *size, where)
     return outline
 
 
