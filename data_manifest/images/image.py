@@ -50,6 +50,5 @@ class Image:
 def check_size(rows: int, cols: int, path: Path) -> None:
     """InputError for a size of nothing, or of more pixels than any mammogram has."""
     if rows < 1 or cols < 1 or rows * cols > MAX_PIXELS:
-        raise InputError(
-            f"size {rows} rows x {cols} cols, allowed 1 to {MAX_PIXELS:,} px", path, DAMAGED
-        )
+        what = f"size {rows} rows x {cols} cols, allowed 1 to {MAX_PIXELS:,} px"
+        raise InputError(what, path, DAMAGED)

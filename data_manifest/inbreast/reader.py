@@ -96,11 +96,9 @@ def _image_files(folder: Path) -> tuple[dict[str, Path], list[dict]]:
     for file in map(Path(folder).joinpath, found):
         parts = _FILE.fullmatch(file.name)
         if parts is None:
-            raise InputError(
-                "the file name lacks the patient, the second part of <number>_<patient>_MG_...",
-                file.name,
-                "Keep the files under the names that they were distributed with",
-            )
+            what = "the file name lacks the patient, the second part of <number>_<patient>_MG_..."
+            remedy = "Keep the files under the names that they were distributed with"
+            raise InputError(what, file.name, remedy)
         files.setdefault(parts[1], file)
     return files, passed
 
