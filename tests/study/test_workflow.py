@@ -104,22 +104,14 @@ def test_a_process_that_is_stopped_twice_says_one_line(project):
     assert done.stderr == "stopped. The same command goes on from here\n"
 
 
-WRITE = (
-    "from study import __main__ as m\nm.carry_out = lambda words: {}\nm.sys.exit(m.guarded_main())"
-)
-IN_A_THREAD = "[__import__('threading').Thread(target=print, args=['x'], kwargs=dict(flush=True)).start(), __import__('time').sleep(9)]"
+WRITE = "import threading, time\nfrom study import __main__ as m\n"
+WRITE += "m.carry_out = lambda words: {}\nm.sys.exit(m.guarded_main())"
+IN_A_THREAD = "threading.Thread(target=print, args=['x'], kwargs=dict(flush=True)).start()"
+HOW = {"print('x' * 99999)": 141, "print('x')": 141, f"[{IN_A_THREAD}, time.sleep(9)]": 130}
+HOW |= {"m.parser().parse_args(['--help'])": 0, "m.carry_out_not_there": 1}
 
 
-@pytest.mark.parametrize(
-    "work, code",
-    [
-        ("print('x' * 99999)", 141),
-        ("print('x')", 141),
-        (IN_A_THREAD, 130),
-        ("m.parser().parse_args(['--help'])", 0),
-        ("m.carry_out_not_there", 1),
-    ],
-)
+@pytest.mark.parametrize("work, code", HOW.items())
 @pytest.mark.parametrize("also_errors", [False, True])
 def test_a_closed_pipe_ends_a_command_without_a_traceback(project, work, code, also_errors):
     (project / "closed.py").write_text(WRITE.format(work))
@@ -137,9 +129,7 @@ def test_a_closed_pipe_ends_a_command_without_a_traceback(project, work, code, a
 
 
 def test_a_closed_terminal_ends_a_command_without_a_traceback(project):
-    (project / "closed.py").write_text(
-        WRITE.format("[print(1, flush=True), __import__('time').sleep(50)]")
-    )
+    (project / "closed.py").write_text(WRITE.format("[print(1, flush=True), time.sleep(50)]"))
     main, terminal = os.openpty()
     process = subprocess.Popen(
         [sys.executable, "closed.py"], cwd=project, env=variables(project), stdin=terminal,
@@ -225,29 +215,15 @@ INPUT_ERROR = (
     "from lesionlib.errors import InputError\n"
     "raise InputError('lesion 17 has no pixel', 'lesions.csv, row 18', 'Check its scale')"
 )
+FAILURES = [
+    (INPUT_ERROR, InputError, r"^lesion 17 has no pixel \(lesions.csv, row 18\). Check its scale$"),
+    ("assert 1 == 2, 'the sum is 3'", JobError, r"^a check failed: the sum is 3 \(notebook 04_toy"),
+    ("1 / 0", JobError, "^ZeroDivisionError was raised: .*traceback is in runs/toy/notebooks/04"),
+    ("import os; os._exit(1)", JobError, "its kernel died"),
+]
 
 
-@pytest.mark.parametrize(
-    "cell, error, said",
-    [
-        (
-            INPUT_ERROR,
-            InputError,
-            r"^lesion 17 has no pixel \(lesions.csv, row 18\). Check its scale$",
-        ),
-        (
-            "assert 1 == 2, 'the sum is 3'",
-            JobError,
-            r"^a check failed: the sum is 3 \(notebook 04_toy",
-        ),
-        (
-            "1 / 0",
-            JobError,
-            r"^ZeroDivisionError was raised: .*traceback is in runs/toy/notebooks/04",
-        ),
-        ("import os; os._exit(1)", JobError, "its kernel died"),
-    ],
-)
+@pytest.mark.parametrize("cell, error, said", FAILURES)
 def test_a_failed_cell_gives_one_line_and_keeps_the_notebook(project, cell, error, said):
     write_notebook(project, "04", cell)
     with pytest.raises(error, match=said):
@@ -267,9 +243,8 @@ def test_a_notebook_may_end_early_with_nothing_wrong(project, capsys):
 
 
 def test_papermill_by_hand_refuses_a_misspelt_parameter_too(project):
-    path = write_notebook(
-        project, "04", 'from study.lab import open_lab\nlab = open_lab(experiment, "04")'
-    )
+    opens = 'from study.lab import open_lab\nlab = open_lab(experiment, "04")'
+    path = write_notebook(project, "04", opens)
     words = ["papermill", str(path), "out.ipynb", "--no-progress-bar", "-k", "python3"]
     done = call(project, *words, "-p", "experimnt", "toy")
     assert done.returncode != 0
@@ -302,9 +277,8 @@ def test_a_fault_in_a_stage_is_one_line_and_a_kept_traceback(project, monkeypatc
         raise ValueError("no such\nthing")
 
     monkeypatch.setitem(STEPS, "floc", floc)
-    with pytest.raises(
-        JobError, match="ValueError was raised: no such thing .stage floc."
-    ) as found:
+    said = "ValueError was raised: no such thing .stage floc."
+    with pytest.raises(JobError, match=said) as found:
         runner.run_stage("floc", "toy", {})
     place = project / re.search(r"runs/\S+", str(found.value)).group(0)
     assert "Traceback" in place.read_text()
@@ -385,10 +359,9 @@ def test_a_fault_on_own_data_shows_no_patient_and_no_folder(stubs, tiny_table):
     assert {"runs/real/workflow.log", "runs/real/failed/01.txt"} < texts.keys()
     assert "KeyError" in texts["runs/real/notebooks/01_toy.ipynb"]
     texts["terminal"] = done.stdout + done.stderr
-    shown = {
-        name: re.search(r"Mustermann|\bP(?!07)\d\d_?", name + text) for name, text in texts.items()
-    }
-    assert {name: found.group() for name, found in shown.items() if found} == {}
+    private = re.compile(r"Mustermann|\bP(?!07)\d\d_?")
+    shown = {name: private.findall(name + text) for name, text in texts.items()}
+    assert {name: found for name, found in shown.items() if found} == {}
 
 
 def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(stubs):
@@ -461,9 +434,8 @@ def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, t
 
 
 def test_other_first_weights_or_maps_redo_the_jobs(project):
-    (project / "experiments" / "given.yaml").write_text(
-        "extends: toy\ngmic: {weights_file: gmic.pt}\nfagg: {saliency_file: maps.npz}\n"
-    )
+    text = "extends: toy\ngmic: {weights_file: gmic.pt}\nfagg: {saliency_file: maps.npz}\n"
+    (project / "experiments" / "given.yaml").write_text(text)
     found = []
     for name in ("gmic.pt", "maps.npz", "gmic.pt"):
         with open(project / name, "a") as file:
