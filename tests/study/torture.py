@@ -31,6 +31,7 @@ ROOMS = ("lesionlib", "data_manifest", "study", "experiments", "notebooks", "wor
 GONE = 15.0  # s after a kill
 AT_ONCE = 5  # files damaged before a run
 WAIT = (1.0, 25.0)  # s from a start to its kill
+HANG = 3600.0  # s of an undisturbed run, many times what it takes
 # which hold times or process numbers
 PASSING = (
     r"/\.|\.(log|lock|ipynb)$|timing\.csv$|(build|files|manifest|stage|run)\.json$|/jobs/|/failed/"
@@ -57,7 +58,7 @@ def started(project: Path, cores: int) -> subprocess.Popen:
 
 def finished(project: Path, cores: int) -> str:
     """Run to the end; what was said."""
-    code, said = started(project, cores).wait(), (project / "said.txt").read_text()
+    code, said = started(project, cores).wait(HANG), (project / "said.txt").read_text()
     assert code == 0 and "Traceback" not in said, f"exit code {code}:\n{said}"
     return said
 
@@ -128,7 +129,8 @@ def kills(folder: Path, expected: dict[str, str], number: int, seed: int) -> Non
             took, said = GONE - end + time.monotonic(), (project / "said.txt").read_text()
             assert "Traceback" not in said, said
             last = (said.strip().splitlines() or ["nothing"])[-1].strip()
-            print(f"{k + 1:3d}  {how:9} after {moment:4.1f} s, gone in {took:4.1f} s: {last}")
+            line = f"{k + 1:3d}  {how:9} after {moment:4.1f} s, gone in {took:4.1f} s: {last}"
+            print(line, flush=True)
             continue
         assert code == 0, (project / "said.txt").read_text()
         compare(project, expected)
@@ -196,13 +198,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2020)
     parser.add_argument("--folder", type=Path, help="of the scratch copies; default: temporary")
     args = parser.parse_args()
+    # a script that was put into the background ignores it, and so would what it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = (args.folder or Path(tempfile.mkdtemp(prefix="torture-"))).resolve()
     reference = project_in(folder / "reference")
     finished(reference, 2)
     expected = content(reference)
     print(f"the undisturbed run left {len(expected)} files to compare, in {folder}", flush=True)
     work, usual = (kills, 50) if args.what == "kills" else (damage, 20)
-    work(folder, expected, args.number or usual, args.seed)
+    try:
+        work(folder, expected, args.number or usual, args.seed)
+    finally:
+        for process in processes(folder / args.what):
+            process.kill()
     print(f"{args.what}: the end is the same")
 
 
