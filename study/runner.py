@@ -172,7 +172,8 @@ def _job(
     (runs / "jobs").mkdir(parents=True, exist_ok=True)
     end_with_the_run()
     with FileLock(runs / "jobs" / f"{title}.lock"):
-        failed.unlink(missing_ok=True)
+        for file in (failed, _log(runs, title)):
+            file.unlink(missing_ok=True)
         if mark:
             done.unlink(missing_ok=True)
             (runs / "written" / f"{title}.json").unlink(missing_ok=True)
@@ -200,7 +201,7 @@ def _job(
 
 
 def _log(runs: Path, title: str) -> Path:
-    """Where what an unforeseen error says is kept, until the next run."""
+    """Where what an unforeseen error says is kept, until the job is done again."""
     return runs / "failed" / f"{title}.log"
 
 

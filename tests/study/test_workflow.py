@@ -317,6 +317,9 @@ def test_a_fault_in_a_stage_is_one_line_and_a_kept_traceback(project, monkeypatc
         runner.run_stage("floc", "toy", {})
     place = project / re.search(r"runs/\S+", str(found.value)).group(0)
     assert "Traceback" in place.read_text()
+    monkeypatch.setitem(STEPS, "floc", lambda lab: None)
+    runner.run_stage("floc", "toy", {})
+    assert not place.exists()
 
 
 # ------------------------------------------------------------------ the whole
