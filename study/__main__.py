@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import select
 import shlex
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import lesionlib
 from lesionlib.errors import InputError
-from study.jobs import PIPE, STOPPED, UNWRITABLE, JobError, end_soon, provide_home
+from study.jobs import PIPE, STOPPED, UNWRITABLE, JobError, end_soon, provide_home, unforeseen
 
 UNREAD = 141  # exit code where what we write is not read any more, as a shell gives it
 
@@ -271,9 +272,18 @@ def main(words: list[str] | None = None) -> int:
         return 1
 
 
-def _last_line(text: str) -> None:
+def _say_unforeseen(error: BaseException) -> None:
+    """One line in place of a traceback; the workflow knows nothing of it, so a job says it, too."""
+    from study.settings import runs_folder
+
+    command = next(iter(sys.argv[1:]), "study")
+    log = runs_folder("failed") / f"{command}.log"
+    _last_line(f"error: {unforeseen(error, f'command {command}', log)}", always=True)
+
+
+def _last_line(text: str, *, always: bool = False) -> None:
     """Say how it ended; a job of a workflow leaves that to the workflow, which says it last."""
-    if not os.environ.get(PIPE):
+    if always or not os.environ.get(PIPE):
         with contextlib.suppress(OSError):  # nobody reads it
             print(text, file=sys.stderr, flush=True)
 
@@ -298,11 +308,12 @@ def guarded_main() -> int:
         code = main()
     except KeyboardInterrupt:
         code = STOPPED
+        logging.disable()  # what was cut off in the middle complains
         end_soon()
-    except OSError:
-        if not _is_unread():
-            raise
-        code = UNREAD
+    except Exception as error:
+        code = UNREAD if isinstance(error, OSError) and _is_unread() else 1
+        if code == 1:
+            _say_unforeseen(error)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if code == STOPPED:
@@ -333,7 +344,7 @@ def _in_thread(args) -> None:
     if isinstance(args.exc_value, OSError) and _is_unread():
         os.kill(os.getpid(), signal.SIGTERM)
     else:
-        threading.__excepthook__(args)
+        _say_unforeseen(args.exc_value)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 
 from lesionlib.errors import InputError
 
-MAX_PIXELS = 60_000_000
+MAX_PIXELS = 45_000_000  # a film of 24 x 30 cm at 0.04 mm
 DAMAGED = "Copy or export the file again"
 
 

@@ -46,7 +46,7 @@ def read_image(path: Path | str, *, accept: tuple[str, ...] = (), grey: str = "r
     ------
     InputError
         For a missing, empty, damaged or truncated file, an unknown format, colour, several frames,
-        more than 60 million pixels, and DICOM files of a kind that is not accepted.
+        more than 45 million pixels, and DICOM files of a kind that is not accepted.
     """
     path = Path(path)
     data = _read_bytes(path)

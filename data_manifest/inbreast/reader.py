@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
 import re
 from pathlib import Path
@@ -134,7 +135,7 @@ def read_regions(file: Path) -> list[tuple[str, np.ndarray]]:
     Raises InputError for a file that is no property list of regions with points "(x, y)", among
     them one that declares entities, by which a few lines can grow to fill the memory.
     """
-    if not file.is_file():
+    if not os.path.isfile(file):
         return []
     try:
         if file.stat().st_size > MAX_XML_BYTES:

@@ -7,6 +7,7 @@ finding seen twice: it becomes the `finding_id`, and each row gets a `lesion_id`
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from difflib import get_close_matches
@@ -221,7 +222,7 @@ def _found(names: Names, path: str, parents: dict[Path, bool], where: str) -> st
     file, root = names.root / (found or path), names.root.resolve()
     if file.parent not in parents:
         parents[file.parent] = file.parent.resolve().is_relative_to(root)
-    linked_out = file.is_symlink() and not file.resolve().is_relative_to(root)
+    linked_out = os.path.islink(file) and not file.resolve().is_relative_to(root)
     if not parents[file.parent] or linked_out:
         what = f"'{path}' is a link out of the data folder"
         raise InputError(what, where, "Copy the file into it")

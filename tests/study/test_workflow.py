@@ -86,15 +86,24 @@ def test_a_user_error_is_one_line_with_its_remedy(project, capsys, words):
 
 
 def test_a_process_that_is_stopped_twice_says_one_line(project):
-    """Trap: the second signal, which ends a workflow's jobs, reached them while they left."""
+    """Traps: the second signal, which ends a workflow's jobs, reached them while they left; asyncio
+    tells of a task that was cut off, as that of a notebook's cell."""
     lines = [
-        "import atexit, os, signal, sys",
+        "import asyncio, atexit, os, signal, sys",
         "from study import __main__ as command_line",
         # a process that was started in the background ignores the first signal
         "signal.signal(signal.SIGINT, signal.default_int_handler)",
         "strike = lambda number: os.kill(os.getpid(), number)",
         "atexit.register(strike, signal.SIGTERM)",
-        "command_line.carry_out = lambda words: strike(signal.SIGINT)",
+        "async def task():",
+        "    1 / 0",
+        "def carry_out(words):",
+        "    loop = asyncio.new_event_loop()",
+        "    cut_off = loop.create_task(task())",
+        "    loop.run_until_complete(asyncio.sleep(0.1))",
+        "    loop.close()",
+        "    strike(signal.SIGINT)",
+        "command_line.carry_out = carry_out",
         "sys.exit(command_line.guarded_main())",
     ]
     script = project / "stopped.py"
@@ -217,8 +226,16 @@ INPUT_ERROR = (
 )
 FAILURES = [
     (INPUT_ERROR, InputError, r"^lesion 17 has no pixel \(lesions.csv, row 18\). Check its scale$"),
-    ("assert 1 == 2, 'the sum is 3'", JobError, r"^a check failed: the sum is 3 \(notebook 04_toy"),
-    ("1 / 0", JobError, "^ZeroDivisionError was raised: .*traceback is in runs/toy/notebooks/04"),
+    (
+        "assert 1 == 2, 'the sum is 3'",
+        JobError,
+        r"^a check failed \(notebook 04_toy, cell 3\)\. What it says.* is in runs/toy/failed/04.log$",
+    ),
+    (
+        "1 / 0",
+        JobError,
+        r"^ZeroDivisionError was raised \(notebook 04_toy, cell 3\)\. What it says",
+    ),
     ("import os; os._exit(1)", JobError, "its kernel died"),
 ]
 
@@ -277,11 +294,14 @@ def test_a_fault_in_a_stage_is_one_line_and_a_kept_traceback(project, monkeypatc
         raise ValueError("no such\nthing")
 
     monkeypatch.setitem(STEPS, "floc", floc)
-    said = "ValueError was raised: no such thing .stage floc."
+    said = "ValueError was raised .stage floc, study.runner:.*name a patient"
     with pytest.raises(JobError, match=said) as found:
         runner.run_stage("floc", "toy", {})
     place = project / re.search(r"runs/\S+", str(found.value)).group(0)
     assert "Traceback" in place.read_text()
+    monkeypatch.setitem(STEPS, "floc", lambda lab: None)
+    runner.run_stage("floc", "toy", {})
+    assert not place.exists()
 
 
 # ------------------------------------------------------------------ the whole
@@ -339,29 +359,60 @@ def test_the_line_of_a_failed_notebook_comes_last_and_the_rest_is_not_lost(stubs
     assert not workflow.is_complete("toy")
 
 
+# its message, and that of its cause, name a patient, which it does not itself
 FAULT = (
     "from study import steps\nfrom study.lab import open_lab\n"
     "images = steps.manifest(open_lab(experiment, '01')).images\n"
-    "images.groupby('patient_id').get_group('P07')['none']"
+    "patient = images['patient_id'].iloc[0]\n"
+    "try:\n    {}[patient]\nexcept KeyError:\n    images['patient_id'].astype(int)"
 )
+SHOWN = re.compile(r"Mustermann|\bP\d\d(?!\d)")
 
 
 def test_a_fault_on_own_data_shows_no_patient_and_no_folder(stubs, tiny_table):
-    """Not on the terminal, in Snakemake's log, in tracebacks and outputs, nor in a file's name."""
+    """Not on the terminal, in Snakemake's log, in tracebacks and outputs, nor in a file's name; what
+    it says is in one file."""
     write_notebook(stubs, "01", FAULT)
     folder = tiny_table.rename(stubs.with_name(f"{stubs.name}-Mustermann"))
     done = call(stubs, "study", "run", "real", "--data", str(folder), "--cores", "1")
-    assert done.returncode == 1 and "KeyError was raised: 'none'" in done.stderr
+    assert done.returncode == 1
+    assert "error: ValueError was raised (notebook 01_toy, cell 3)" in done.stderr
     runs = stubs / "runs" / "real"
-    kept = {runs / "data_folder.txt", *(runs / "manifest").iterdir()}  # what a later start reads
+    assert "P01" in (runs / "failed" / "01.log").read_text()
+    # what a later start reads, and what the line names
+    kept = {runs / "data_folder.txt", runs / "failed" / "01.log", *(runs / "manifest").iterdir()}
     files = [f for f in stubs.rglob("*") if f.is_file() and f not in kept and f.suffix != ".yaml"]
     texts = {str(f.relative_to(stubs)): f.read_bytes().decode(errors="replace") for f in files}
     assert {"runs/real/workflow.log", "runs/real/failed/01.txt"} < texts.keys()
-    assert "KeyError" in texts["runs/real/notebooks/01_toy.ipynb"]
+    assert "ValueError was raised" in texts["runs/real/notebooks/01_toy.ipynb"]
     texts["terminal"] = done.stdout + done.stderr
-    private = re.compile(r"Mustermann|\bP(?!07)\d\d_?")
-    shown = {name: private.findall(name + text) for name, text in texts.items()}
-    assert {name: found for name, found in shown.items() if found} == {}
+    shown = {name: SHOWN.search(name + text) for name, text in texts.items()}
+    assert {name: found.group() for name, found in shown.items() if found} == {}
+
+
+def test_a_fault_of_a_command_shows_its_place_and_not_what_it_says(project):
+    """Trap: the traceback of an exception ends with its message, as does that of its cause; a thread
+    writes one by itself."""
+    lines = [
+        "import sys, threading, types",
+        "from study import __main__ as command_line",
+        "from study.stages import once",
+        "def carry_out(words):",
+        "    thread = threading.Thread(target=lambda: {}['P01'])",
+        "    thread.start()",
+        "    thread.join()",
+        "    once(lambda lab: {}['P02'])(types.SimpleNamespace(kept={}))",
+        "command_line.carry_out = carry_out",
+        "sys.exit(command_line.guarded_main())",
+    ]
+    (project / "fault.py").write_text("\n".join(lines))
+    done = call(project, "fault", "check")
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first.startswith("error: KeyError was raised (command check, ")
+    assert re.search(r"was raised \(command check, study\.stages:\d+\)\. What .*check.log$", second)
+    assert not SHOWN.search(done.stderr)
+    assert "P02" in (project / "runs" / "failed" / "check.log").read_text()
 
 
 def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(stubs):

@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from cbis_tree import ROIS, Roi
+<<<<<<< HEAD
 from made_up import reasons
+=======
+from made_up_dicom import write
+>>>>>>> proof
 
 from data_manifest import expected_counts as expected
 from data_manifest import registry
@@ -538,3 +542,11 @@ def test_real_dicom_films_in_a_folder_of_random_names(real_data, tmp_path):
     assert apart.abs().to_numpy().max() <= 6, "px of a canvas of 512 x 320"
     assert stores[0].images["flipped"].equals(stores[1].images["flipped"])
     assert len(stores[0].lesions) == 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_warning_does_not_quote_the_header(tmp_path):
+    write(tmp_path / "a.dcm", SeriesInstanceUID="1.2.345678")
+    content = (tmp_path / "a.dcm").read_bytes()
+    (tmp_path / "a.dcm").write_bytes(content.replace(b"1.2.345678", b"SECRETSECR"))
+    assert layouts._header(tmp_path / "a.dcm")["Rows"] == 8
