@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import threading
 import time
 import traceback
@@ -90,6 +91,8 @@ def run_notebook(
 
 
 def _execute(path: Path, target: Path, values: dict, threads: int) -> None:
+    # a check of web addresses that jsonschema can do without takes longer to load than all the rest
+    sys.modules.setdefault("rfc3987_syntax", None)
     from nbclient.exceptions import DeadKernelError
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
