@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import resource
 import sys
 import threading
 import time
@@ -173,7 +174,8 @@ def _job(settings, title: str, copy: Path | None = None, mark: bool = True) -> I
 
     The mark has no time and holds the numbers recorded, so that what reads them is redone when
     they change, and only then.  A second one, of no consequence for others, vouches for the first,
-    for the records, the results and the executed `copy` of a notebook.
+    for the records, the results and the executed `copy` of a notebook, and says what the job took:
+    `seconds` by the clock, and `cpu_seconds` of its process and those that it started.
     """
     runs, start = runs_folder(settings.name), time.monotonic()
     failed, done = runs / "failed" / f"{title}.txt", runs / "done" / f"{title}.json"
@@ -199,8 +201,15 @@ def _job(settings, title: str, copy: Path | None = None, mark: bool = True) -> I
             results = files.read_json(runs / "written" / f"{title}.json", [])
             left = [done, kept, copy, *(figures / name for name in results)]
             found = [file for file in left if file and file.is_file()]
-            write_mark(runs / "jobs" / f"{title}.json", {}, found)
+            took = {"seconds": round(time.monotonic() - start, 1), "cpu_seconds": _cpu_seconds()}
+            write_mark(runs / "jobs" / f"{title}.json", took, found)
     say(title, f"done in {time.monotonic() - start:.0f} s")
+
+
+def _cpu_seconds() -> float:
+    """Of this process, with its start, and of those that it has started and that have ended."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(sum(each.ru_utime + each.ru_stime for each in used), 1)
 
 
 def say(title: str, message: str) -> None:

@@ -176,6 +176,8 @@ def test_a_notebook_is_run_echoed_and_marked(project, capsys):
     assert nbformat.read(target, as_version=4).cells[-1].outputs[0].data["text/plain"] == "1"
     mark = read_json(project / "runs" / "toy" / "done" / "04.json")
     assert (mark["experiment"], mark["job"]) == ("toy", "04")
+    took = read_json(project / "runs" / "toy" / "jobs" / "04.json")
+    assert took["seconds"] > 0 and took["cpu_seconds"] > 0
 
 
 @pytest.mark.parametrize("output", [None, "out.ipynb"])
