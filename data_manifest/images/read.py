@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from data_manifest.images.dicom_header import FILE_KINDS
+from data_manifest.images.dicom_pixels import decode
 from data_manifest.images.image import DAMAGED, MAX_PIXELS, Image, check_size
 from data_manifest.input_files import input_file
 from lesionlib.errors import InputError
@@ -49,16 +50,10 @@ def read_image(path: Path | str, *, accept: tuple[str, ...] = (), grey: str = "r
     data = _read_bytes(path)
     kind = _format(data, path)
     if kind == "dicom":
-        return _dicom(data, path, accept, grey)
+        return decode(data, path, accept, grey)
     if kind == "pgm":
         return Image(*_pgm(data, path))
     return Image(*_grey(_opened(data, path, kind), path))
-
-
-def _dicom(*given) -> Image:
-    from data_manifest.images.dicom_pixels import decode  # pydicom is slow to import
-
-    return decode(*given)
 
 
 def read_mask(path: Path | str, value: int | None = None) -> np.ndarray:
@@ -85,7 +80,7 @@ def read_mask_levels(path: Path | str) -> tuple[np.ndarray, Sequence[int]]:
     data = _read_bytes(path)
     kind = _format(data, path)
     if kind == "dicom":
-        return _dicom(data, path, FILE_KINDS).pixels, (0,)
+        return decode(data, path, FILE_KINDS).pixels, (0,)
     if kind == "pgm":
         return _pgm(data, path)[0], (0,)
     image = _opened(data, path, kind)
