@@ -12,6 +12,8 @@ import inspect
 import json
 import os
 import re
+import resource
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -91,6 +93,8 @@ def run_notebook(
 
 
 def _execute(path: Path, target: Path, values: dict, threads: int, log: Path) -> None:
+    # a check of web addresses that jsonschema can do without takes longer to load than all the rest
+    sys.modules.setdefault("rfc3987_syntax", None)
     from nbclient.exceptions import DeadKernelError
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
@@ -165,7 +169,8 @@ def _job(
 
     The mark has no time and holds the numbers recorded, so that what reads them is redone when
     they change, and only then.  A second one, of no consequence for others, vouches for the first,
-    for the records, the results and the executed `copy` of a notebook.
+    for the records, the results and the executed `copy` of a notebook, and says what the job took:
+    `seconds` by the clock, and `cpu_seconds` of its process and those that it started.
     """
     runs, start = runs_folder(settings.name), time.monotonic()
     failed, done = runs / "failed" / f"{title}.txt", runs / "done" / f"{title}.json"
@@ -196,13 +201,20 @@ def _job(
             results = files.read_json(runs / "written" / f"{title}.json", [])
             left = [done, kept, copy, *(figures / name for name in results)]
             found = [file for file in left if file and file.is_file()]
-            write_mark(runs / "jobs" / f"{title}.json", {}, found)
+            took = {"seconds": round(time.monotonic() - start, 1), "cpu_seconds": _cpu_seconds()}
+            write_mark(runs / "jobs" / f"{title}.json", took, found)
     say(title, f"done in {time.monotonic() - start:.0f} s")
 
 
 def _log(runs: Path, title: str) -> Path:
     """Where what an unforeseen error says is kept, until the job is done again."""
     return runs / "failed" / f"{title}.log"
+
+
+def _cpu_seconds() -> float:
+    """Of this process, with its start, and of those that it has started and that have ended."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(sum(each.ru_utime + each.ru_stime for each in used), 1)
 
 
 def say(title: str, message: str) -> None:

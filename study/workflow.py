@@ -159,9 +159,10 @@ def _command(experiment: str, cores: int) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """This process's variables, with this Python's commands first in the path."""
+    """This process's variables, with this Python's commands first in the path; see KEEPS_MEMORY."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
+    memory = {jobs.TUNABLES: jobs.KEEPS_MEMORY}
+    return memory | os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _failure(experiment: str, code: int) -> Exception:

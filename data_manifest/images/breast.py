@@ -92,7 +92,9 @@ def is_breast_shaped(mask: np.ndarray) -> bool:
     few = mask[:: _step(mask), :: _step(mask)].astype(np.uint8)
     across = (few[:, 0] & few[:, -1]).mean()
     corners = few[[0, 0, -1, -1], [0, -1, 0, -1]].sum()
-    hull = cv2.fillConvexPoly(np.zeros_like(few), cv2.convexHull(cv2.findNonZero(few)), 1)
+    # the hull of the parts' borders is that of all their pixels, which are many more
+    borders, _ = cv2.findContours(few, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    hull = cv2.fillConvexPoly(np.zeros_like(few), cv2.convexHull(np.concatenate(borders)), 1)
     solid = few.sum() / hull.sum()
     return bool(few.mean() <= FULL and across <= BOTH_SIDES and corners <= 2 and solid >= SOLID)
 

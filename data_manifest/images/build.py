@@ -138,9 +138,13 @@ def ordered_results(
 
 
 def _parallel(tasks: Iterator[Task], workers: int) -> Iterator[Prepared]:
-    """Block by block, so that finished canvases never pile up before a slow disk."""
+    """Block by block, so that finished canvases never pile up before a slow disk.
+
+    The first images of a block are written while the others are prepared.
+    """
+    how = {"n_jobs": workers, "return_as": "generator"}
     try:
-        with Parallel(n_jobs=workers, initializer=end_with, initargs=(os.getpid(),)) as pool:
+        with Parallel(**how, initializer=end_with, initargs=(os.getpid(),)) as pool:
             while block := list(islice(tasks, BLOCK * workers)):
                 yield from pool(delayed(prepare)(task) for task in block)
     except BrokenProcessPool:

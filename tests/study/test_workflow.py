@@ -21,6 +21,7 @@ from lesionlib.errors import InputError
 from lesionlib.files import read_json, write_json
 from study import __main__ as command_line
 from study import runner, settings, workflow
+from study.desk import kernel_variables
 from study.jobs import JobError
 from study.lab import open_bench
 from study.marks import withdraw
@@ -174,6 +175,8 @@ def test_a_notebook_is_run_echoed_and_marked(project, capsys):
     assert nbformat.read(target, as_version=4).cells[-1].outputs[0].data["text/plain"] == "1"
     mark = read_json(project / "runs" / "toy" / "done" / "04.json")
     assert (mark["experiment"], mark["job"]) == ("toy", "04")
+    took = read_json(project / "runs" / "toy" / "jobs" / "04.json")
+    assert took["seconds"] > 0 and took["cpu_seconds"] > 0
 
 
 @pytest.mark.parametrize("output", [None, "out.ipynb"])
@@ -206,6 +209,17 @@ def test_the_kernel_is_of_this_python_whatever_is_found_first(project, monkeypat
     write_notebook(project, "04", "import sys; sys.executable")
     ran = nbformat.read(runner.run_notebook("04", "toy"), as_version=4)
     assert ran.cells[-1].outputs[0].data["text/plain"] == repr(sys.executable)
+
+
+def test_jobs_and_kernels_keep_their_memory_unless_the_user_has_set_it(monkeypatch):
+    def given() -> set[str]:
+        return {found["GLIBC_TUNABLES"] for found in (workflow._environment(), kernel_variables())}
+
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    (own,) = given()
+    assert "glibc.malloc.trim_threshold=" in own and "glibc.malloc.mmap_threshold=" in own
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=1")
+    assert given() == {"glibc.malloc.check=1"}
 
 
 def test_project_home_and_output_may_have_any_letters_in_their_paths(tmp_path, monkeypatch):

@@ -8,11 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from cbis_tree import ROIS, Roi
-<<<<<<< HEAD
 from made_up import reasons
-=======
 from made_up_dicom import write
->>>>>>> proof
 
 from data_manifest import expected_counts as expected
 from data_manifest import registry

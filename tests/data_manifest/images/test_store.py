@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import shutil
 from concurrent.futures.process import BrokenProcessPool
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -522,6 +523,23 @@ def test_a_film_of_two_patients_is_found(tiny_table):
     shutil.copy(tiny_table / "png/P05_CC.png", tiny_table / "png/P09_CC.png")
     twice = made(tiny_table).duplicates()
     assert sorted(twice["image_id"]) == ["P05_CC", "P09_CC"]
+
+
+def test_images_are_prepared_while_the_first_are_written(tmp_path, monkeypatch):
+    written = tmp_path / "written"
+
+    def late(number: int) -> tuple[int, bool]:
+        for _ in range(300 if number == 31 else 0):  # the last of a block waits for the first
+            if not written.exists():
+                time.sleep(0.1)
+        return number, written.exists()
+
+    monkeypatch.setattr(build, "prepare", late)
+    found = []
+    for done in build._parallel(iter(range(32)), 2):
+        written.touch()
+        found.append(done)
+    assert found[-1] == (31, True) and [number for number, _ in found] == [*range(32)]
 
 
 def test_a_dead_worker_is_told_in_one_line(tiny_table, monkeypatch):
