@@ -89,7 +89,10 @@ def test_resamples_of_a_set_of_patients_are_drawn_once(monkeypatch):
     monkeypatch.setattr(np.random, "default_rng", None)
     assert interval(truth, a, patient, n=50, seed=11) == first
     assert paired_difference(truth, a, b, patient, n=50, seed=11).redrawn == first.redrawn
-    band(truth, b, np.char.add("of ", patient), partial(roc.tnr_at, fnr=0.1), 50, 11)
+    shapes = []  # of `times`: of the lesions as they are, and of all resamples at once
+    at = lambda t, s, times=None: shapes.append(np.shape(times)) or tnr(t, s, times)  # noqa: E731
+    interval(truth, b, np.char.add("of ", patient), at, 50, 11)
+    assert sorted(shapes) == [(), (truth.size, 50)]
     with pytest.raises(TypeError):  # other patients, other draws
         interval(truth, a, np.arange(truth.size), n=50, seed=11)
 
