@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from lesionlib.errors import InputError
-from lesionlib.metrics.roc import _Z95, _auc, _patient_codes, _wins, checked
+from lesionlib.metrics.roc import _Z95, _auc, _patient_codes, _rising, _totals, checked
 
 Statistic = str | Callable
 _MOST_DRAWS = 1000
@@ -227,12 +227,10 @@ def _resampled(y, scores, patient, statistic, n, entropy):
     codes, _ = _patient_codes(patient, truth.size)
     sample = _resamples(truth.tobytes(), codes.tobytes(), n, entropy)
     if statistic == "auc":
-        wins = [_resampled_wins(sample, score.tobytes()) for score in scores]
-        # all sums are of halves and exact, so that a difference is rounded once
-        drawn = (wins[0] - sum(wins[1:])) / sample.pairs
-        return sample, sample.value(_auc, scores), drawn
-    if "times" in signature(statistic).parameters:
-        drawn = sample.value(statistic, scores, times=sample.times())
+        wins = [_wins(sample, score.tobytes()) for score in scores]
+        statistic, drawn = _auc, (wins[0] - sum(wins[1:])) / sample.pairs
+    elif "times" in signature(statistic).parameters:
+        drawn = sample.value(statistic, scores, times=sample.counts[sample.codes])
     else:
         drawn = np.array([sample.value(statistic, scores, rows) for rows in sample.rows()])
     return sample, sample.value(statistic, scores), drawn
@@ -261,10 +259,6 @@ class _Resamples:
         remedy = "Enlarge the test split: each class needs lesions in several patients"
         raise InputError(what, "resampling", remedy)
 
-    def times(self) -> np.ndarray:
-        """(lesions, n) how often each lesion is drawn."""
-        return self.counts[self.codes]
-
     def rows(self) -> Iterator[np.ndarray]:
         """The lesions of each resample, patient by patient."""
         ends = np.cumsum(self.kinds.sum(axis=1))
@@ -284,5 +278,11 @@ def _resamples(truth: bytes, codes: bytes, n: int, entropy: tuple[int, ...]) -> 
 
 
 @lru_cache(maxsize=16)  # a table compares each model with several others
-def _resampled_wins(sample: _Resamples, score: bytes) -> np.ndarray:
-    return _wins(sample.truth, np.frombuffer(score), sample.times())
+def _wins(sample: _Resamples, score: bytes) -> np.ndarray:
+    """(n,) pairs (malignant, benign) in order, ties as one half: sums of halves, which are exact."""
+    score, times = np.frombuffer(score), sample.counts[sample.codes]
+    malignant, own = _rising(score, sample.truth, times)
+    benign, other = _rising(score, ~sample.truth, times)
+    lower, upper = (np.searchsorted(benign, malignant, side) for side in ("left", "right"))
+    below = _totals(other)
+    return np.einsum("mn,mn->n", own, below[lower] + below[upper], dtype=np.int64) / 2

@@ -148,15 +148,6 @@ def _auc(truth: np.ndarray, score: np.ndarray) -> float:
     return float((ranks[truth].sum() - m * (m + 1) / 2) / (m * (truth.size - m)))
 
 
-def _wins(truth: np.ndarray, score: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(n,) pairs (malignant, benign) in order, ties as one half: exact; `times` of `tnr_at`."""
-    malignant, own = _rising(score, truth, times)
-    benign, other = _rising(score, ~truth, times)
-    lower, upper = (np.searchsorted(benign, malignant, side) for side in ("left", "right"))
-    below = _totals(other)
-    return np.einsum("mn,mn->n", own, below[lower] + below[upper], dtype=np.int64) / 2
-
-
 def _rising(score: np.ndarray, kind: np.ndarray, times) -> tuple[np.ndarray, np.ndarray]:
     """Scores of one kind of lesions in rising order, and their `times`: once where None."""
     rows = np.flatnonzero(kind)

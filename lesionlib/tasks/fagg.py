@@ -17,6 +17,8 @@ from lesionlib.tasks._shared import Chunks, lesion_metrics, outputs_of, seeded, 
 from lesionlib.tasks.loss import class_weights, weighted_loss
 from lesionlib.windows import CLASSES
 
+ON_DEVICE = 2**32  # bytes of an array that is kept on a GPU; rows of a larger one are sent there
+
 
 class FAggTask:
     """f_agg on maps of stored windows; judged by the AUC over validation lesions.
@@ -46,7 +48,7 @@ class FAggTask:
 
     def __init__(self, features: dict, saliency, combination: str, settings, *, seed: int):
         self.features, self.saliency = features, saliency
-        self.combination, self.settings, self.seed = combination, settings, seed
+        self.combination, self.settings, self.seed, self.kept = combination, settings, seed, {}
         label = features["training"]["windows"]["label"].to_numpy()
         self.pool = [np.flatnonzero(label == k) for k in range(len(CLASSES))]
         self.counts = _composition(settings.epoch, self.pool)
@@ -73,7 +75,7 @@ class FAggTask:
     def loss(self, batch) -> torch.Tensor:
         """Weighted cross-entropy over the four classes."""
         parts, labels, weights = batch
-        logits = self.model(self._stack(parts))
+        logits = self.model(maps.stack(self.combination, *parts))
         return weighted_loss(logits, labels, weights, self.settings.loss_divisor)
 
     def validate(self) -> dict[str, float]:
@@ -113,17 +115,24 @@ class FAggTask:
     def _inputs(self, split: str, rows: np.ndarray) -> tuple:
         """Location (n, H, W); saliency (n, 2, H, W) and h (n, 32), or None where X lacks them."""
         stored, used = self.features[split], self.combination.split("+")
-        location = _tensor(stored["location"], rows)
-        h = _tensor(stored["h"], rows) if "E" in used else None
-        if "S" not in used:
-            return location, None, h
-        return location, _tensor(self.saliency, stored["windows"]["image"].to_numpy()[rows]), h
+        images = stored["windows"]["image"].to_numpy()[rows]
+        return (
+            self._rows(split + " location", stored["location"], rows),
+            self._rows("saliency", self.saliency, images) if "S" in used else None,
+            self._rows(split + " h", stored["h"], rows) if "E" in used else None,
+        )
 
-    def _stack(self, parts: tuple) -> torch.Tensor:
-        return maps.stack(self.combination, *parts)
+    def _rows(self, name: str, array: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+        """Rows of an array on the network's device, to which the array itself goes if it fits."""
+        device = next(self.model.parameters()).device
+        if name not in self.kept:
+            whole = torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
+            self.kept[name] = whole.to(device) if whole.nbytes <= ON_DEVICE else whole
+        whole = self.kept[name]
+        return whole[torch.from_numpy(rows).to(whole.device)].to(device)
 
     def _maps(self, split: str, rows: np.ndarray) -> torch.Tensor:
-        return self._stack(self._inputs(split, rows))
+        return maps.stack(self.combination, *self._inputs(split, rows))
 
     def _digest(self) -> str:
         """Of all that training reads: windows, h, location and their images' saliency."""
@@ -131,8 +140,8 @@ class FAggTask:
         for split in ("training", "validation"):
             windows = self.features[split]["windows"][["image", "label", "lesion"]]
             total.update(np.ascontiguousarray(windows.to_numpy(np.int64)))
-            for part in self._inputs(split, np.arange(len(windows)))[::2]:
-                total.update(b"" if part is None else part.numpy())
+            for name in ["location", "h"] if "E" in self.combination else ["location"]:
+                total.update(np.ascontiguousarray(self.features[split][name], np.float32))
             if "S" in self.combination:
                 images = np.unique(windows["image"].to_numpy())
                 total.update(np.ascontiguousarray(self.saliency[images], np.float32))
@@ -150,7 +159,3 @@ def _composition(epoch: Sequence[int], pool: list[np.ndarray]) -> tuple[int, ...
             what = f"an epoch needs {count} {name} windows and none is stored"
             raise InputError(what, "training windows", "Store some, or set fagg.epoch to 0 there")
     return counts
-
-
-def _tensor(array, rows: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array[rows], dtype=np.float32))
