@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from timing import interleaved, report
 
 from lesionlib.metrics import interval, paired_difference, roc, tnr_at
-from lesionlib.metrics.resampling import _resamples, band
+from lesionlib.metrics.resampling import _Resamples, band
 
 LESIONS, PATIENTS, MODELS, RESAMPLES = 600, 260, 8, 2000
 
@@ -39,12 +39,12 @@ def aucs(data, n: int, *, drawn_for_each: bool) -> list:
     truth, scores, patient = data
     calls = [partial(interval, truth, score, patient) for score in scores]
     calls += [partial(paired_difference, truth, *two, patient) for two in combinations(scores, 2)]
-    _resamples.cache_clear()
+    _Resamples.cache_clear()
     found = []
     for call in calls:
         found.append(call(n=n))
         if drawn_for_each:
-            _resamples.cache_clear()
+            _Resamples.cache_clear()
     return found
 
 
@@ -53,7 +53,7 @@ def tnr(data, n: int, fnr, *, at_once: bool):
     truth, scores, patient = data
     if at_once:
         return band(truth, scores[0], patient, partial(tnr_at, fnr=fnr), n)
-    _resamples.cache_clear()
+    _Resamples.cache_clear()
     return band(truth, scores[0], patient, lambda t, s: tnr_at(t, s, fnr), n)
 
 

@@ -6,10 +6,7 @@ the "+-" of Wu et al. 2020, the spread of repeated runs on the same lesions.
 
 Resample i is drawn with the seed (seed, i) alone, so that two models see the same resamples.  One
 in which a class is absent is drawn again and counted in `redrawn`.  The resamples of a set of
-patients are drawn once and kept for every metric and model.
-
-AUC and TNR are computed here and not by scikit-learn: from how often each lesion was drawn, for all
-resamples at once, and with one rounding.
+patients are drawn once for every metric and model; AUC and TNR are computed in all of them at once.
 """
 
 from __future__ import annotations
@@ -225,7 +222,7 @@ def _resampled(y, scores, patient, statistic, n, entropy):
         raise InputError(f"statistic {statistic!r}", "statistic", "Give 'auc' or a function")
     truth, scores = pairs[0][0], [score for _, score in pairs]
     codes, _ = _patient_codes(patient, truth.size)
-    sample = _resamples(truth.tobytes(), codes.tobytes(), n, entropy)
+    sample = _Resamples(truth.tobytes(), codes.tobytes(), n, entropy)
     if statistic == "auc":
         wins = [_wins(sample, score.tobytes()) for score in scores]
         statistic, drawn = _auc, (wins[0] - sum(wins[1:])) / sample.pairs
@@ -236,15 +233,16 @@ def _resampled(y, scores, patient, statistic, n, entropy):
     return sample, sample.value(statistic, scores), drawn
 
 
+@lru_cache(maxsize=4)
 class _Resamples:
     """Lesions of k patients, and how often each patient is in each of n resamples."""
 
-    def __init__(self, truth: np.ndarray, codes: np.ndarray, n: int, entropy: tuple[int, ...]):
+    def __init__(self, truth: bytes, codes: bytes, n: int, entropy: tuple[int, ...]):
         if n < 1:
             raise InputError(f"{n} resamples", "n", "Ask for 2,000: they give a stable interval")
-        self.truth, self.codes, k = truth, codes, codes.max() + 1
+        self.truth, self.codes = np.frombuffer(truth, bool), np.frombuffer(codes, np.intp)
         # (k, 2) malignant and benign lesions
-        self.kinds = np.stack([np.bincount(codes[x], minlength=k) for x in (truth, ~truth)], 1)
+        self.kinds = pd.crosstab(self.codes, ~self.truth).to_numpy()
         counts, repeats = zip(*(self._draw((*entropy, i)) for i in range(n)), strict=True)
         self.counts, self.redrawn = np.array(np.transpose(counts), np.int32), sum(repeats)
         self.pairs = np.prod(self.kinds.T @ self.counts, axis=0)  # (malignant, benign)
@@ -267,14 +265,8 @@ class _Resamples:
             yield np.concatenate([of_patient[p] for p in np.repeat(np.arange(len(times)), times)])
 
     def value(self, statistic, scores, rows=slice(None), **more) -> np.ndarray:
-        parts = [statistic(self.truth[rows], score[rows], **more) for score in scores]
-        parts = [np.asarray(part, float) for part in parts]
+        parts = [np.asarray(statistic(self.truth[rows], s[rows], **more), float) for s in scores]
         return parts[0] - parts[1] if len(parts) == 2 else parts[0]
-
-
-@lru_cache(maxsize=4)
-def _resamples(truth: bytes, codes: bytes, n: int, entropy: tuple[int, ...]) -> _Resamples:
-    return _Resamples(np.frombuffer(truth, bool), np.frombuffer(codes, np.intp), n, entropy)
 
 
 @lru_cache(maxsize=16)  # a table compares each model with several others

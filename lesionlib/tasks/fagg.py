@@ -17,8 +17,6 @@ from lesionlib.tasks._shared import Chunks, lesion_metrics, outputs_of, seeded, 
 from lesionlib.tasks.loss import class_weights, weighted_loss
 from lesionlib.windows import CLASSES
 
-ON_DEVICE = 2**32  # bytes of an array that is kept on a GPU; rows of a larger one are sent there
-
 
 class FAggTask:
     """f_agg on maps of stored windows; judged by the AUC over validation lesions.
@@ -45,6 +43,7 @@ class FAggTask:
     """
 
     name = "f_agg"
+    on_device = 2**32  # bytes of an array that is kept on a GPU; of a larger one, rows are sent
 
     def __init__(self, features: dict, saliency, combination: str, settings, *, seed: int):
         self.features, self.saliency = features, saliency
@@ -104,30 +103,27 @@ class FAggTask:
     def _judging_windows(self) -> np.ndarray:
         """Rows of the validation windows that judge an epoch; sets the lesions and their truth."""
         windows = self.features["validation"]["windows"]
-        windows = windows[windows["label"].isin((0, 1))]
-        first = windows.groupby("lesion").cumcount() < self.settings.windows_validation
-        truth = windows.groupby("lesion")["label"].first() == CLASSES.index("malignant")
+        rows = np.flatnonzero(windows["label"].isin((0, 1)))
+        lesions = windows.iloc[rows].groupby("lesion")
+        truth = lesions["label"].first() == CLASSES.index("malignant")
         self.lesions, self.truth = truth.index.to_numpy(), truth.to_numpy()
         checked_truth(self.truth, "validation windows")
-        known = self.features["validation"]["windows"].index.get_indexer(windows.index)
-        return known[first.to_numpy()]
+        return rows[lesions.cumcount() < self.settings.windows_validation]
 
     def _inputs(self, split: str, rows: np.ndarray) -> tuple:
         """Location (n, H, W); saliency (n, 2, H, W) and h (n, 32), or None where X lacks them."""
         stored, used = self.features[split], self.combination.split("+")
+        location = self._rows(split + " location", stored["location"], rows)
+        h = self._rows(split + " h", stored["h"], rows) if "E" in used else None
         images = stored["windows"]["image"].to_numpy()[rows]
-        return (
-            self._rows(split + " location", stored["location"], rows),
-            self._rows("saliency", self.saliency, images) if "S" in used else None,
-            self._rows(split + " h", stored["h"], rows) if "E" in used else None,
-        )
+        return location, self._rows("saliency", self.saliency, images) if "S" in used else None, h
 
     def _rows(self, name: str, array: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         """Rows of an array on the network's device, to which the array itself goes if it fits."""
         device = next(self.model.parameters()).device
         if name not in self.kept:
             whole = torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
-            self.kept[name] = whole.to(device) if whole.nbytes <= ON_DEVICE else whole
+            self.kept[name] = whole.to(device) if whole.nbytes <= self.on_device else whole
         whole = self.kept[name]
         return whole[torch.from_numpy(rows).to(whole.device)].to(device)
 
@@ -151,9 +147,8 @@ class FAggTask:
 def _composition(epoch: Sequence[int], pool: list[np.ndarray]) -> tuple[int, ...]:
     """The epoch's counts for the classes that the pool holds."""
     malignant, benign, outside, negative = epoch
-    if negative and len(pool[3]) == 0:
-        outside, negative = outside + negative, 0
-    counts = (malignant, benign, outside, negative)
+    moved = 0 if len(pool[3]) else negative
+    counts = (malignant, benign, outside + moved, negative - moved)
     for name, rows, count in zip(CLASSES, pool, counts, strict=True):
         if count and len(rows) == 0:
             what = f"an epoch needs {count} {name} windows and none is stored"

@@ -18,15 +18,7 @@ from lesionlib.models.weights import save_checkpoint
 from lesionlib.outlines import Outline
 from lesionlib.scoring import lesion_scores, window_scores
 from lesionlib.store import ArrayStore
-from lesionlib.tasks import (
-    FAggTask,
-    FLocTask,
-    GMICTask,
-    class_weights,
-    fagg,
-    image_labels,
-    weighted_loss,
-)
+from lesionlib.tasks import FAggTask, FLocTask, GMICTask, class_weights, image_labels, weighted_loss
 from lesionlib.training import fit
 from study.settings import GMIC, FAgg, FLoc, Windows
 
@@ -439,7 +431,7 @@ def test_fagg_keeps_on_the_device_what_fits_there(features, monkeypatch):
     """Of at most 1,000 bytes are the saliency maps and the places of the validation windows."""
     task = FAggTask(features, SALIENCY, "I+S+E", FAGG, seed=1)
     expected = [flat(batch) for batch in task.batches(1)]
-    monkeypatch.setattr(fagg, "ON_DEVICE", 1000)
+    monkeypatch.setattr(FAggTask, "on_device", 1000)
     task = FAggTask(features, SALIENCY, "I+S+E", FAGG, seed=1)
     for batch, whole in zip(task.batches(1), expected, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(flat(batch), whole, strict=True))
