@@ -191,15 +191,17 @@ def band(y, score, patient, statistic: Callable, n: int = 2000, seed: int = 0) -
     ----------
     y, score, patient, n, seed : as :func:`interval`
     statistic : function (truth bool, score) -> array of shape (k,), with `times` (n, k)
+        E.g. ``partial(tnr_at, fnr=fnr)``.
 
     Returns
     -------
     DataFrame of k rows
         Columns value, low, high.
 
-    Examples
-    --------
-    >>> band(y, score, patient, partial(tnr_at, fnr=fnr))  # doctest: +SKIP
+    Raises
+    ------
+    InputError
+        As :func:`interval`.
     """
     _, value, drawn = _resampled(y, (score,), patient, statistic, n, (seed,))
     low, high = np.quantile(drawn, _ENDS, axis=0)
