@@ -167,7 +167,7 @@ def _environment() -> dict[str, str]:
 def _failure(experiment: str, code: int) -> Exception:
     """The line of the first job that failed, or what Snakemake's log says of its end."""
     failed = sorted((runs_folder(experiment) / "failed").glob("*.txt"))
-    lines = [f.read_text(encoding="utf-8").strip() for f in failed if ".traceback" not in f.name]
+    lines = [f.read_text(encoding="utf-8").strip() for f in failed]
     for kind, error in (("input", InputError), ("job", jobs.JobError)):
         for line in lines:
             if line.startswith(f"{kind}: "):

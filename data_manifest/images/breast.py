@@ -45,9 +45,8 @@ def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
     step = _step(pixels)
     mask = _film(_reduced(pixels, step)) if source == "film" else _digital(pixels, step)
     if mask is None:
-        raise InputError(
-            f"no breast found on a {source} image", "", "Look at it; leave it out if empty"
-        )
+        what = f"no breast found on a {source} image"
+        raise InputError(what, "", "Look at it; leave it out if empty")
     return _enlarged(mask, step, pixels.shape)
 
 
@@ -169,9 +168,8 @@ def _opened(mask: np.ndarray, radius: float, edge: int) -> np.ndarray:
 
 
 def largest_part(mask: np.ndarray) -> np.ndarray:
-    number, labels, stats, _ = cv2.connectedComponentsWithStats(
-        mask.astype(np.uint8), connectivity=4
-    )
+    parts = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    number, labels, stats, _ = parts
     if number <= 2:
         return mask
     return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())

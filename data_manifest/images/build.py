@@ -144,8 +144,6 @@ def _parallel(tasks: Iterator[Task], workers: int) -> Iterator[Prepared]:
             while block := list(islice(tasks, BLOCK * workers)):
                 yield from pool(delayed(prepare)(task) for task in block)
     except BrokenProcessPool:
-        raise InputError(
-            "a worker process died, most often for lack of memory",
-            "image store",
-            "Lower compute.workers and start again: finished images are kept",
-        ) from None
+        what = "a worker process died, most often for lack of memory"
+        remedy = "Lower compute.workers and start again: finished images are kept"
+        raise InputError(what, "image store", remedy) from None

@@ -272,13 +272,8 @@ def _view_position(data: Dataset) -> tuple[str, str]:
 def _views(data: Dataset) -> list[tuple[str, str]]:
     """Where a view is stated, and which: CC, MLO, ML, ..., "unknown" for what is not listed."""
     codes = [text(item, "CodeValue") for item in data.get("ViewCodeSequence") or []]
-    stated = (
-        ("ViewPosition", _view_position(data)[1]),
-        (
-            "ViewCodeSequence",
-            VIEW_CODES.get(codes[0], "unknown") if codes else "",
-        ),
-    )
+    coded = VIEW_CODES.get(codes[0], "unknown") if codes else ""
+    stated = ("ViewPosition", _view_position(data)[1]), ("ViewCodeSequence", coded)
     return [(place, view) for place, view in stated if view]
 
 
