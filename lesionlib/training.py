@@ -179,7 +179,7 @@ class _Loop:
         self.say, self.fabric, self.state = say, fabric, state
         if compute.channels_last:  # a batch follows the convolutions' weights
             task.model.to(memory_format=torch.channels_last)
-        adam = torch.optim.Adam(task.model.parameters(), lr=settings.learning_rate)
+        adam = torch.optim.Adam(task.model.parameters(), lr=settings.learning_rate, foreach=True)
         # the task calls its own module, which setup has moved in place; the wrapper is not needed
         _, self.optimiser = fabric.setup(task.model, adam)
         self.schedule = _schedule(adam, settings, task.steps)

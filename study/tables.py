@@ -328,7 +328,7 @@ def spared_more(
     spared_a, spared_b, benign, missed_a, missed_b, malignant, patients.
     """
     one, two = pair(predictions, a, b)
-    at = lambda truth, score: roc.tnr_at(truth, score, fnr)[0]  # noqa: E731
+    at = lambda truth, score, times=None: roc.tnr_at(truth, score, fnr, times)[..., 0]  # noqa: E731
     over = resampling.paired_difference(
         one.truth, one.mean, two.mean, one.patient, at, resamples, seed
     )

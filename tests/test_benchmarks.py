@@ -16,7 +16,9 @@ from study.settings import GMIC, Canvas, Compute, Experiment, FLoc, Windows
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import bench_demo
+import bench_fagg
 import bench_manifest
+import bench_statistics
 import bench_training
 
 SMALL = Experiment(
@@ -41,6 +43,23 @@ def test_every_step_is_measured():
     took = bench_manifest.measure(10_000)
     assert {"validate (s)", "split (s)", "memory (GiB)"} <= set(took)
     assert all(value > 0 for value in took.values())
+
+
+def test_both_ways_to_an_interval_are_measured_and_give_the_same_numbers():
+    data = bench_statistics.made_up()
+    once, each = (bench_statistics.aucs(data, 20, drawn_for_each=e) for e in (False, True))
+    assert len(once) == 8 + 28 and once == each
+    once, each = (bench_statistics.tnr(data, 20, (0, 0.1), at_once=a) for a in (True, False))
+    assert once.equals(each)
+    rows = bench_statistics.measure(5, turns=1)
+    assert len(rows) == 4 and list(rows[0])[:2] == ["numbers", "times faster"]
+
+
+def test_the_parts_of_an_epoch_add_up_to_it():
+    *parts, whole = bench_fagg.measure("I", epochs=1, pool=(80, 120, 20, 20), lesions=9)
+    assert {"network, forward", "Adam", "checkpoint"} <= {row["part"] for row in parts}
+    assert sum(row["ms"] for row in parts) == pytest.approx(whole["ms"])
+    assert sum(row["share"] for row in parts) == pytest.approx(1) and whole["ms"] > 0
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

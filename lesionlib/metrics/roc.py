@@ -18,6 +18,7 @@ for a set that holds one class only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import pandas as pd
@@ -147,6 +148,18 @@ def _auc(truth: np.ndarray, score: np.ndarray) -> float:
     return float((ranks[truth].sum() - m * (m + 1) / 2) / (m * (truth.size - m)))
 
 
+def _rising(score: np.ndarray, kind: np.ndarray, times) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of one kind of lesions in rising order, and their `times`: once where None."""
+    rows = np.flatnonzero(kind)
+    rows = rows[np.argsort(score[rows])]
+    return score[rows], np.ones((rows.size, 1), np.int32) if times is None else times[rows]
+
+
+def _totals(times: np.ndarray) -> np.ndarray:
+    """Sums of the first 0, 1, 2, ... rows."""
+    return np.stack([*accumulate(times, initial=np.zeros_like(times[0]))])
+
+
 def roc_curve(y_true, y_score) -> pd.DataFrame:
     """Every operating point, from the lowest threshold (nothing called benign) to inf.
 
@@ -207,20 +220,30 @@ def _thresholds(truth: np.ndarray, score: np.ndarray, fnr) -> np.ndarray:
     return lowest[allowed_misses(fnr, lowest.size - 1)]
 
 
-def tnr_at(y_true, y_score, fnr=FNR) -> np.ndarray:
-    """TNR at each FNR of :func:`operating_points`, without its table (for resampling).
+def tnr_at(y_true, y_score, fnr=FNR, times=None) -> np.ndarray:
+    """TNR at each FNR of :func:`operating_points`, without its table, in many resamples at once.
 
     Parameters
     ----------
     y_true, y_score, fnr : as :func:`operating_points`
+    times : int32 array of shape (lesions, n), optional
+        How often each lesion is in each of n resamples, both classes in each of them.
 
     Returns
     -------
-    float64 array of shape (k,)
+    float64 array of shape (k,), with `times` (n, k)
     """
     truth, score = checked(y_true, y_score)
-    benign = np.sort(score[~truth])
-    return np.searchsorted(benign, _thresholds(truth, score, fnr), side="left") / benign.size
+    malignant, own = _rising(score, truth, times)
+    benign, other = _rising(score, ~truth, times)
+    missed, spared = _totals(own)[1:], _totals(other)
+    lower = np.searchsorted(benign, np.append(malignant, np.inf))
+    tnr = np.empty((own.shape[1], np.size(fnr)))
+    for k, share in enumerate(np.atleast_1d(fnr)):
+        # the first malignant lesion that may not be missed, by which _thresholds are set
+        first = np.sum(missed <= allowed_misses(share, missed[-1]), axis=0)
+        tnr[:, k] = spared[lower[first], np.arange(len(first))] / spared[-1]
+    return tnr[0] if times is None else tnr
 
 
 def operating_points(y_true, y_score, fnr=FNR) -> pd.DataFrame:

@@ -43,10 +43,11 @@ class FAggTask:
     """
 
     name = "f_agg"
+    on_device = 2**32  # bytes of an array that is kept on a GPU; of a larger one, rows are sent
 
     def __init__(self, features: dict, saliency, combination: str, settings, *, seed: int):
         self.features, self.saliency = features, saliency
-        self.combination, self.settings, self.seed = combination, settings, seed
+        self.combination, self.settings, self.seed, self.kept = combination, settings, seed, {}
         label = features["training"]["windows"]["label"].to_numpy()
         self.pool = [np.flatnonzero(label == k) for k in range(len(CLASSES))]
         self.counts = _composition(settings.epoch, self.pool)
@@ -73,7 +74,7 @@ class FAggTask:
     def loss(self, batch) -> torch.Tensor:
         """Weighted cross-entropy over the four classes."""
         parts, labels, weights = batch
-        logits = self.model(self._stack(parts))
+        logits = self.model(maps.stack(self.combination, *parts))
         return weighted_loss(logits, labels, weights, self.settings.loss_divisor)
 
     def validate(self) -> dict[str, float]:
@@ -102,28 +103,32 @@ class FAggTask:
     def _judging_windows(self) -> np.ndarray:
         """Rows of the validation windows that judge an epoch; sets the lesions and their truth."""
         windows = self.features["validation"]["windows"]
-        windows = windows[windows["label"].isin((0, 1))]
-        first = windows.groupby("lesion").cumcount() < self.settings.windows_validation
-        truth = windows.groupby("lesion")["label"].first() == CLASSES.index("malignant")
+        rows = np.flatnonzero(windows["label"].isin((0, 1)))
+        lesions = windows.iloc[rows].groupby("lesion")
+        truth = lesions["label"].first() == CLASSES.index("malignant")
         self.lesions, self.truth = truth.index.to_numpy(), truth.to_numpy()
         checked_truth(self.truth, "validation windows")
-        known = self.features["validation"]["windows"].index.get_indexer(windows.index)
-        return known[first.to_numpy()]
+        return rows[lesions.cumcount() < self.settings.windows_validation]
 
     def _inputs(self, split: str, rows: np.ndarray) -> tuple:
         """Location (n, H, W); saliency (n, 2, H, W) and h (n, 32), or None where X lacks them."""
         stored, used = self.features[split], self.combination.split("+")
-        location = _tensor(stored["location"], rows)
-        h = _tensor(stored["h"], rows) if "E" in used else None
-        if "S" not in used:
-            return location, None, h
-        return location, _tensor(self.saliency, stored["windows"]["image"].to_numpy()[rows]), h
+        location = self._rows(split + " location", stored["location"], rows)
+        h = self._rows(split + " h", stored["h"], rows) if "E" in used else None
+        images = stored["windows"]["image"].to_numpy()[rows]
+        return location, self._rows("saliency", self.saliency, images) if "S" in used else None, h
 
-    def _stack(self, parts: tuple) -> torch.Tensor:
-        return maps.stack(self.combination, *parts)
+    def _rows(self, name: str, array: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+        """Rows of an array on the network's device, to which the array itself goes if it fits."""
+        device = next(self.model.parameters()).device
+        if name not in self.kept:
+            whole = torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
+            self.kept[name] = whole.to(device) if whole.nbytes <= self.on_device else whole
+        whole = self.kept[name]
+        return whole[torch.from_numpy(rows).to(whole.device)].to(device)
 
     def _maps(self, split: str, rows: np.ndarray) -> torch.Tensor:
-        return self._stack(self._inputs(split, rows))
+        return maps.stack(self.combination, *self._inputs(split, rows))
 
     def _digest(self) -> str:
         """Of all that training reads: windows, h, location and their images' saliency."""
@@ -131,8 +136,8 @@ class FAggTask:
         for split in ("training", "validation"):
             windows = self.features[split]["windows"][["image", "label", "lesion"]]
             total.update(np.ascontiguousarray(windows.to_numpy(np.int64)))
-            for part in self._inputs(split, np.arange(len(windows)))[::2]:
-                total.update(b"" if part is None else part.numpy())
+            for name in ["location", "h"] if "E" in self.combination else ["location"]:
+                total.update(np.ascontiguousarray(self.features[split][name], np.float32))
             if "S" in self.combination:
                 images = np.unique(windows["image"].to_numpy())
                 total.update(np.ascontiguousarray(self.saliency[images], np.float32))
@@ -142,15 +147,10 @@ class FAggTask:
 def _composition(epoch: Sequence[int], pool: list[np.ndarray]) -> tuple[int, ...]:
     """The epoch's counts for the classes that the pool holds."""
     malignant, benign, outside, negative = epoch
-    if negative and len(pool[3]) == 0:
-        outside, negative = outside + negative, 0
-    counts = (malignant, benign, outside, negative)
+    moved = 0 if len(pool[3]) else negative
+    counts = (malignant, benign, outside + moved, negative - moved)
     for name, rows, count in zip(CLASSES, pool, counts, strict=True):
         if count and len(rows) == 0:
             what = f"an epoch needs {count} {name} windows and none is stored"
             raise InputError(what, "training windows", "Store some, or set fagg.epoch to 0 there")
     return counts
-
-
-def _tensor(array, rows: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array[rows], dtype=np.float32))

@@ -57,7 +57,7 @@ def saliency(lab: Lab) -> np.ndarray:
     (see `study.steps.saliency_file`).
     """
     make = _given_saliency if lab.settings.fagg.saliency_file else _gmic_saliency
-    return np.load(make(lab) / "maps.npy", mmap_mode="r")
+    return np.load(make(lab) / "maps.npy", mmap_mode="c")
 
 
 def _gmic_saliency(lab: Lab) -> Path:

@@ -109,4 +109,4 @@ def location_maps(lab: Lab, cells: str) -> dict[str, np.ndarray]:
             np.save(place / f"{name}.npy", found)
 
     place = stage(lab, f"{LOCATION}/{cells}", inputs, compute, reads=(TRAINING, EVALUATION))
-    return {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in STORED}
+    return {name: np.load(place / f"{name}.npy", mmap_mode="c") for name in STORED}

@@ -427,6 +427,35 @@ def test_other_features_are_another_run(features):
 
 
 # ------------------------------------------------------------------ beside a GPU
+def test_fagg_keeps_on_the_device_what_fits_there(features, monkeypatch):
+    """Of at most 1,000 bytes are the saliency maps and the places of the validation windows."""
+    task = FAggTask(features, SALIENCY, "I+S+E", FAGG, seed=1)
+    expected = [flat(batch) for batch in task.batches(1)]
+    monkeypatch.setattr(FAggTask, "on_device", 1000)
+    task = FAggTask(features, SALIENCY, "I+S+E", FAGG, seed=1)
+    for batch, whole in zip(task.batches(1), expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(flat(batch), whole, strict=True))
+    task.kept.clear()
+    task.model.to("meta")
+    (location, saliency, h), _, _ = next(task.batches(1))
+    assert location.is_meta and saliency.is_meta and h.is_meta
+    assert task._maps("validation", task.chosen).is_meta
+    on_device = {name for name, array in task.kept.items() if array.is_meta}
+    assert on_device == {"saliency", "validation location"}, "X is stacked where f_agg runs"
+
+
+def test_fagg_copies_no_array_that_is_mapped_from_a_file(features, tmp_path, recwarn):
+    pool = features["training"]
+    np.save(tmp_path / "location.npy", pool["location"])
+    for mode, is_copied in (("c", False), ("r", True)):
+        pool["location"] = np.load(tmp_path / "location.npy", mmap_mode=mode)
+        task = FAggTask(features, SALIENCY, "I", FAGG, seed=1)
+        next(task.batches(1))
+        kept = task.kept["training location"].numpy()
+        assert np.shares_memory(kept, pool["location"]) != is_copied
+    assert not recwarn.list, "torch warns of tensors that share memory which must not be written"
+
+
 def test_parts_prepared_in_threads_keep_their_order():
     """A network off the CPU (here on torch's device without memory) has its inputs made ahead."""
     task = SimpleNamespace(model=torch.nn.Linear(1, 1, device="meta"), workers=3)

@@ -137,6 +137,14 @@ def test_the_same_seed_gives_the_same_bytes_whatever_torch_drew_before(tmp_path,
     assert contents(tmp_path) == whole
 
 
+def test_adam_gives_the_numbers_of_adam_weight_by_weight(tmp_path, monkeypatch, whole):
+    adam = torch.optim.Adam
+    one_by_one = lambda weights, lr, foreach: adam(weights, lr=lr, foreach=not foreach)  # noqa: E731
+    monkeypatch.setattr(torch.optim, "Adam", one_by_one)
+    train(tmp_path)
+    assert contents(tmp_path) == whole
+
+
 def test_another_seed_gives_other_weights(tmp_path, whole):
     train(tmp_path, seed=2)  # the dropout differs, nothing else
     assert contents(tmp_path)["best.safetensors"] != whole["best.safetensors"]

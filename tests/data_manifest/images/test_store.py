@@ -3,8 +3,8 @@
 import hashlib
 import pickle
 import shutil
-from concurrent.futures.process import BrokenProcessPool
 import time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from types import SimpleNamespace
 from unittest.mock import MagicMock

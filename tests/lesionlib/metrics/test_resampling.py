@@ -1,5 +1,7 @@
 """Intervals: patients with all their lesions."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,37 +22,79 @@ def sample(seed=0, patients=120, shared=1.0):
     return truth, np.round(a, 1), np.round(b, 1), np.array([f"P{p:03d}" for p in patient])
 
 
-def by_definition(truth, score):
+def wins(truth, score):
     malignant, benign = score[truth][:, None], score[~truth]
-    return float(np.mean((malignant > benign) + 0.5 * (malignant == benign)))
+    return float(np.sum((malignant > benign) + 0.5 * (malignant == benign)))
 
 
-def test_interval_equals_a_bootstrap_written_out():
-    truth, a, _, patient = sample(patients=15)
-    names, values, redrawn = pd.unique(patient), [], 0
-    for i in range(60):
-        rng = np.random.default_rng((7, i))
+def tnr(truth, score, times=None):
+    return roc.tnr_at(truth, score, 0.1, times)[..., 0]
+
+
+def counted(truth, score):
+    return roc.operating_points(truth, score, 0.1)["tnr"].item()
+
+
+def distance(truth, score):
+    return score[truth].mean() - score[~truth].mean()
+
+
+def written_out(truth, patient, value, n, seed):
+    """Values of n resamples drawn for this one statistic, and how many draws were repeated."""
+    codes, names = pd.factorize(patient)
+    values, redrawn = [], 0
+    for i in range(n):
+        rng = np.random.default_rng((seed, i))
         while True:
-            drawn = names[rng.integers(len(names), size=len(names))]
-            rows = np.concatenate([np.flatnonzero(patient == name) for name in drawn])
+            drawn = np.sort(rng.integers(len(names), size=len(names)))
+            rows = np.concatenate([np.flatnonzero(codes == p) for p in drawn])
             if 0 < truth[rows].sum() < len(rows):
                 break
             redrawn += 1
-        values.append(by_definition(truth[rows], a[rows]))
-    got = interval(truth, a, patient, n=60, seed=7)
-    assert got.value == pytest.approx(by_definition(truth, a))
-    assert (got.low, got.high) == pytest.approx(tuple(np.quantile(values, (0.025, 0.975))))
-    assert got.redrawn == redrawn
+        values.append(value(rows))
+    return values, redrawn
 
 
-def test_fast_and_general_path_agree():
-    truth, a, b, patient = sample()
-    fast, slow = (interval(truth, a, patient, s, 300, 3) for s in ("auc", by_definition))
-    assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high))
-    fast, slow = (
-        paired_difference(truth, a, b, patient, s, 300, 3) for s in ("auc", by_definition)
-    )
-    assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high))
+@pytest.mark.parametrize("patients", [5, 60])  # of five, many resamples are drawn again
+@pytest.mark.parametrize("statistic, meant", [("auc", wins), (tnr, counted), (distance, distance)])
+def test_intervals_equal_a_bootstrap_written_out_to_the_last_bit(statistic, meant, patients):
+    truth, a, b, patient = sample(patients=patients)
+
+    def difference(rows):  # of AUCs: of the pairs won, which are exact, and rounded once
+        t, pairs = truth[rows], truth[rows].sum() * (~truth[rows]).sum() if meant is wins else 1
+        return (meant(t, a[rows]) - meant(t, b[rows])) / pairs
+
+    values, redrawn = written_out(truth, patient, difference, 60, 7)
+    for _ in range(2):  # drawn, and as kept from before
+        got = paired_difference(truth, a, b, patient, statistic, 60, 7)
+        assert (got.low, got.high) == tuple(np.quantile(values, (0.025, 0.975)))
+        assert got.redrawn == redrawn and (redrawn > 0) == (patients == 5)
+
+
+def test_bands_equal_a_bootstrap_written_out_to_the_last_bit():
+    truth, a, _, patient = sample(patients=40)
+    fnr = roc.tnr_curve(truth, a)["fnr"].to_numpy()
+    at = lambda rows: roc.operating_points(truth[rows], a[rows], fnr)["tnr"]  # noqa: E731
+    low, high = np.quantile(written_out(truth, patient, at, 60, 2)[0], (0.025, 0.975), axis=0)
+    got = band(truth, a, patient, partial(roc.tnr_at, fnr=fnr), n=60, seed=2)
+    assert got["low"].tolist() == low.tolist() and got["high"].tolist() == high.tolist()
+    assert got["value"].tolist() == roc.tnr_curve(truth, a)["tnr"].tolist()
+    single = interval(truth, a, patient, lambda t, s: roc.tnr_at(t, s, fnr[3])[0], 60, 2)
+    assert (single.low, single.high) == tuple(got.loc[3, ["low", "high"]])
+
+
+def test_resamples_of_a_set_of_patients_are_drawn_once(monkeypatch):
+    truth, a, b, patient = sample(4)
+    first = interval(truth, a, patient, n=50, seed=11)
+    monkeypatch.setattr(np.random, "default_rng", None)
+    assert interval(truth, a, patient, n=50, seed=11) == first
+    assert paired_difference(truth, a, b, patient, n=50, seed=11).redrawn == first.redrawn
+    shapes = []  # of `times`: of the lesions as they are, and of all resamples at once
+    at = lambda t, s, times=None: shapes.append(np.shape(times)) or tnr(t, s, times)  # noqa: E731
+    interval(truth, b, np.char.add("of ", patient), at, 50, 11)
+    assert sorted(shapes) == [(), (truth.size, 50)]
+    with pytest.raises(TypeError):  # other patients, other draws
+        interval(truth, a, np.arange(truth.size), n=50, seed=11)
 
 
 def test_clustered_interval_is_wider_than_one_over_lesions():
@@ -78,9 +122,9 @@ def test_lesions_without_a_patient_are_refused():
 
 def test_same_seed_same_interval():
     truth, a, b, patient = sample()
-    one = interval(truth, a, patient, by_definition, 600, 5)
-    assert interval(truth, a, patient, by_definition, 600, 5) == one
-    assert interval(truth, a, patient, by_definition, 600, 6) != one
+    one = interval(truth, a, patient, distance, 600, 5)
+    assert interval(truth, a, patient, distance, 600, 5) == one
+    assert interval(truth, a, patient, distance, 600, 6) != one
     first = paired_difference(truth, a, b, patient, n=600, seed=5)
     assert paired_difference(truth, a, b, patient, n=600, seed=5) == first
 
@@ -126,16 +170,6 @@ def test_text_of_an_interval_names_kind_and_counts():
     for part in ("95 % over patients", f"{truth.size} lesions", f"{truth.sum()} malignant",
                  "120 patients", "50 resamples"):  # fmt: skip
         assert part in text
-
-
-def test_band_is_pointwise_and_holds_its_value_mostly():
-    truth, a, _, patient = sample()
-    fnr = (0.1, 0.3, 0.6)
-    got = band(truth, a, patient, lambda t, s: roc.tnr_at(t, s, fnr), n=200, seed=2)
-    np.testing.assert_allclose(got["value"], roc.tnr_at(truth, a, fnr))
-    assert ((got["low"] <= got["value"]) & (got["value"] <= got["high"])).all()
-    single = interval(truth, a, patient, lambda t, s: roc.tnr_at(t, s, 0.3)[0], 200, 2)
-    assert (single.low, single.high) == pytest.approx(tuple(got.loc[1, ["low", "high"]]))
 
 
 def test_pooled_difference_is_the_mean_and_narrower():
