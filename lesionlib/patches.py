@@ -52,10 +52,11 @@ def extract_patches(
     InputError
         For a patch below 1 px and for a table that `check_windows` refuses.
     """
-    cuts = Cuts.plan(store, windows, patch)
+    cuts = plan_cuts(store, windows, patch)
     patches = np.empty((len(windows), 1, patch, patch), dtype=dtype)
     read = np.empty((patch, patch), np.float32)
-    room = np.empty((2, cuts.pixels.max(initial=0)), np.float32)
+    areas = np.prod(cuts.boxes[:, 2:] - cuts.boxes[:, :2], axis=1)
+    room = np.empty((2, areas.max(initial=0)), np.float32)
     for k in np.argsort(cuts.image, kind="stable"):  # image by image: the store is read in order
         _read(store.raw(cuts.image[k]), cuts, k, room, read)
         read -= cuts.mean[k]
@@ -75,30 +76,27 @@ class Cuts:
     smoothing: np.ndarray  # (n,), a of [a, 1 - 2a, a]
     finer: np.ndarray  # (n,), samples per side of a patch pixel
 
-    @classmethod
-    def plan(cls, store: Store, windows: pd.DataFrame, patch: int) -> Cuts:
-        if patch < 1:
-            raise InputError(f"a patch of {patch} px", "setting windows.patch", "Give 1 px or more")
-        check_windows(windows, len(store.images))
-        pose = {name: windows[name].to_numpy() for name in ("image", "row", "col", "side", "angle")}
-        image, scale, points = pose["image"], pose["side"] / patch, corners(pose)
-        mean = store.images["mean"].to_numpy(np.float32)[image]
-        std = np.maximum(store.images["std"].to_numpy(float)[image], LEAST_STD)
-        per_std = (1 / std).astype(np.float32)
-        # of background one pixel around the canvas: what is smoothed reaches as far
-        size = np.array([store.rows, store.cols])
-        start = np.clip(np.floor(points.min(axis=1)).astype(int) - MARGIN, -1, size)
-        end = np.clip(np.ceil(points.max(axis=1)).astype(int) + MARGIN, 0, size + 1)
-        finer = np.where(scale <= ONE_SAMPLE, 1, np.ceil(scale - 1e-9)).astype(int)
-        smoothing = np.where(finer == 1, SMOOTHING * np.maximum(scale - 1, 0), 0)
-        maps = window_affine(pose, patch)
-        maps[:, :, :2] /= finer[:, None, None]
-        maps[:, :, 2] += maps[:, :, :2].sum(axis=2) / 2 - 0.5 - start[:, ::-1]
-        return cls(image, mean, per_std, np.hstack([start, end]), maps, smoothing, finer)
 
-    @property
-    def pixels(self) -> np.ndarray:
-        return np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=1)
+def plan_cuts(store: Store, windows: pd.DataFrame, patch: int) -> Cuts:
+    """How `extract_patches` reads the windows, which it describes."""
+    if patch < 1:
+        raise InputError(f"a patch of {patch} px", "setting windows.patch", "Give 1 px or more")
+    check_windows(windows, len(store.images))
+    pose = {name: windows[name].to_numpy() for name in ("image", "row", "col", "side", "angle")}
+    image, scale, points = pose["image"], pose["side"] / patch, corners(pose)
+    mean = store.images["mean"].to_numpy()[image].astype(np.float32)
+    std = np.maximum(store.images["std"].to_numpy()[image], LEAST_STD)
+    per_std = (1 / std).astype(np.float32)
+    # of background one pixel around the canvas: what is smoothed reaches as far
+    size = np.array([store.rows, store.cols])
+    start = np.clip(np.floor(points.min(axis=1)).astype(int) - MARGIN, -1, size)
+    end = np.clip(np.ceil(points.max(axis=1)).astype(int) + MARGIN, 0, size + 1)
+    finer = np.where(scale <= ONE_SAMPLE, 1, np.ceil(scale - 1e-9)).astype(int)
+    smoothing = np.where(finer == 1, SMOOTHING * np.maximum(scale - 1, 0), 0)
+    maps = window_affine(pose, patch)
+    maps[:, :, :2] /= finer[:, None, None]
+    maps[:, :, 2] += maps[:, :, :2].sum(axis=2) / 2 - 0.5 - start[:, ::-1]
+    return Cuts(image, mean, per_std, np.hstack([start, end]), maps, smoothing, finer)
 
 
 def _read(raw: np.ndarray, cuts: Cuts, k: int, room: np.ndarray, patch: np.ndarray) -> None:

@@ -365,6 +365,7 @@ class Compute(Section):
     )
     threads: Natural = Field(1, description="of one process; results depend on it, so it is fixed")
     workers: Natural = Field(2, description="processes that read and draw images")
+    patches: Literal["cpu", "device"] = Field("cpu", description="where f_loc's patches are cut")
     channels_last: bool = Field(False, description="order of the numbers on a GPU, often faster")
 
     @model_validator(mode="after")

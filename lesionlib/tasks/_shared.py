@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,6 +11,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
+from lesionlib.loading import sent
 from lesionlib.metrics.roc import auc
 from lesionlib.scoring import lesion_scores, window_scores
 from lesionlib.seeds import derive_seed
@@ -57,21 +56,6 @@ class Chunks:
             yield chunk
 
 
-def prepared(make: Callable, parts: Sequence[slice], task) -> Iterator:
-    """make(part) in order; in threads, ahead of the network, where that runs on a GPU."""
-    if next(task.model.parameters()).device.type == "cpu":
-        yield from map(make, parts)
-        return
-    with ThreadPoolExecutor(task.workers) as threads:
-        coming = deque()
-        for part in parts:
-            coming.append(threads.submit(make, part))
-            if len(coming) > task.workers:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
-
-
 def slices(count: int, each: int) -> list[slice]:
     """0..count in pieces of `each`; the last one may be shorter."""
     return [slice(start, min(start + each, count)) for start in range(0, count, each)]
@@ -81,7 +65,7 @@ def slices(count: int, each: int) -> list[slice]:
 def outputs_of(network: Callable, chunks: Iterable[torch.Tensor], model) -> np.ndarray:
     """The network's outputs for all chunks, float32 (n, k); computed on the device of `model`."""
     device = next(model.parameters()).device
-    found = [network(chunk.to(device)).float().cpu() for chunk in chunks]
+    found = [network(sent(chunk, device)).float().cpu() for chunk in chunks]
     return torch.cat(found).numpy()
 
 
