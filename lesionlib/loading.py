@@ -1,7 +1,7 @@
 """How inputs reach a network: prepared ahead in threads, or patches cut on its own device.
 
-Patches cut on a device are those of `patches.extract_patches` within `TOLERANCE`: the same samples
-of the same smoothed image, summed in another order.
+Patches (Wu et al. 2020) cut on a device are those of `patches.extract_patches` within `TOLERANCE`:
+the same samples of the same smoothed image, summed in another order.
 """
 
 from __future__ import annotations
@@ -23,10 +23,18 @@ SAMPLES_AT_ONCE = 2**22  # bounds the memory of a cut, changes no number
 
 
 def prepared(make: Callable, parts: Sequence, model: torch.nn.Module, workers: int) -> Iterator:
-    """make(part) in order; in threads, ahead of the network, where that runs on a GPU.
+    """Make a network's inputs in order: where it runs on a GPU, in threads and ahead of it.
 
-    The values do not depend on the number of threads.  They are in memory that a GPU reads while
-    it computes.
+    Parameters
+    ----------
+    make : part -> tensor
+    parts : what `make` is called with
+    model : the network
+    workers : number of threads; no value depends on it
+
+    Yields
+    ------
+    The tensors; for a GPU in pinned memory, which it reads while it computes.
     """
     device = next(model.parameters()).device
     if device.type == "cpu":
@@ -43,7 +51,17 @@ def prepared(make: Callable, parts: Sequence, model: torch.nn.Module, workers: i
 
 
 def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The tensor on a device; a GPU goes on computing meanwhile."""
+    """Send a tensor to a device; a GPU goes on computing meanwhile.
+
+    Parameters
+    ----------
+    tensor : on any device
+    device : of torch
+
+    Returns
+    -------
+    The tensor on the device.
+    """
     return _pinned(tensor, device).to(device, non_blocking=True)
 
 
@@ -54,9 +72,17 @@ def _pinned(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 def patch_cutter(
     store: Store, patch: int, device: torch.device | str | None = None
 ) -> Callable[[pd.DataFrame], torch.Tensor]:
-    """Make what cuts windows of a store into patches, a float32 tensor (n, 1, patch, patch).
+    """Make what cuts the windows of a store.
 
-    device : cut there, and leave the patches there; None cuts with OpenCV, on the CPU.
+    Parameters
+    ----------
+    store : Store
+    patch : int, side in px
+    device : where patches are cut, and stay; None cuts with OpenCV, on the CPU.
+
+    Returns
+    -------
+    Function of a window table -> float32 tensor (n, 1, patch, patch), see `extract_patches`.
     """
     if device is None:
         return lambda windows: torch.from_numpy(extract_patches(store, windows, patch))
@@ -66,8 +92,14 @@ def patch_cutter(
 class DevicePatches:
     """Cut windows of a store on a device: called with a window table, see `extract_patches`.
 
-    Where all images fit into `resident` bytes as 16 bits, each stays on the device once it was
-    read; otherwise the windows' boxes alone are sent, anew in each call.
+    Parameters
+    ----------
+    store : Store
+    patch : int, side in px
+    device : of torch
+    resident : bytes
+        Where all images fit into them as 16 bits, each stays on the device once it was read;
+        otherwise the windows' boxes alone are sent, anew in each call.
     """
 
     def __init__(self, store: Store, patch: int, device, *, resident: int = RESIDENT_BYTES):

@@ -78,7 +78,21 @@ class Cuts:
 
 
 def plan_cuts(store: Store, windows: pd.DataFrame, patch: int) -> Cuts:
-    """How `extract_patches` reads the windows, which it describes."""
+    """Find what of its image each window needs, and how it is sampled.
+
+    Parameters
+    ----------
+    store, windows, patch : as `extract_patches` has them
+
+    Returns
+    -------
+    Cuts
+
+    Raises
+    ------
+    InputError
+        As `extract_patches`.
+    """
     if patch < 1:
         raise InputError(f"a patch of {patch} px", "setting windows.patch", "Give 1 px or more")
     check_windows(windows, len(store.images))
