@@ -20,7 +20,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+import torch
 
+from lesionlib.loading import prepared
+from lesionlib.models._torchvision import torchvision_models
 from lesionlib.patches import extract_patches
 from lesionlib.store import LEAST_STD, ArrayStore
 from lesionlib.windows import check_windows, corners, window_affine, window_table
@@ -107,7 +110,7 @@ def _warped(raw: np.ndarray, box: np.ndarray, affine: np.ndarray, patch: int, fi
 
 def _torchvision() -> Case:
     """Crop, rotate, centre crop, antialiased resize."""
-    import torch
+    torchvision_models()  # makes torchvision work next to any edition of torch
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms import functional as T
 
@@ -140,7 +143,7 @@ def _decode() -> Case:
 
 
 def _monai() -> Case:
-    import torch
+    torchvision_models()
     from monai.transforms import Compose, RandRotate, RandSpatialCrop, Resize
 
     image = torch.from_numpy(store().raw(0).astype(np.float32))[None]
@@ -158,7 +161,7 @@ def _monai() -> Case:
 
 
 def _torchio() -> Case:
-    import torch
+    torchvision_models()
     import torchio as tio
 
     image = torch.from_numpy(store().raw(0).astype(np.float32))[None, :, :, None]
@@ -252,6 +255,22 @@ def reference(window: pd.Series, patch: int, fine: int = 24) -> np.ndarray:
     return (means - facts["mean"]) / facts["std"]
 
 
+def pipeline(table: pd.DataFrame, workers: int = 2, each: int = 50) -> tuple[float, float]:
+    """Patches per second of the loader alone, and what as many free cores would give.
+
+    The second is `workers` over the CPU time of a patch: what else runs on the machine slows the
+    first, and hardly the second.
+    """
+    elsewhere = torch.nn.Linear(1, 1, device="meta")  # as on a GPU: inputs are made ahead
+    parts = [table.iloc[start : start + each] for start in range(0, len(table), each)]
+    cut = lambda part: torch.from_numpy(ours(part))  # noqa: E731
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in prepared(cut, parts, elsewhere, workers):
+        pass
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return len(table) / wall, workers * len(table) / cpu
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--windows", type=int, default=64, help="cut in each round (64)")
@@ -263,6 +282,9 @@ def main() -> None:
     table = summary(rounds(cases(), windows(args.windows), args.rounds))
     table.to_csv(args.out / "patches.csv", index=False, float_format="%.4g")
     print(table.to_string(index=False, float_format="%.3g"))
+    rates = [pipeline(windows(1000)) for _ in range(args.rounds)]
+    there, free = np.median(rates, axis=0)
+    print(f"loader, two threads: {there:.0f} patches/s, {free:.0f} on two free cores")
     found = errors()
     found.to_csv(args.out / "patch_error.csv", index=False, float_format="%.4g")
     print(found.pivot(index="scale", columns="name", values="rms").to_string(float_format="%.4f"))
