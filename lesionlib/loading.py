@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lesionlib.patches import extract_patches, plan_cuts
+from lesionlib.patches import Cuts, extract_patches
 from lesionlib.store import Store
 
 TOLERANCE = 1e-4  # of the range of an image's values
@@ -50,71 +50,39 @@ def prepared(make: Callable, parts: Sequence, model: torch.nn.Module, workers: i
             yield coming.popleft().result()
 
 
-def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Send a tensor to a device; a GPU goes on computing meanwhile.
-
-    Parameters
-    ----------
-    tensor : on any device
-    device : of torch
-
-    Returns
-    -------
-    The tensor on the device.
-    """
-    return _pinned(tensor, device).to(device, non_blocking=True)
-
-
 def _pinned(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.pin_memory() if device.type == "cuda" and not tensor.is_cuda else tensor
 
 
-def patch_cutter(
-    store: Store, patch: int, device: torch.device | str | None = None
-) -> Callable[[pd.DataFrame], torch.Tensor]:
-    """Make what cuts the windows of a store.
+class PatchCutter:
+    """Cut windows of a store into patches, float32 tensors (n, 1, patch, patch).
+
+    It is called with a window table, see `extract_patches`.
 
     Parameters
     ----------
     store : Store
     patch : int, side in px
     device : where patches are cut, and stay; None cuts with OpenCV, on the CPU.
-
-    Returns
-    -------
-    Function of a window table -> float32 tensor (n, 1, patch, patch), see `extract_patches`.
-    """
-    if device is None:
-        return lambda windows: torch.from_numpy(extract_patches(store, windows, patch))
-    return DevicePatches(store, patch, device)
-
-
-class DevicePatches:
-    """Cut windows of a store on a device: called with a window table, see `extract_patches`.
-
-    Parameters
-    ----------
-    store : Store
-    patch : int, side in px
-    device : of torch
     resident : bytes
         Where all images fit into them as 16 bits, each stays on the device once it was read;
         otherwise the windows' boxes alone are sent, anew in each call.
     """
 
-    def __init__(self, store: Store, patch: int, device, *, resident: int = RESIDENT_BYTES):
-        self.store, self.patch, self.device = store, patch, torch.device(device)
+    def __init__(self, store: Store, patch: int, device=None, *, resident: int = RESIDENT_BYTES):
+        self.store, self.patch = store, patch
+        self.device, self.held = device and torch.device(device), None
         shape = (len(store.images), store.rows, store.cols)
-        self.held = None
-        if 2 * np.prod(shape, dtype=float) <= resident:
+        if device and 2 * np.prod(shape, dtype=float) <= resident:
             self.held = torch.empty(shape, dtype=torch.int16, device=self.device)
             self.read = np.zeros(len(store.images), bool)
 
     @torch.no_grad()
     def __call__(self, windows: pd.DataFrame) -> torch.Tensor:
-        cuts = plan_cuts(self.store, windows, self.patch)
-        shape = (len(windows), 1, self.patch, self.patch)
-        patches = torch.empty(shape, dtype=torch.float32, device=self.device)
+        if self.device is None:
+            return torch.from_numpy(extract_patches(self.store, windows, self.patch))
+        cuts = Cuts(self.store, windows, self.patch)
+        patches = torch.empty((len(windows), 1, self.patch, self.patch), device=self.device)
         kinds = pd.DataFrame({"finer": cuts.finer, "smooth": cuts.smoothing > 0})
         each = max(1, SAMPLES_AT_ONCE // self.patch**2)
         for (finer, smooth), rows in kinds.groupby(["finer", "smooth"]).indices.items():
@@ -123,37 +91,32 @@ class DevicePatches:
                 patches[self._sent(part), 0] = self._cut(cuts, part, finer, smooth)
         return patches
 
-    def _cut(self, cuts, part: np.ndarray, finer: int, smooth: bool) -> torch.Tensor:
+    def _cut(self, cuts: Cuts, part: np.ndarray, finer: int, smooth: bool) -> torch.Tensor:
         """Standardised patches (m, patch, patch) of windows that are sampled in the same way."""
         pixels, *place = self._pixels(cuts, part)
         numbers = (cuts.maps, cuts.smoothing, cuts.mean, cuts.per_std)
-        maps, a, mean, per_std = (self._sent(x[part].astype(np.float32)) for x in numbers)
+        maps, a, mean, per_std = (self._sent(np.float32(x[part]))[..., None, None] for x in numbers)
         start, stride, low, high = (self._sent(x)[..., None, None] for x in place)
-        at = torch.arange(self.patch, device=self.device)
-        total = 0
+        at, total = finer * torch.arange(self.patch, device=self.device), 0
         for i, j in np.ndindex(finer, finer):
-            v, u = (finer * at + i)[:, None], finer * at + j
-            x, y = (maps[:, k, :, None, None].unbind(1) for k in (0, 1))
-            rows, cols = (
-                _taps(m[0] * u + m[1] * v + m[2], low[:, k], high[:, k], a, smooth)
-                for k, m in ((0, y), (1, x))
-            )
-            for row, of_row in rows:
-                for col, of_col in cols:
-                    index = (start + row * stride + col).clamp_(0, len(pixels) - 1)
+            col, row = (m[:, 0] * (at + j) + m[:, 1] * (at + i)[:, None] + m[:, 2]
+                        for m in maps.unbind(1))  # fmt: skip
+            across = _taps(col, low[:, 1], high[:, 1], a, smooth)
+            for y, of_row in _taps(row, low[:, 0], high[:, 0], a, smooth):
+                for x, of_col in across:
+                    index = (start + y * stride + x).clamp_(0, len(pixels) - 1)
                     total = total + of_row * of_col * (pixels[index].int() & 0xFFFF)
-        return (total / finer**2 - mean[:, None, None]) * per_std[:, None, None]
+        return (total / finer**2 - mean) * per_std
 
-    def _pixels(self, cuts, part: np.ndarray) -> tuple:
+    def _pixels(self, cuts: Cuts, part: np.ndarray) -> tuple:
         """16-bit pixels in one row; where box pixel (0, 0) would be, and the next row's distance.
 
         And the box's part on the canvas, start and end (m, 2), half-open.
         """
-        size = np.array([self.store.rows, self.store.cols])
+        size, images = np.array([self.store.rows, self.store.cols]), cuts.image[part]
         corner = cuts.boxes[part, :2]
         low = np.maximum(-corner, 0)
         high = np.minimum(cuts.boxes[part, 2:], size) - corner
-        images = cuts.image[part]
         if self.held is not None:
             for i in np.unique(images[~self.read[images]]):
                 self.held[i], self.read[i] = self._sent(_bits(self.store.raw(i))), True
@@ -163,13 +126,14 @@ class DevicePatches:
             _bits(self.store.raw(image)[a:b, c:d])
             for image, (a, c), (b, d) in zip(images, corner + low, corner + high, strict=True)
         ]
-        stride, ends = np.array([box.shape[1] for box in boxes]), np.cumsum([b.size for b in boxes])
-        start = ends - [box.size for box in boxes] - low[:, 0] * stride - low[:, 1]
+        sizes, stride = ([f(box) for box in boxes] for f in (np.size, lambda box: box.shape[1]))
+        start = np.cumsum(sizes) - sizes - low[:, 0] * stride - low[:, 1]
         row = np.concatenate([*(box.ravel() for box in boxes), np.zeros(1, np.int16)])
-        return self._sent(row), start, stride, low, high
+        return self._sent(row), start, np.array(stride), low, high
 
     def _sent(self, array: np.ndarray) -> torch.Tensor:
-        return sent(torch.from_numpy(array), self.device)
+        tensor = _pinned(torch.from_numpy(array), self.device)
+        return tensor.to(self.device, non_blocking=True)
 
 
 def _bits(raw: np.ndarray) -> np.ndarray:
@@ -179,15 +143,11 @@ def _bits(raw: np.ndarray) -> np.ndarray:
 
 def _taps(at: torch.Tensor, low, high, a: torch.Tensor, smooth: bool) -> list[tuple]:
     """Pixels along one axis that a sample reads, and their weights; 0 off the canvas."""
-    first, a = at.floor(), a[:, None, None]
+    first = at.floor()
     f = at - first
     weights = {0: 1 - f, 1: f}
     if smooth:
         weights = {-1: a * (1 - f), 0: (1 - 2 * a) * (1 - f) + a * f,
                    1: (1 - 2 * a) * f + a * (1 - f), 2: a * f}  # fmt: skip
-    taps = []
-    for k, weight in weights.items():
-        pixel = first.long() + k
-        inside = (pixel >= low) & (pixel < high)
-        taps.append((pixel, weight * inside))
-    return taps
+    pixels = {k: first.long() + k for k in weights}
+    return [(p, weights[k] * ((p >= low) & (p < high))) for k, p in pixels.items()]

@@ -12,8 +12,6 @@ is off the canvas is background (raw 0).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import pandas as pd
@@ -52,7 +50,7 @@ def extract_patches(
     InputError
         For a patch below 1 px and for a table that `check_windows` refuses.
     """
-    cuts = plan_cuts(store, windows, patch)
+    cuts = Cuts(store, windows, patch)
     patches = np.empty((len(windows), 1, patch, patch), dtype=dtype)
     read = np.empty((patch, patch), np.float32)
     areas = np.prod(cuts.boxes[:, 2:] - cuts.boxes[:, :2], axis=1)
@@ -64,53 +62,41 @@ def extract_patches(
     return patches
 
 
-@dataclass(frozen=True)
 class Cuts:
-    """How n windows are read: a box of their image, and where in it the samples of a patch are."""
-
-    image: np.ndarray  # (n,) rows of store.images
-    mean: np.ndarray  # (n,) float32, of the image's raw values
-    per_std: np.ndarray  # 1 / std
-    boxes: np.ndarray  # (n, 4) row0, col0, row1, col1, half-open, up to 1 px off the canvas
-    maps: np.ndarray  # (n, 2, 3), samples to box, (col, row); pixel centres at integers on both
-    smoothing: np.ndarray  # (n,), a of [a, 1 - 2a, a]
-    finer: np.ndarray  # (n,), samples per side of a patch pixel
-
-
-def plan_cuts(store: Store, windows: pd.DataFrame, patch: int) -> Cuts:
-    """Find what of its image each window needs, and how it is sampled.
+    """What of its image each of n windows needs, and where in it the samples of its patch are.
 
     Parameters
     ----------
     store, windows, patch : as `extract_patches` has them
 
-    Returns
-    -------
-    Cuts
-
-    Raises
-    ------
-    InputError
-        As `extract_patches`.
+    Attributes
+    ----------
+    image : (n,) rows of store.images
+    mean, per_std : float32 (n,), of the image's raw values, and 1 / std
+    boxes : (n, 4) row0, col0, row1, col1, half-open; up to one pixel off the canvas
+    maps : (n, 2, 3) samples to box, (col, row); pixel centres are at integers on both
+    smoothing : (n,) a of [a, 1 - 2a, a]
+    finer : (n,) samples per side of a patch pixel
     """
-    if patch < 1:
-        raise InputError(f"a patch of {patch} px", "setting windows.patch", "Give 1 px or more")
-    check_windows(windows, len(store.images))
-    pose = {name: windows[name].to_numpy() for name in ("image", "row", "col", "side", "angle")}
-    image, scale, points = pose["image"], pose["side"] / patch, corners(pose)
-    mean = store.images["mean"].to_numpy()[image].astype(np.float32)
-    std = np.maximum(store.images["std"].to_numpy()[image], LEAST_STD)
-    per_std = (1 / std).astype(np.float32)
-    # of background one pixel around the canvas: what is smoothed reaches as far
-    size = np.array([store.rows, store.cols])
-    start = np.clip(np.floor(points.min(axis=1)).astype(int) - MARGIN, -1, size)
-    end = np.clip(np.ceil(points.max(axis=1)).astype(int) + MARGIN, 0, size + 1)
-    finer = np.where(scale <= ONE_SAMPLE, 1, np.ceil(scale - 1e-9)).astype(int)
-    smoothing = np.where(finer == 1, SMOOTHING * np.maximum(scale - 1, 0), 0)
-    maps = window_affine(pose, patch)
-    maps[:, :, :2] /= finer[:, None, None]
-    maps[:, :, 2] += maps[:, :, :2].sum(axis=2) / 2 - 0.5 - start[:, ::-1]
-    return Cuts(image, mean, per_std, np.hstack([start, end]), maps, smoothing, finer)
+
+    def __init__(self, store: Store, windows: pd.DataFrame, patch: int):
+        if patch < 1:
+            raise InputError(f"a patch of {patch} px", "setting windows.patch", "Give 1 px or more")
+        check_windows(windows, len(store.images))
+        pose = {name: windows[name].to_numpy() for name in ("image", "row", "col", "side", "angle")}
+        self.image, scale, points = pose["image"], pose["side"] / patch, corners(pose)
+        mean, std = (store.images[name].to_numpy()[self.image] for name in ("mean", "std"))
+        self.mean, self.per_std = np.float32(mean), np.float32(1 / np.maximum(std, LEAST_STD))
+        size = np.array([store.rows, store.cols])
+        # one pixel of background around the canvas: what is smoothed reaches as far
+        start = np.clip(np.floor(points.min(axis=1)).astype(int) - MARGIN, -1, size)
+        end = np.clip(np.ceil(points.max(axis=1)).astype(int) + MARGIN, 0, size + 1)
+        self.boxes = np.hstack([start, end])
+        self.finer = np.where(scale <= ONE_SAMPLE, 1, np.ceil(scale - 1e-9)).astype(int)
+        self.smoothing = np.where(self.finer == 1, SMOOTHING * np.maximum(scale - 1, 0), 0)
+        self.maps = window_affine(pose, patch)
+        self.maps[:, :, :2] /= self.finer[:, None, None]
+        self.maps[:, :, 2] += self.maps[:, :, :2].sum(axis=2) / 2 - 0.5 - start[:, ::-1]
 
 
 def _read(raw: np.ndarray, cuts: Cuts, k: int, room: np.ndarray, patch: np.ndarray) -> None:

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from lesionlib.loading import sent
 from lesionlib.metrics.roc import auc
 from lesionlib.scoring import lesion_scores, window_scores
 from lesionlib.seeds import derive_seed
@@ -65,7 +64,7 @@ def slices(count: int, each: int) -> list[slice]:
 def outputs_of(network: Callable, chunks: Iterable[torch.Tensor], model) -> np.ndarray:
     """The network's outputs for all chunks, float32 (n, k); computed on the device of `model`."""
     device = next(model.parameters()).device
-    found = [network(sent(chunk, device)).float().cpu() for chunk in chunks]
+    found = [network(chunk.to(device)).float().cpu() for chunk in chunks]
     return torch.cat(found).numpy()
 
 

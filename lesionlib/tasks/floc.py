@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lesionlib.loading import patch_cutter, prepared
+from lesionlib.loading import PatchCutter, prepared
 from lesionlib.metrics.roc import checked_truth
 from lesionlib.models.floc import FLoc
 from lesionlib.models.weights import initialise
@@ -38,7 +38,7 @@ class FLocTask:
     validation_seed : of the validation windows; it is not the run's, so that all runs and trials
         are compared on the same windows.
     workers : threads that cut patches while a GPU computes; not used on the CPU.
-    on_device : cut patches on the network's device instead, see `loading.DevicePatches`.
+    on_device : cut patches on the network's device instead, see `loading.PatchCutter`.
 
     Raises
     ------
@@ -106,7 +106,7 @@ class FLocTask:
     @cached_property
     def _cut(self):  # when first used: training.fit has then moved the network to its device
         device = next(self.model.parameters()).device if self.on_device else None
-        return patch_cutter(self.store, self.windows.patch, device)
+        return PatchCutter(self.store, self.windows.patch, device)
 
     def _validation_inputs(self) -> tuple[pd.DataFrame, Chunks]:
         if self._validation is None:  # drawn when first used: a finished run needs none

@@ -100,17 +100,17 @@ def window_outputs(net, images, windows: pd.DataFrame, settings) -> tuple[np.nda
     """h (n, 32) and logits (n, 4) of a network for windows on a store's images, float32."""
     import torch
 
-    from lesionlib.loading import patch_cutter, prepared, sent
+    from lesionlib.loading import PatchCutter, prepared
 
     compute = settings.compute
     h, logits = np.empty((len(windows), 32), np.float32), np.empty((len(windows), 4), np.float32)
     on = compute.device if compute.patches == "device" else None
-    cut = patch_cutter(images, settings.windows.patch, on)
+    cut = PatchCutter(images, settings.windows.patch, on)
     parts = [slice(start, start + AT_ONCE) for start in range(0, len(windows), AT_ONCE)]
     chunks = prepared(lambda part: cut(windows.iloc[part]), parts, net, compute.workers)
     with torch.no_grad():
         for part, patches in zip(parts, chunks, strict=True):
-            out = net(sent(patches, torch.device(compute.device)))
+            out = net(patches.to(compute.device, non_blocking=True))
             logits[part], h[part] = (t.float().cpu().numpy() for t in out)
     return h, logits
 

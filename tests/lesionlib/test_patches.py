@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesionlib.errors import InputError
-from lesionlib.loading import TOLERANCE, DevicePatches
+from lesionlib.loading import TOLERANCE, PatchCutter
 from lesionlib.patches import extract_patches
 from lesionlib.store import ArrayStore
 from lesionlib.windows import window_affine, window_table
@@ -183,7 +183,7 @@ def test_a_device_cuts_the_same_patches(dtype, resident):
     top = np.iinfo(dtype).max
     images = np.random.default_rng(6).integers(0, top + 1, (5, 90, 110)).astype(dtype)
     store, table = store_of(*images), random_windows(1000, 5)
-    cut = DevicePatches(store, 16, "cpu", resident=resident)
+    cut = PatchCutter(store, 16, "cpu", resident=resident)
     assert (cut.held is None) == (resident == 0)
     found, wanted = cut(table).numpy(), extract_patches(store, table, 16)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * top)
