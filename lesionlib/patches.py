@@ -54,7 +54,7 @@ def extract_patches(
     patches = np.empty((len(windows), 1, patch, patch), dtype=dtype)
     read = np.empty((patch, patch), np.float32)
     areas = np.prod(cuts.boxes[:, 2:] - cuts.boxes[:, :2], axis=1)
-    room = np.empty((2, areas.max(initial=0)), np.float32)
+    room = np.empty(areas.max(initial=0), np.float32)
     for k in np.argsort(cuts.image, kind="stable"):  # image by image: the store is read in order
         _read(store.raw(cuts.image[k]), cuts, k, room, read)
         read -= cuts.mean[k]
@@ -100,20 +100,20 @@ class Cuts:
 
 
 def _read(raw: np.ndarray, cuts: Cuts, k: int, room: np.ndarray, patch: np.ndarray) -> None:
-    """Fill `patch`, float32, with window k in raw units; `room` is for two boxes.
+    """Fill `patch`, float32, with window k in raw units; `room` is for its box.
 
     float32 on purpose: OpenCV rounds integer results, and float64 coordinates to 1/32 px.
     """
     row0, col0, row1, col1 = cuts.boxes[k].tolist()
     top, left, a, finer = max(-row0, 0), max(-col0, 0), cuts.smoothing[k], int(cuts.finer[k])
     shape, inside = (row1 - row0, col1 - col0), raw[row0 + top : row1, col0 + left : col1]
-    box, smooth = (part[: shape[0] * shape[1]].reshape(shape) for part in room)
+    box = room[: shape[0] * shape[1]].reshape(shape)
     if inside.shape != shape:
         box[:] = 0
     box[top : top + len(inside), left : left + inside.shape[1]] = inside
     if a > 0:
         kernel = np.array([a, 1 - 2 * a, a], np.float32)
-        box = cv2.sepFilter2D(box, -1, kernel, kernel, smooth, borderType=cv2.BORDER_CONSTANT)
+        cv2.sepFilter2D(box, -1, kernel, kernel, box, borderType=cv2.BORDER_CONSTANT)
     size, how = (len(patch) * finer,) * 2, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     fine = cv2.warpAffine(box, cuts.maps[k], size, patch if finer == 1 else None, how)
     if finer > 1:
