@@ -85,15 +85,15 @@ def check_windows(windows: pd.DataFrame, images: int | None = None) -> pd.DataFr
     if missing:
         what = f"a window table has no column {', '.join(missing)}"
         raise InputError(what, "windows", "Use window_table()")
-    last = np.inf if images is None else images - 1
-    wrong = {name: ~np.isfinite(windows[name]) for name in ("row", "col", "side", "angle")}
-    wrong["side"] |= windows["side"] <= 0
-    wrong["label"] = ~windows["label"].between(0, len(CLASSES) - 1)
-    wrong["image"] = ~windows["image"].between(0, last)
-    for name, rows in wrong.items():
+    count = np.inf if images is None else images
+    limits = {name: (-np.inf, np.inf) for name in ("row", "col", "angle")}
+    limits |= {"side": (0, np.inf), "label": (-1, len(CLASSES)), "image": (-1, count)}
+    for name, (low, high) in limits.items():  # both excluded
+        values = windows[name].to_numpy()
+        rows = ~((values > low) & (values < high))
         if rows.any():
             place = int(np.argmax(rows))
-            what = f"window {place} has {name} {windows[name].iloc[place]}"
+            what = f"window {place} has {name} {values[place]}"
             where = f"{rows.sum()} of {len(windows)} windows have this fault"
             raise InputError(what, where, "Draw the windows from the store they are used on")
     return windows

@@ -355,6 +355,7 @@ class Compute(Block):
     )
     threads: Natural = Field(1, description="of one process; results depend on it, so it is fixed")
     workers: Natural = Field(2, description="processes that read and draw images")
+    patches: Literal["cpu", "device"] = Field("cpu", description="where f_loc's patches are cut")
     channels_last: bool = Field(False, description="order of the numbers on a GPU, often faster")
 
     def _faults(self):

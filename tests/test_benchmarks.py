@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import bench_demo
 import bench_fagg
 import bench_manifest
+import bench_patches
 import bench_statistics
 import bench_training
 
@@ -122,3 +124,22 @@ def test_a_runs_time_is_told_by_job(tmp_path):
     second, first = bench_demo.jobs(tmp_path).to_dict("records")[::-1]
     assert (first["job"], first["training"]) == ("fagg.E+S", 7.0)
     assert [*second.values()] == ["04", 60.0, 50.0, 3.5, 4.0, 50.0, 6.0]
+
+
+def test_patches_of_all_cases_are_measured_beside_ours(monkeypatch):
+    monkeypatch.setattr(bench_patches, "PEERS", {})
+    measured = bench_patches.rounds(bench_patches.cases(), bench_patches.windows(2), 2)
+    assert len(measured) == 2 * 3 and (measured["ms"] > 0).all()
+    table = bench_patches.summary(measured).set_index("name")
+    assert list(table.index) == [bench_patches.OURS, bench_patches.FORMER, bench_patches.PLAIN]
+    assert table.at[bench_patches.OURS, "of_ours"] == 1
+    assert min(bench_patches.pipeline(bench_patches.windows(3), each=2)) > 0
+
+
+def test_all_ways_to_cut_show_the_same_window_and_ours_is_nearer_to_the_mean_than_a_bare_warp():
+    table = bench_patches.windows(2, 0.7, 32)
+    ours = bench_patches.ours(table, 32)
+    for case in (bench_patches.former, bench_patches.plain):
+        np.testing.assert_allclose(case(table, 32), ours, atol=1e-3)
+    error = bench_patches.errors(1, 24).pivot(index="scale", columns="name", values="rms")
+    assert (error[bench_patches.OURS] < error[bench_patches.PLAIN]).all()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -55,21 +53,6 @@ class Chunks:
             if k not in self.kept and chunk.nbytes <= self.free:
                 self.kept[k], self.free = chunk, self.free - chunk.nbytes
             yield chunk
-
-
-def prepared(make: Callable, parts: Sequence[slice], task) -> Iterator:
-    """make(part) in order; in threads, ahead of the network, where that runs on a GPU."""
-    if next(task.model.parameters()).device.type == "cpu":
-        yield from map(make, parts)
-        return
-    with ThreadPoolExecutor(task.workers) as threads:
-        coming = deque()
-        for part in parts:
-            coming.append(threads.submit(make, part))
-            if len(coming) > task.workers:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
 
 
 def slices(count: int, each: int) -> list[slice]:

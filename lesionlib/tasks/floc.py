@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import torch
 
+from lesionlib.loading import PatchCutter, prepared
 from lesionlib.metrics.roc import checked_truth
 from lesionlib.models.floc import FLoc
 from lesionlib.models.weights import initialise
-from lesionlib.patches import extract_patches
 from lesionlib.sampling import sample_epoch, sample_lesion_windows
 from lesionlib.scoring import known_lesions
 from lesionlib.seeds import derive_seed, rng
-from lesionlib.tasks._shared import (
-    Chunks,
-    lesion_metrics,
-    outputs_of,
-    prepared,
-    seeded,
-    slices,
-    store_digest,
-)  # fmt: skip
+from lesionlib.tasks._shared import Chunks, lesion_metrics, outputs_of, seeded, slices, store_digest
 from lesionlib.tasks.loss import class_weights, weighted_loss
 from lesionlib.windows import CLASSES
 
 PATCHES_AT_ONCE = 500
+PIXELS_AT_ONCE = 2**22  # of a training epoch: larger arrays come as new, slow memory each time
 
 
 class FLocTask:
@@ -44,6 +38,7 @@ class FLocTask:
     validation_seed : of the validation windows; it is not the run's, so that all runs and trials
         are compared on the same windows.
     workers : threads that cut patches while a GPU computes; not used on the CPU.
+    on_device : cut patches on the network's device instead, see `loading.PatchCutter`.
 
     Raises
     ------
@@ -52,9 +47,11 @@ class FLocTask:
 
     name = "f_loc"
 
-    def __init__(self, store, settings, windows, *, seed: int, validation_seed=0, workers=2):
+    def __init__(
+        self, store, settings, windows, *, seed, validation_seed=0, workers=2, on_device=False
+    ):
         self.store, self.settings, self.windows = store, settings, windows
-        self.seed, self.workers = seed, workers
+        self.seed, self.workers, self.on_device = seed, workers, on_device
         self.lesions = known_lesions(store, "validation")
         self.truth = (store.lesions["pathology"].to_numpy() == "malignant")[self.lesions]
         checked_truth(self.truth, "validation lesions")
@@ -77,12 +74,13 @@ class FLocTask:
         share = 0.5 if self.settings.flips else 0.0
         flips = torch.from_numpy(rng(self.seed, "flips", epoch).random(len(drawn)) < share)
         size = self.settings.batch
-        each = max(1, PATCHES_AT_ONCE // size) * size
-        parts = slices(min(len(drawn), max(size, self.steps * size)), each)
-        chunks = prepared(lambda part: self._patches(drawn.iloc[part]), parts, self)
+        at_once = min(PATCHES_AT_ONCE, PIXELS_AT_ONCE // self.windows.patch**2)
+        parts = slices(
+            min(len(drawn), max(size, self.steps * size)), max(1, at_once // size) * size
+        )
+        cut = lambda part: self._patches(drawn.iloc[part], flips[part])  # noqa: E731
+        chunks = prepared(cut, parts, self.model, self.workers)
         for part, patches in zip(parts, chunks, strict=True):
-            turned = flips[part][:, None, None, None]
-            patches = torch.where(turned, patches.flip(2), patches) if turned.any() else patches
             for rows in slices(len(patches), size):
                 yield patches[rows], labels[part][rows], weights
 
@@ -98,8 +96,17 @@ class FLocTask:
         logits = outputs_of(lambda patches: self.model(patches)[0], chunks, self.model)
         return lesion_metrics(logits, windows, self.lesions, self.truth)
 
-    def _patches(self, windows: pd.DataFrame) -> torch.Tensor:
-        return torch.as_tensor(extract_patches(self.store, windows, self.windows.patch))
+    def _patches(self, windows: pd.DataFrame, flips: torch.Tensor | None = None) -> torch.Tensor:
+        """Patches (n, 1, P, P); mirrored up-down where `flips`, bool (n,), says so."""
+        patches = self._cut(windows)
+        if flips is None or not flips.any():
+            return patches
+        return torch.where(flips.to(patches.device)[:, None, None, None], patches.flip(2), patches)
+
+    @cached_property
+    def _cut(self):  # when first used: training.fit has then moved the network to its device
+        device = next(self.model.parameters()).device if self.on_device else None
+        return PatchCutter(self.store, self.windows.patch, device)
 
     def _validation_inputs(self) -> tuple[pd.DataFrame, Chunks]:
         if self._validation is None:  # drawn when first used: a finished run needs none

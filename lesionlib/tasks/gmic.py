@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from lesionlib.errors import InputError
+from lesionlib.loading import prepared
 from lesionlib.metrics.roc import auc, checked_truth
 from lesionlib.models.gmic import gmic_from_settings, gmic_loss_terms
 from lesionlib.models.weights import initialise
 from lesionlib.seeds import rng
-from lesionlib.tasks._shared import outputs_of, prepared, seeded, slices, store_digest
+from lesionlib.tasks._shared import outputs_of, seeded, slices, store_digest
 
 
 class GMICTask:
@@ -66,7 +67,9 @@ class GMICTask:
         flips = draw.random(len(order)) < (0.5 if self.settings.flips else 0.0)
         size = min(self.settings.batch, len(order))
         parts = slices(self.steps * size, size)
-        read = prepared(lambda part: self._images(order[part], flips[part]), parts, self)
+        read = prepared(
+            lambda part: self._images(order[part], flips[part]), parts, self.model, self.workers
+        )
         for part, images in zip(parts, read, strict=True):
             yield images, torch.from_numpy(self.labels[order[part]])
 

@@ -59,6 +59,7 @@ def trained_floc(
 
         torch_ready(lab)
         judged = {"validation_seed": s.seed, "workers": s.compute.workers}
+        judged["on_device"] = s.compute.patches == "device"
         task = FLocTask(images, with_weights_file(settings), s.windows, seed=seed, **judged)
         train(lab, name, task, place, settings, seed)
         if not scored:
@@ -100,14 +101,17 @@ def window_outputs(net, images, windows: pd.DataFrame, settings) -> tuple[np.nda
     """h (n, 32) and logits (n, 4) of a network for windows on a store's images, float32."""
     import torch
 
-    from lesionlib.patches import extract_patches
+    from lesionlib.loading import PatchCutter, prepared
 
+    compute = settings.compute
     h, logits = np.empty((len(windows), 32), np.float32), np.empty((len(windows), 4), np.float32)
+    on = compute.device if compute.patches == "device" else None
+    cut = PatchCutter(images, settings.windows.patch, on)
+    parts = [slice(start, start + AT_ONCE) for start in range(0, len(windows), AT_ONCE)]
+    chunks = prepared(lambda part: cut(windows.iloc[part]), parts, net, compute.workers)
     with torch.no_grad():
-        for start in range(0, len(windows), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
-            patches = extract_patches(images, windows.iloc[part], settings.windows.patch)
-            out = net(torch.from_numpy(patches).to(settings.compute.device))
+        for part, patches in zip(parts, chunks, strict=True):
+            out = net(patches.to(compute.device, non_blocking=True))
             logits[part], h[part] = (t.float().cpu().numpy() for t in out)
     return h, logits
 

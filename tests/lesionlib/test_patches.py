@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesionlib.errors import InputError
+from lesionlib.loading import TOLERANCE, PatchCutter
 from lesionlib.patches import extract_patches
 from lesionlib.store import ArrayStore
 from lesionlib.windows import window_affine, window_table
@@ -128,6 +129,77 @@ def test_a_whole_factor_is_the_mean_of_blocks():
     patch = extract_patches(store_of(NOISE), one(45, 50, 60), 20)[0, 0]
     blocks = NOISE[15:75, 20:80].reshape(20, 3, 20, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(patch, blocks, atol=1e-3)
+
+
+def area_mean(image, window, patch, fine=16):
+    """Mean of an image of square pixels over each patch pixel's area, by fine x fine points."""
+    row, col = patch_points(window, patch * fine)
+    padded = np.pad(image.astype(float), 200)
+    values = padded[np.floor(row).astype(int) + 200, np.floor(col).astype(int) + 200]
+    return values.reshape(patch, fine, patch, fine).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize(
+    "scale, limit",
+    [(1.05, 0.04), (1.2, 0.065), (1.35, 0.1), (1.5, 0.105), (1.51, 0.07), (2.0, 0.03), (3.4, 0.05)],
+)
+@pytest.mark.parametrize("angle", [0, 20])
+def test_a_shrunk_patch_is_near_the_mean_over_its_pixels_areas(scale, limit, angle):
+    """White noise is the hardest image; the limit is in its SD. A bare warp is .17 off at 1.35."""
+    window = one(45.3, 55.6, 24 * scale, angle)
+    off = extract_patches(store_of(NOISE), window, 24)[0, 0] - area_mean(NOISE, window, 24)
+    assert np.sqrt(np.mean(off**2)) < limit * NOISE.std()
+
+
+def test_smoothing_reads_beyond_the_windows_box_and_background_off_the_canvas():
+    """A window is its part of a larger image, and of that image in a frame of background."""
+    framed = np.pad(NOISE, 40)
+    for row, col, angle in ((45, 55, 0), (3, 4, 30), (88, 108, -20), (-9, 50, 5), (40, 112, 0)):
+        plain = extract_patches(store_of(NOISE), one(row, col, 26, angle), 20)
+        inside = extract_patches(store_of(framed), one(row + 40, col + 40, 26, angle), 20)
+        np.testing.assert_allclose(plain, inside, atol=0.01)
+
+
+def random_windows(count, images):
+    """Windows anywhere on canvases of 90 x 110 px and off them, turned or not, of any scale."""
+    g = np.random.default_rng(5)
+    side = np.where(
+        g.random(count) < 0.3, g.choice([8, 16, 24, 32], count), g.uniform(4, 60, count)
+    )
+    angle = np.where(
+        g.random(count) < 0.3, g.choice([0, 45, 90], count), g.uniform(-180, 180, count)
+    )
+    row, col = g.uniform(-30, 120, count), g.uniform(-30, 140, count)
+    row[:3], col[3:6] = (-400, 500, -20), (-400, 500, 130)
+    return window_table(
+        image=g.integers(0, images, count), row=row, col=col, side=side, angle=angle
+    )
+
+
+@pytest.mark.parametrize("resident", [2**20, 0])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_device_cuts_the_same_patches(dtype, resident):
+    """Whether the images stay on the device, or the windows' boxes are sent."""
+    top = np.iinfo(dtype).max
+    images = np.random.default_rng(6).integers(0, top + 1, (5, 90, 110)).astype(dtype)
+    store, table = store_of(*images), random_windows(1000, 5)
+    cut = PatchCutter(store, 16, "cpu", resident=resident)
+    assert (cut.held is None) == (resident == 0)
+    found, wanted = cut(table).numpy(), extract_patches(store, table, 16)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * top)
+    assert cut(table[:0]).shape == (0, 1, 16, 16) and not found[0].any()
+    # a few at a time, in another order: the same bytes, images read before or not
+    order = np.random.default_rng(7).permutation(1000)[:40]
+    again = [cut(table.iloc[part]) for part in np.split(order, 8)]
+    assert np.concatenate(again).tobytes() == found[order].tobytes()
+
+
+def test_a_windows_pixels_do_not_depend_on_those_cut_with_it():
+    images = np.random.default_rng(6).integers(0, 256, (5, 90, 110)).astype(np.uint8)
+    store, table = store_of(*images), random_windows(60, 5)
+    together = extract_patches(store, table, 16)
+    for k in np.random.default_rng(8).permutation(60):
+        assert extract_patches(store, table.iloc[[k]], 16).tobytes() == together[k].tobytes()
 
 
 def test_every_window_is_cut_from_its_own_image_in_the_tables_order():

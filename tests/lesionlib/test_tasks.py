@@ -12,7 +12,7 @@ import pytest
 import torch
 from lightning_fabric.utilities import move_data_to_device
 
-from lesionlib import tasks
+from lesionlib import loading, tasks
 from lesionlib.errors import InputError
 from lesionlib.models.weights import save_checkpoint
 from lesionlib.outlines import Outline
@@ -234,8 +234,8 @@ def test_floc_score_is_the_auc_over_known_validation_lesions(store):
 
 def test_floc_cuts_its_validation_patches_once_unless_they_are_too_many(store, monkeypatch):
     cuts = []
-    cut = tasks.floc.extract_patches
-    monkeypatch.setattr(tasks.floc, "extract_patches", lambda *a: cuts.append(1) or cut(*a))
+    cut = loading.extract_patches
+    monkeypatch.setattr(loading, "extract_patches", lambda *a: cuts.append(1) or cut(*a))
     for limit, expected in ((tasks._shared.KEPT_BYTES, 1), (100, 3)):
         monkeypatch.setattr(tasks._shared, "KEPT_BYTES", limit)
         task = FLocTask(store, FLOC, RULES, seed=1)
@@ -427,6 +427,9 @@ def test_other_features_are_another_run(features):
 
 
 # ------------------------------------------------------------------ beside a GPU
+OFF_THE_CPU = torch.nn.Linear(1, 1, device="meta")  # torch's device without memory
+
+
 def test_fagg_keeps_on_the_device_what_fits_there(features, monkeypatch):
     """Of at most 1,000 bytes are the saliency maps and the places of the validation windows."""
     task = FAggTask(features, SALIENCY, "I+S+E", FAGG, seed=1)
@@ -457,8 +460,7 @@ def test_fagg_copies_no_array_that_is_mapped_from_a_file(features, tmp_path, rec
 
 
 def test_parts_prepared_in_threads_keep_their_order():
-    """A network off the CPU (here on torch's device without memory) has its inputs made ahead."""
-    task = SimpleNamespace(model=torch.nn.Linear(1, 1, device="meta"), workers=3)
+    """A network off the CPU has its inputs made ahead."""
     parts, made = [slice(k, k + 1) for k in range(8)], []
 
     def make(part):
@@ -467,7 +469,29 @@ def test_parts_prepared_in_threads_keep_their_order():
         return part.start
 
     found = []
-    for value in tasks._shared.prepared(make, parts, task):
+    for value in loading.prepared(make, parts, OFF_THE_CPU, 3):
         found.append(value)
         assert len(made) <= len(found) + 3, "no more than the threads' number is held ahead"
     assert found == list(range(8)) and sorted(made) == found
+
+
+def test_batches_do_not_depend_on_the_number_of_workers(store, monkeypatch):
+    """One after another on the CPU, and ahead in 1 or 5 threads: the same bytes in the same order."""
+    monkeypatch.setattr(tasks.floc, "PIXELS_AT_ONCE", 1)  # as many parts as batches
+    task = FLocTask(store, FLOC, RULES, seed=1)
+    here = [[tensor.numpy().tobytes() for tensor in batch] for batch in task.batches(1)]
+    task.model = OFF_THE_CPU
+    for task.workers in (1, 5):
+        ahead = [[tensor.numpy().tobytes() for tensor in batch] for batch in task.batches(1)]
+        assert ahead == here
+
+
+def test_floc_learns_from_patches_that_its_device_cuts(store):
+    tasks_ = [FLocTask(store, FLOC, RULES, seed=1, on_device=on) for on in (False, True)]
+    for (one, *ones), (two, *twos) in zip(*(task.batches(2) for task in tasks_), strict=True):
+        limit = loading.TOLERANCE * 255 / 70
+        np.testing.assert_allclose(two, one, rtol=0, atol=limit)
+        assert all(torch.equal(a, b) for a, b in zip(ones, twos, strict=True))
+    with torch.inference_mode():
+        scores = [task.validate()["validation_loss"] for task in tasks_]
+    assert scores[1] == pytest.approx(scores[0], rel=1e-3)

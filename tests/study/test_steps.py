@@ -19,12 +19,16 @@ from data_manifest.manifest import Manifest
 from lesionlib import training
 from lesionlib.errors import InputError
 from lesionlib.maps import COMBINATIONS
+from lesionlib.models.floc import FLoc
+from lesionlib.patches import extract_patches
+from lesionlib.store import ArrayStore
+from lesionlib.windows import window_table
 from study import freshness, stages, steps, tables
 from study import lab as lab_module
 from study.commands import predict
 from study.marks import write_mark
-from study.settings import Experiment, load_experiment
-from study.steps import lesion_scores
+from study.settings import Compute, Experiment, Windows, load_experiment
+from study.steps import lesion_scores, patch_network
 from study.steps.aggregation_network import fagg_trial
 from study.steps.runs import file_state, learning_rate
 from study.steps.windows import training_windows
@@ -550,3 +554,17 @@ def test_every_module_that_a_stage_reaches_is_in_its_key(lab, tree, edit, monkey
         edit(file, lambda text: text + "\nassert True\n")
         assert freshness.code_digest(*roots, root=tree) != seen[roots], module
         edit(file, str)
+
+
+@pytest.mark.parametrize("patches", ["cpu", "device"])
+def test_outputs_of_windows_are_the_same_wherever_patches_are_cut(patches, monkeypatch):
+    monkeypatch.setattr(patch_network, "AT_ONCE", 2)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64)).astype(np.uint8)
+    images, net = ArrayStore(pixels), FLoc("densenet_mini").eval()
+    windows = window_table(image=[1, 0, 1], row=32, col=[20, 32, 60], side=[28, 40, 50])
+    settings = Experiment(windows=Windows(patch=32), compute=Compute(patches=patches))
+    h, logits = patch_network.window_outputs(net, images, windows, settings)
+    with torch.no_grad():
+        wanted = net(torch.from_numpy(extract_patches(images, windows, 32)))
+    for found, expected in zip((logits, h), wanted, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
