@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from data_manifest.images.gmic_preparation import gmic_placement, standardise
 from data_manifest.images.read import read_image
-from lesionlib.models.gmic import load_gmic_checkpoint, mean_of_top, top_t_count
+from lesionlib.models.gmic import for_inference, load_gmic_checkpoint, mean_of_top, top_t_count
 from lesionlib.models.gmic._checkpoint import published_name
 from lesionlib.models.gmic._crops import box_size, greedy_boxes, take_crops, to_pixels
 
@@ -43,6 +43,12 @@ def published(tmp_path_factory):
     return model
 
 
+@pytest.fixture(scope="module", params=["as loaded", "for inference"])
+def network(request, published):
+    """The network, and its faster copy."""
+    return published if request.param == "as loaded" else for_inference(published)
+
+
 def near(found, expected, name):
     np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0, err_msg=name)
 
@@ -55,8 +61,8 @@ def stand_in_images(case):
 
 
 @pytest.mark.parametrize("case", CANVASES)
-def test_canvases(case, published):
-    agree(case, stand_in_images(case), published)
+def test_canvases(case, network):
+    agree(case, stand_in_images(case), network)
 
 
 def test_canvases_cover_the_borders():
@@ -68,12 +74,12 @@ def test_canvases_cover_the_borders():
 
 
 @pytest.mark.parametrize("case", MAMMOGRAMS)
-def test_mammograms(case, published, real_data):
+def test_mammograms(case, network, real_data):
     """From the file to every output, through the library's own preparation."""
     name, side = MAMMOGRAMS[case]
     pixels = read_image(real_data("nyu_samples") / "gmic" / f"{name}.png").pixels
     window = gmic_placement(pixels, side, name.split("-")[1]).apply(pixels)
-    agree(case, standardise(window)[None, None], published)
+    agree(case, standardise(window)[None, None], network)
 
 
 def agree(case, images, model):
@@ -148,11 +154,11 @@ def watch(model):
     return stages, [*hooks, stem]
 
 
-def test_evaluation_does_not_depend_on_the_batch(published):
+def test_evaluation_does_not_depend_on_the_batch(network):
     images = torch.from_numpy(stand_in_images("canvas_b"))
     with torch.no_grad():
-        together = published(images)
-        alone = [published(image[None]) for image in images]
+        together = network(images)
+        alone = [network(image[None]) for image in images]
     for name in EXACT + VALUES:
         apart = torch.cat([getattr(one, name) for one in alone])
         torch.testing.assert_close(apart, getattr(together, name), atol=2e-6, rtol=1e-5)
