@@ -29,7 +29,8 @@ class MaxPool(nn.MaxPool2d):
         x = F.pad(x, [self.padding] * 4, value=-torch.inf) if self.padding else x
         for dim in (2, 3):
             first, second, third = x.unfold(dim, 3, 2).unbind(-1)
-            x = torch.maximum(torch.maximum(first, second), third)
+            x = torch.maximum(first, second)
+            torch.maximum(x, third, out=x)
         return x
 
 
@@ -130,7 +131,7 @@ FUSED = (("conv1", "norm2"), ("conv1", "bn1"), ("conv2", "bn2"), ("0", "1"))
 
 
 def for_inference(model: nn.Module) -> nn.Module:
-    """A copy of a GMIC for evaluation without gradients; on the CPU faster, in no more memory.
+    """A copy of a GMIC for evaluation without gradients, faster on the CPU.
 
     Convolutions take in the batch norms of their outputs, and on the CPU activations are laid out
     channels last. Outputs differ by rounding (about 1e-6), and weights have names of their own.
