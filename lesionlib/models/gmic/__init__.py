@@ -15,17 +15,11 @@ case of its own: its maps differ at most at the edges, its crops are filled with
 
 from lesionlib.models.gmic._checkpoint import published_top_t
 from lesionlib.models.gmic._loss import gmic_loss_terms
-from lesionlib.models.gmic.network import (
-    GMIC,
-    GMICOutput,
-    gmic_from_settings,
-    load_gmic_checkpoint,
-    malignant_first,
-    mean_of_top,
-    top_t_count,
-)
+from lesionlib.models.gmic._maps import malignant_first, mean_of_top, top_t_count
+from lesionlib.models.gmic._parts import for_inference
+from lesionlib.models.gmic.network import GMIC, GMICOutput, gmic_from_settings, load_gmic_checkpoint
 
 __all__ = [
-    "GMIC", "GMICOutput", "gmic_from_settings", "gmic_loss_terms", "load_gmic_checkpoint",
-    "malignant_first", "mean_of_top", "published_top_t", "top_t_count",
+    "GMIC", "GMICOutput", "for_inference", "gmic_from_settings", "gmic_loss_terms",
+    "load_gmic_checkpoint", "malignant_first", "mean_of_top", "published_top_t", "top_t_count",
 ]  # fmt: skip

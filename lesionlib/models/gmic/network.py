@@ -12,6 +12,7 @@ from lesionlib.errors import InputError
 from lesionlib.models._state_files import State, load_strict, read_state, without_classes
 from lesionlib.models.gmic import _crops as retrieval
 from lesionlib.models.gmic._checkpoint import is_published, load_published
+from lesionlib.models.gmic._maps import mean_of_top
 from lesionlib.models.gmic._parts import SMALLEST_IMAGE, GlobalNetwork, LocalNetwork
 
 
@@ -120,19 +121,6 @@ class GMIC(nn.Module):
         """
         return self._global(images)[1]
 
-    def map_size(self, rows: int, cols: int) -> tuple[int, int]:
-        """Size of the maps.
-
-        Parameters
-        ----------
-        rows, cols : of the image, in px.
-
-        Returns
-        -------
-        Rows and columns, in cells.
-        """
-        return _cells(rows), _cells(cols)
-
     @property
     def imagenet_part(self) -> tuple[str, nn.Module, str, str]:
         """torchvision's name of the weights, the module that takes them, its name, the setting."""
@@ -219,62 +207,3 @@ def load_gmic_checkpoint(path: Path | str, top_t: float = 0.02) -> GMIC:
     model = GMIC(top_t=top_t)
     load_published(model, read_state(path), path)
     return model.eval()
-
-
-def _cells(pixels: int) -> int:
-    size = ((pixels + 1) // 2 - 1) // 2
-    for _ in range(4):
-        size = (size + 1) // 2
-    return size
-
-
-def malignant_first(maps: torch.Tensor) -> torch.Tensor:
-    """Turn GMIC's order (benign, malignant) into that of `lesionlib.windows.CLASSES`.
-
-    Parameters
-    ----------
-    maps : (n, 2) or (n, 2, h, w), benign first.
-
-    Returns
-    -------
-    The same, malignant first.
-
-    Raises
-    ------
-    InputError : where axis 1 does not have two classes.
-    """
-    if maps.ndim < 2 or maps.shape[1] != 2:
-        what = f"two classes along axis 1 expected, got shape {tuple(maps.shape)}"
-        raise InputError(what, "malignant_first", "Give GMIC's outputs or labels, (n, 2, ...)")
-    return maps.flip(1)
-
-
-def top_t_count(rows: int, cols: int, top_t: float) -> int:
-    """How many cells y_global averages: rounded half to even, at least 1.
-
-    Parameters
-    ----------
-    rows, cols : of the map.
-    top_t : share of the cells that count, 0..1.
-
-    Returns
-    -------
-    Cells.
-    """
-    return max(1, round(cols * rows * top_t))
-
-
-def mean_of_top(saliency: torch.Tensor, top_t: float) -> torch.Tensor:
-    """y_global, the mean of the highest cells.
-
-    Parameters
-    ----------
-    saliency : (n, classes, h, w).
-    top_t : share of the cells that count, 0..1.
-
-    Returns
-    -------
-    (n, classes).
-    """
-    count = top_t_count(saliency.shape[2], saliency.shape[3], top_t)
-    return saliency.flatten(2).topk(count, dim=2).values.mean(dim=2)

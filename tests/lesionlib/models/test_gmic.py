@@ -5,12 +5,21 @@ import math
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from lesionlib.errors import InputError
 from lesionlib.models import GMIC, GMICOutput, malignant_first
 from lesionlib.models._torchvision import torchvision_models
-from lesionlib.models.gmic import gmic_from_settings, gmic_loss_terms, mean_of_top, top_t_count
+from lesionlib.models.gmic import (
+    for_inference,
+    gmic_from_settings,
+    gmic_loss_terms,
+    mean_of_top,
+    top_t_count,
+)
 from lesionlib.models.gmic._crops import greedy_boxes, take_crops
+from lesionlib.models.gmic._parts import MaxPool
 
 
 def small(**changes):
@@ -83,17 +92,19 @@ def test_local_network_equals_torchvision():
         torch.testing.assert_close(theirs.fc(ours(crops)), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(5, 5), (64, 48), (100, 75), (127, 130), (320, 192)])
-def test_map_size(size):
-    model = small().eval()
+@pytest.mark.parametrize(
+    "size, cells", [((5, 5), (1, 1)), ((100, 75), (2, 2)), ((129, 130), (2, 2))]
+)
+def test_map_of_any_size(size, cells):
     with torch.no_grad():
-        maps = model.saliency(torch.randn(1, 1, *size))
-    assert tuple(maps.shape[2:]) == model.map_size(*size)
+        assert tuple(small().eval().saliency(torch.randn(1, 1, *size)).shape[2:]) == cells
 
 
 def test_canvases_of_whole_cells_give_one_cell_per_64_px():
-    model = small()
-    assert [model.map_size(64 * n, 64)[0] for n in range(1, 60)] == list(range(1, 60))
+    model = small(width=1).eval()
+    with torch.no_grad():
+        rows = [model.saliency(torch.zeros(1, 1, 64 * n, 64)).shape[2] for n in range(1, 47)]
+    assert rows == list(range(1, 47))
 
 
 def test_settings():
@@ -275,3 +286,49 @@ def test_unknown_reduction():
     out = output_of(torch.ones(1, 2, 1, 1), torch.ones(1, 2), torch.ones(1, 2), torch.ones(1, 2))
     with pytest.raises(InputError, match="sum or mean"):
         gmic_loss_terms(out, torch.ones(1, 2), beta=1.0, sparsity=1.0, reduction="max")
+
+
+# ------------------------------------------------------------------ speed
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("size", [(3, 3), (8, 9), (37, 64)])
+def test_the_pool_gives_the_bits_of_torch(size, padding):
+    """Values, where no gradient is asked for and where one is, and the gradient, also in ties."""
+    given = torch.randn(2, 5, *size).mul(2).round()
+    theirs, ours = (given.clone().requires_grad_() for _ in range(2))
+    pool, expected = MaxPool(3, 2, padding), F.max_pool2d(theirs, 3, 2, padding)
+    found, weights = pool(ours), torch.randn_like(expected)
+    for last in (given, given.contiguous(memory_format=torch.channels_last)):
+        assert torch.equal(pool(last), expected)
+    assert torch.equal(found, expected) and found.is_contiguous()
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert torch.equal(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("width", [1, 2, 16])
+@pytest.mark.parametrize("size", [(5, 5), (97, 131), (320, 192)])
+@torch.no_grad()
+def test_the_copy_for_inference_gives_the_same_values(size, width):
+    model, images = small(width=width), torch.randn(2, 1, *size)
+    model(images)  # moves the statistics of the batch norms
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fast = for_inference(model)
+    found, expected = fast(images), model.eval()(images)
+    for field in dataclasses.fields(GMICOutput):
+        pair = getattr(found, field.name), getattr(expected, field.name)
+        torch.testing.assert_close(*pair, atol=2e-5, rtol=0, msg=field.name)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_copy_for_inference_has_no_norm_left_behind_a_convolution():
+    """Left are those before a convolution, and the last; activations are channels last."""
+    fast, layouts = for_inference(small(width=4)), []
+    norms = {name for name, part in fast.named_modules() if isinstance(part, nn.BatchNorm2d)}
+    assert norms == {"global_network.norm"} | {
+        f"global_network.stages.{stage}.{block}.norm1" for stage in range(5) for block in (0, 1)
+    }
+    for part in (fast.global_network.stem, fast.global_network.pool, *fast.global_network.stages):
+        part.register_forward_hook(lambda *call: layouts.append(call[2]))
+    fast.saliency(torch.randn(1, 1, 320, 192))
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in layouts)
+    assert not fast.training and not any(p.requires_grad for p in fast.parameters())
