@@ -22,6 +22,7 @@ from data_manifest.manifest import Manifest
 from data_manifest.splits import with_folds, with_splits
 
 IMAGES_PER_PATIENT, LESIONS_PER_IMAGE, MALIGNANT = 7.08, 8_842 / 1_001_093, 2_054 / 8_842
+LEAST_LESIONS = 40
 
 
 def made_up(images: int, seed: int = 1) -> Manifest:
@@ -37,7 +38,8 @@ def made_up(images: int, seed: int = 1) -> Manifest:
     table["laterality"] = np.where(number % 2, "R", "L")
     table["view"] = np.where(number // 2 % 2, "MLO", "CC")
     table = table.assign(rows=3328, cols=2560, spacing_mm=0.07, bits=12)
-    on = np.sort(rng.choice(images, round(images * LESIONS_PER_IMAGE), replace=False))
+    lesions = max(round(images * LESIONS_PER_IMAGE), min(LEAST_LESIONS, images // 2))
+    on = np.sort(rng.choice(images, lesions, replace=False))
     marked = pd.Series(number // 4 * 2 + number % 2).isin(on // 4 * 2 + on % 2)  # breasts
     table["negative"] = ~marked
     lesions = pd.DataFrame({"image_id": table["image_id"].to_numpy()[on]})
