@@ -8,7 +8,7 @@ patients, 8,842 lesions).  Limits: 60 s each to validate and to split, 4 GiB of 
 
 from __future__ import annotations
 
-import resource
+import argparse
 import sys
 import tempfile
 import time
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from timing import most_memory, report
 
 from data_manifest.checks import check_manifest, warnings_of
 from data_manifest.manifest import Manifest
@@ -75,13 +76,17 @@ def measure(images: int) -> dict[str, float]:
         done("write")
         Manifest.read(Path(folder))
         done("read")
-    unit = 2**30 if sys.platform == "darwin" else 2**20  # macOS counts bytes, Linux KiB
-    took["memory (GiB)"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    took["memory (GiB)"] = most_memory()
     return took
 
 
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", type=int, nargs="?", default=1_000_000)
+    images = parser.parse_args(argv).images
+    report("manifest", [{"images": images} | measure(images)])
+    return 0
+
+
 if __name__ == "__main__":
-    images = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    print(f"manifest of {images:,} images")
-    for step, value in measure(images).items():
-        print(f"  {step:14}{value:7.1f}")
+    sys.exit(main())
