@@ -44,8 +44,8 @@ def made_up(rows: int, cols: int, images: int = 16, discs: float = 0.02) -> Arra
     return ArrayStore(pixels, pd.DataFrame(facts), pd.DataFrame(table), outlines)
 
 
-def draw(store: ArrayStore, count: int) -> pd.DataFrame:
-    return sample_epoch(store, (count * SHARES).astype(int), Windows(), seed=1)
+def draw(store: ArrayStore, count: int, rules: Windows | None = None) -> pd.DataFrame:
+    return sample_epoch(store, (count * SHARES).astype(int), rules or Windows(), seed=1)
 
 
 def cut(store: ArrayStore, windows: pd.DataFrame, workers: int = 1) -> None:

@@ -186,10 +186,11 @@ def gmic_scores(settings: Experiment, device: torch.device, batch: int, steps: i
 
 
 def patches(settings: Experiment, device: torch.device, batch: int, steps: int) -> dict:
-    from lesionlib.loading import patch_cutter
+    from lesionlib.loading import PatchCutter
 
     store, count = made_up(settings.canvas.rows, settings.canvas.cols), 100 * batch
-    cut, windows = patch_cutter(store, settings.windows.patch, device), draw(store, count)
+    windows = draw(store, count, settings.windows)
+    cut = PatchCutter(store, settings.windows.patch, device)
     return timed(lambda: cut(windows), len(windows), device, steps)
 
 

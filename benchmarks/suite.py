@@ -74,9 +74,9 @@ def markdown(ratios: pd.DataFrame, costs: pd.DataFrame) -> str:
     if len(images):
         first, last = images.iloc[images["at"].argmin()], images.iloc[images["at"].argmax()]
         times = last["us per window"] / first["us per window"]
-        what = f"draw an epoch of 10,000 windows of {last['at']:,.0f} images"
-        seconds = f"{last['us per window'] / 100:.2g} s; of {first['at']:,.0f} images"
-        lines.append(f"| {what} | {seconds} | {1 / times:.2g} |")
+        seconds = last["us per window"] / 100
+        what = f"draw 10,000 windows of {last['at']:,.0f} images ({seconds:.2g} s)"
+        lines.append(f"| {what} | of {first['at']:,.0f} images | {1 / times:.2g} |")
     return "\n".join(lines) + "\n"
 
 
@@ -86,7 +86,8 @@ def draw(ratios: pd.DataFrame, costs: pd.DataFrame):
     kinds = sorted(set(costs["against"]), key=list(LABELS).index)
     figure = style.new_figure(style.PAGE, max(3.2, 1.2 + 0.2 * len(ratios)))
     left, right = figure.subfigures(1, 2, width_ratios=(1.1, 1))
-    _bars(left.subplots(), ratios)
+    if len(ratios):
+        _bars(left.subplots(), ratios)
     places = right.subplots(2, 2).flat
     for ax, against in zip(places, kinds, strict=False):
         _lines(ax, costs[costs["against"].eq(against)], against)
