@@ -85,12 +85,14 @@ fuzz: $(READY) ## read damaged files by the thousand: make fuzz [FUZZ_CASES=2100
 clean: ## remove what was computed (runs/), not the environment
 	rm -rf runs .snakemake figures/smoke
 
-# pip compiles the bytecode of what it installs, which every later start of torch gains from
+# every later start of torch gains from bytecode; pip would make it on one core, and of the packages'
+# own tests too, which takes longer than all the rest
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] >= (3, 11) or sys.exit("error: Python 3.11 or newer is needed. Name one: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv "$$PWD/.venv"
 	@echo "installing the packages of constraints.txt (about 2 minutes the first time)"
-	@$(BIN)/python -m pip install --disable-pip-version-check --root-user-action=ignore \
+	@$(BIN)/python -m pip install --no-compile --disable-pip-version-check --root-user-action=ignore \
 	  $${TORCH_INDEX:+--extra-index-url="$$TORCH_INDEX"} -c constraints.txt -e ".[all]"
 	@$(BIN)/python -m pip check
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 	@touch $@

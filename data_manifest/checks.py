@@ -7,12 +7,13 @@ and pathologies, shapes and images.
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import pandas as pd
 
 from data_manifest.ids import LOST_IDS, plain_id
 from data_manifest.manifest import AGGREGATION, SPLITS, Manifest, with_findings_left_out
-from data_manifest.shapes import GEOMETRIES, check_extent, parse_polygon, shape_facts
+from data_manifest.shapes import GEOMETRIES, check_extent, shape_facts
 from lesionlib.errors import InputError
 
 IMAGE_ID = r"[\w.-]{1,64}"
@@ -54,7 +55,6 @@ def check_manifest(manifest: Manifest) -> Manifest:
     if manifest.images.empty:
         raise InputError("no images", manifest.root, "Check the folder and its tables")
     for table, key in (("images", "image_id"), ("lesions", "lesion_id")):
-        _check_lost_ids(table, getattr(manifest, table))
         _check_ids(table, getattr(manifest, table), key)
         _check_values(table, getattr(manifest, table), key)
     _check_known_images(manifest)
@@ -75,21 +75,12 @@ def check_patients(images: pd.DataFrame) -> None:
     """
     check_alike(images["patient_id"], images["patient_id"].drop_duplicates().map(plain_id))
     exams = images[images["exam_id"] != ""]
-    found = _first_of_several(exams["patient_id"], exams["exam_id"])
-    if found:
-        raise InputError(
-            f"exam {found[0]} is of {found[1]} patients, {found[2]} ({found[3]} such exams)",
-            "images, column patient_id",
-            "Give all images of an exam one patient, and no two patients an exam of the same id",
-        )
+    remedy = "Give all images of an exam one patient, and no two patients an exam of the same id"
+    where = "images, column patient_id"
+    _check_one(exams["patient_id"], exams["exam_id"], "exam {} is of {} patients", where, remedy)
     known = images[images["split"] != ""]
-    found = _first_of_several(known["split"], known["patient_id"])
-    if found:
-        raise InputError(
-            f"patient {found[0]} is in {found[1]} splits, {found[2]} ({found[3]} such patients)",
-            "images, column split",
-            "Give all images of a patient one split",
-        )
+    where, remedy = "images, column split", "Give all images of a patient one split"
+    _check_one(known["split"], known["patient_id"], "patient {} is in {} splits", where, remedy)
 
 
 def check_alike(patients: pd.Series, plain: pd.Series) -> None:
@@ -108,21 +99,21 @@ def check_alike(patients: pd.Series, plain: pd.Series) -> None:
         )
 
 
-def _first_of_several(values: pd.Series, of: pd.Series) -> tuple[str, int, str, int] | None:
-    """The first of `of` with several `values`: it, their number and names, and how many such."""
+def _check_one(values: pd.Series, of: pd.Series, what: str, where: str, remedy: str) -> None:
+    """InputError for the first of `of` with several `values`: `what` takes it and their number."""
     number = values.groupby(of).nunique()
     several = number.index[number > 1]
-    if not len(several):
-        return None
-    names = [str(name) for name in sorted(values[of == several[0]].dropna().unique())]
-    shown = " and ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return several[0], len(names), shown, len(several)
+    if len(several):
+        names = sorted(map(str, values[of == several[0]].dropna().unique()))
+        shown = " and ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        such = f"{len(several)} such {what.partition(' ')[0]}s"
+        what = what.format(several[0], len(names))
+        raise InputError(f"{what}, {shown} ({such})", where, remedy)
 
 
 def check_not_one(images: pd.DataFrame) -> None:
     """InputError where one patient has most images: ids were lost, and no split can be drawn."""
-    for name in _with_most_images(images):
-        number = (images["patient_id"] == name).sum()
+    for name, number in _with_most_images(images).items():
         raise InputError(
             f"patient {name} has {number} of {len(images)} images",
             "images, column patient_id",
@@ -130,24 +121,19 @@ def check_not_one(images: pd.DataFrame) -> None:
         )
 
 
-def _with_most_images(images: pd.DataFrame) -> list[str]:
+def _with_most_images(images: pd.DataFrame) -> pd.Series:
+    """The number of images of the patient who has most of them, if there is one."""
     number = images["patient_id"].value_counts()
-    return list(number.index[(number > MAX_SHARE_OF_ONE * len(images)) & (number > FEW_IMAGES)])
-
-
-def _check_lost_ids(table: str, frame: pd.DataFrame) -> None:
-    for column in IDS[table]:
-        for what, form in LOST_IDS.items():
-            lost = frame[column].str.fullmatch(form, flags=re.IGNORECASE)
-            if lost.any():
-                raise InputError(
-                    f"{column} = '{frame[column][lost].iloc[0]}' is {what} ({lost.sum()} such rows)",
-                    table,
-                    "Take the ids from their source again, in a column formatted as text",
-                )
+    return number[(number > MAX_SHARE_OF_ONE * len(images)) & (number > FEW_IMAGES)]
 
 
 def _check_ids(table: str, frame: pd.DataFrame, key: str) -> None:
+    for column, (what, form) in product(IDS[table], LOST_IDS.items()):
+        lost = frame[column].str.fullmatch(form, flags=re.IGNORECASE)
+        if lost.any():
+            what = f"{column} = '{frame[column][lost].iloc[0]}' is {what} ({lost.sum()} such rows)"
+            remedy = "Take the ids from their source again, in a column formatted as text"
+            raise InputError(what, table, remedy)
     twice = frame[key][frame[key].duplicated()]
     if len(twice):
         what = f"{key} '{twice.iloc[0]}' occurs more than once ({twice.nunique()} such ids)"
@@ -179,30 +165,21 @@ def _rule(column: str, values: pd.Series) -> tuple[pd.Series, str]:
 def _check_known_images(manifest: Manifest) -> None:
     lesions, known = manifest.lesions, manifest.images["image_id"]
     lost = lesions[~lesions["image_id"].isin(known)]
-    if len(lost):
-        name = lost["image_id"].iloc[0]
+    for lesion, name in lost[["lesion_id", "image_id"]].values[:1]:
         meant = known[known.map(plain_id) == plain_id(name)]
         remedy = f"Write '{meant.iloc[0]}'" if len(meant) else "Add the image, or remove the lesion"
-        raise InputError(
-            f"lesion {lost['lesion_id'].iloc[0]} names the unknown image '{name}'",
-            f"lesions table, {len(lost)} in all",
-            remedy,
-        )
+        what = f"lesion {lesion} names the unknown image '{name}'"
+        raise InputError(what, f"lesions table, {len(lost)} in all", remedy)
 
 
 def _check_findings(manifest: Manifest) -> None:
     """A finding seen on two views is one thing: one patient, one pathology."""
-    lesions = manifest.lesions
+    lesions, remedy = manifest.lesions, "Give different findings different ids"
     patient = lesions["image_id"].map(manifest.images.set_index("image_id")["patient_id"])
     known = lesions["pathology"].where(lesions["pathology"] != "unknown")
     for values, word in ((patient, "patients"), (known, "pathologies")):
-        found = _first_of_several(values, lesions["finding_id"])
-        if found:
-            raise InputError(
-                f"finding {found[0]} has {found[1]} {word}, {found[2]} ({found[3]} such findings)",
-                "lesions",
-                "Give different findings different ids",
-            )
+        what = f"finding {{}} has {{}} {word}"
+        _check_one(values, lesions["finding_id"], what, "lesions", remedy)
 
 
 def _check_negatives(manifest: Manifest) -> None:
@@ -217,12 +194,9 @@ def _check_negatives(manifest: Manifest) -> None:
     negative = images["negative"].fillna(False).astype(bool)
     wrong = images[negative & breast.isin(breast[marked])]
     if len(wrong):
-        raise InputError(
-            f"image {wrong['image_id'].iloc[0]} is negative, but its breast has a lesion "
-            f"({len(wrong)} such images)",
-            "images, column negative",
-            "Leave 'negative' empty or false for both views",
-        )
+        what = f"image {wrong['image_id'].iloc[0]} is negative, but its breast has a lesion"
+        remedy = "Leave 'negative' empty or false for both views"
+        raise InputError(f"{what} ({len(wrong)} such images)", "images, column negative", remedy)
 
 
 def _check_shapes(manifest: Manifest) -> None:
@@ -261,16 +235,16 @@ def warnings_of(manifest: Manifest, outlines: pd.DataFrame | None = None) -> pd.
         spacing that is not stated, an outline cut at the edge of its image, an outline of which
         over 20 % is off the breast.
     """
-    images = manifest.images
-    rows = [("patient", name, MOST_IMAGES) for name in _with_most_images(images)]
-    rows += [
-        ("image", name, NO_SPACING) for name in images["image_id"][images["spacing_mm"].isna()]
-    ]
-    cut = [row["lesion_id"] for row in _with_sizes(manifest) if _clipped(row)]
-    rows += [("lesion", name, CLIPPED) for name in cut]
+    images, sized = manifest.images, _with_sizes(manifest)
+    found = {
+        ("patient", MOST_IMAGES): _with_most_images(images).index,
+        ("image", NO_SPACING): images["image_id"][images["spacing_mm"].isna()],
+        ("lesion", CLIPPED): [row["lesion_id"] for row in sized if _clipped(row)],
+    }
     if outlines is not None:
         off = outlines["on_breast"] < 1 - MAX_OFF_BREAST
-        rows += [("lesion", name, OFF_BREAST) for name in outlines["lesion_id"][off]]
+        found["lesion", OFF_BREAST] = outlines["lesion_id"][off]
+    rows = [(level, name, what) for (level, what), names in found.items() for name in names]
     return pd.DataFrame(rows, columns=["level", "id", "warning"])
 
 
@@ -278,11 +252,5 @@ def _clipped(row: dict) -> bool:
     """Whether a shape reaches over the edge of its image, as far as sizes are stated."""
     if row["geom"] == "mask" or not (row["rows"] and row["cols"]):
         return False
-    if row["geom"] == "polygon":
-        points = parse_polygon(row["polygon"])
-        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-    elif row["geom"] == "circle":
-        (x0, x1), (y0, y1) = ((row[c] - row["r"], row[c] + row["r"]) for c in ("cx", "cy"))
-    else:
-        x0, y0, x1, y1 = (row[c] for c in ("x0", "y0", "x1", "y1"))
+    _, (x0, y0, x1, y1) = shape_facts(row["geom"], row)
     return bool(x0 < 0 or y0 < 0 or x1 > row["cols"] or y1 > row["rows"])

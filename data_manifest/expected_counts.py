@@ -43,11 +43,9 @@ def check(dataset: str, counted: dict) -> None:
     wrong = table[~table["equal"].astype(bool)]
     if len(wrong):
         name, expected, found, _ = wrong.iloc[0]
-        raise InputError(
-            f"{name} = {found}, expected {expected} ({len(wrong)} such counts)",
-            f"data set {dataset}",
-            "Complete the download, and take the set's lists as distributed",
-        )
+        what = f"{name} = {found}, expected {expected} ({len(wrong)} such counts)"
+        remedy = "Complete the download, and take the set's lists as distributed"
+        raise InputError(what, f"data set {dataset}", remedy)
 
 
 def check_present(dataset: str) -> None:

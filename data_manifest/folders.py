@@ -79,11 +79,11 @@ class Names:
 
     def find(self, path: str) -> str:
         """The path on the disk: `path` itself, or one that differs in case alone; "" if neither."""
-        if (self.root / path).exists():
+        if os.path.exists(self.root / path):  # pathlib raises where a name is too long for a disk
             return path
         here = PurePosixPath()
         for part in PurePosixPath(path).parts:
-            if not (self.root / here / part).exists():
+            if not os.path.exists(self.root / here / part):
                 part = self._of_folder(here).get(part.lower())
             if part is None:
                 return ""
@@ -93,12 +93,13 @@ class Names:
     def _of_folder(self, place: PurePosixPath) -> dict[str, str]:
         if place not in self._listed:
             where = self.root / place
-            names = sorted(os.listdir(where), reverse=True) if where.is_dir() else []
+            names = sorted(os.listdir(where), reverse=True) if os.path.isdir(where) else []
             self._listed[place] = {name.lower(): name for name in names}
         return self._listed[place]
 
 
 def on_disk(file: Path) -> Path:
     """`file`, or where nothing has that name what differs from it in case alone."""
-    folder = file.parent if file.parent.is_dir() or file.parent == file else on_disk(file.parent)
+    known = os.path.isdir(file.parent) or file.parent == file
+    folder = file.parent if known else on_disk(file.parent)
     return folder / (Names(folder).find(file.name) or file.name)

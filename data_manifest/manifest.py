@@ -105,9 +105,8 @@ def conformed(frame: pd.DataFrame | None, columns: dict) -> pd.DataFrame:
         try:
             out[name] = filled.astype(kind)
         except (TypeError, ValueError):
-            raise InputError(
-                f"column '{name}' holds values that are not {kind}", "manifest", "Correct the table"
-            ) from None
+            what = f"column '{name}' holds values that are not {kind}"
+            raise InputError(what, "manifest", "Correct the table") from None
     return pd.DataFrame(out, columns=list(columns))
 
 
@@ -210,8 +209,7 @@ class Manifest:
             write_text(folder / f"{name}.csv", getattr(self, name).to_csv(index=False))
         content = {"format": FORMAT, "name": self.name, "root": str(self.root)}
         content |= {"images": len(self.images), "lesions": len(self.lesions)}
-        content["counted"] = self.counted
-        write_json(folder / "manifest.json", content)
+        write_json(folder / "manifest.json", content | {"counted": self.counted})
 
     @staticmethod
     def read(folder: Path | str) -> Manifest:
@@ -219,9 +217,8 @@ class Manifest:
         folder = Path(folder)
         content = read_json(folder / "manifest.json")
         if content is None or content.get("format") != FORMAT:
-            raise InputError(
-                "no manifest", folder, "Make it first: run notebook 01 or the pipeline"
-            )
+            remedy = "Make it first: run notebook 01 or the pipeline"
+            raise InputError("no manifest", folder, remedy)
         columns = {**IMAGE_COLUMNS, **LESION_COLUMNS, **RARE_COLUMNS, **EXCLUSION_COLUMNS}
         kinds = {name: kind for name, (kind, _) in columns.items()}
         tables = {name: read_csv(folder / f"{name}.csv", kinds) for name in TABLES}
@@ -237,10 +234,7 @@ def read_csv(file: Path, kinds: dict) -> pd.DataFrame:
     kinds : column -> type; the columns that are not named hold numbers.
     """
     header = pd.read_csv(file, nrows=0).columns
-    kinds = {
-        name: object if kinds[name] is str else kinds[name] for name in set(header) & set(kinds)
-    }
-    numbers = {name: [""] for name in header if kinds.get(name) is not object}
-    return pd.read_csv(
-        file, dtype=kinds, keep_default_na=False, na_values=numbers, float_precision="round_trip"
-    )
+    types = {name: object if kind is str else kind for name, kind in kinds.items()}
+    none = {name: [""] for name in header if types.get(name) is not object}
+    how = {"keep_default_na": False, "na_values": none, "float_precision": "round_trip"}
+    return pd.read_csv(file, dtype={k: types[k] for k in types if k in header}, **how)

@@ -84,9 +84,8 @@ def check_options(dataset: str, options: dict) -> None:
     unknown = [name for name in options if name not in known]
     if unknown and all(p.kind is not Parameter.VAR_KEYWORD for p in parameters):
         what = f"the reader of '{dataset}' has no option '{unknown[0]}'"
-        raise InputError(
-            what, "data.options", nearest(unknown[0], known) if known else "It takes none"
-        )
+        remedy = nearest(unknown[0], known) if known else "It takes none"
+        raise InputError(what, "data.options", remedy)
 
 
 def _reader(dataset: str) -> Callable[..., Manifest]:

@@ -100,8 +100,8 @@ def scaled(geom: str, shape: dict, fx: float, fy: float) -> dict:
         return shape
 
 
-def shape_facts(geom: str, shape: dict) -> tuple[float, float, float]:
-    """Area (px) and centre x, y of a polygon, box or circle.
+def shape_facts(geom: str, shape: dict) -> tuple[float, tuple[float, float, float, float]]:
+    """Area (px) of a polygon, box or circle, and its limits x0, y0, x1, y1.
 
     Raises InputError for fewer than three points, an empty box or a radius that is not positive.
     """
@@ -109,14 +109,13 @@ def shape_facts(geom: str, shape: dict) -> tuple[float, float, float]:
         cx, cy, r = (float(shape[k]) for k in ("cx", "cy", "r"))
         if not (np.isfinite([cx, cy, r]).all() and r > 0):
             raise InputError(f"circle cx={cx:g} cy={cy:g} r={r:g}", "", "Give three numbers, r > 0")
-        return float(np.pi * r * r), cx, cy
+        return float(np.pi * r * r), (cx - r, cy - r, cx + r, cy + r)
     if geom == "box":
         x0, y0, x1, y1 = (float(shape[k]) for k in ("x0", "y0", "x1", "y1"))
         if not (x1 > x0 and y1 > y0):
-            raise InputError(
-                f"empty box x {x0:g}..{x1:g}, y {y0:g}..{y1:g}", "", "Give x0 < x1 and y0 < y1"
-            )
-        return (x1 - x0) * (y1 - y0), (x0 + x1) / 2, (y0 + y1) / 2
+            what = f"empty box x {x0:g}..{x1:g}, y {y0:g}..{y1:g}"
+            raise InputError(what, "", "Give x0 < x1 and y0 < y1")
+        return (x1 - x0) * (y1 - y0), (x0, y0, x1, y1)
     try:
         points = parse_polygon(shape["polygon"])
     except ValueError as error:
@@ -126,32 +125,25 @@ def shape_facts(geom: str, shape: dict) -> tuple[float, float, float]:
         raise InputError(f"polygon of {len(points)} points", "", "Give three points or more")
     x, y = points.T
     area = 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
-    return area, float((x.min() + x.max()) / 2), float((y.min() + y.max()) / 2)
+    return area, (*map(float, points.min(axis=0)), *map(float, points.max(axis=0)))
 
 
-def check_extent(area: float, x: float, y: float, rows: int, cols: int, where: str) -> None:
+def check_extent(area: float, limits: tuple, rows: int, cols: int, where: str) -> None:
     """InputError for an outline of less than 4 px, of over half the image, or centred off it.
 
-    area : px; x, y : centre; rows, cols : of the image, 0 where not stated.
+    area : px; limits : x0, y0, x1, y1; rows, cols : of the image, 0 where not stated.
     """
-    size = f"image {rows} rows x {cols} cols"
+    x, y = (limits[0] + limits[2]) / 2, (limits[1] + limits[3]) / 2
+    size, remedy = f"image {rows} rows x {cols} cols", "Check the outline's scale"
     if area < MIN_AREA_PX:
-        raise InputError(
-            f"outline of {area:.1f} px, least {MIN_AREA_PX}", where, "Check the outline's scale"
-        )
+        raise InputError(f"outline of {area:.1f} px, least {MIN_AREA_PX}", where, remedy)
     if rows and cols and area > MAX_AREA_SHARE * rows * cols:
-        raise InputError(
-            f"outline of {area:.0f} px covers {area / (rows * cols):.0%} of the image ({size}), "
-            f"at most {MAX_AREA_SHARE:.0%}",
-            where,
-            "Check the outline's scale or its mask",
-        )
+        what = f"outline of {area:.0f} px covers {area / (rows * cols):.0%} of the image ({size})"
+        what += f", at most {MAX_AREA_SHARE:.0%}"
+        raise InputError(what, where, f"{remedy} or its mask")
     if rows and cols and not (0 <= x < cols and 0 <= y < rows):
-        raise InputError(
-            f"outline centred at x {x:.1f}, y {y:.1f}, outside its image ({size})",
-            where,
-            "Give pixels of the uncropped image, origin top left",
-        )
+        what = f"outline centred at x {x:.1f}, y {y:.1f}, outside its image ({size})"
+        raise InputError(what, where, "Give pixels of the uncropped image, origin top left")
 
 
 def rasterise(geom: str, shape: dict, size: tuple[int, int]) -> Outline:
@@ -160,13 +152,11 @@ def rasterise(geom: str, shape: dict, size: tuple[int, int]) -> Outline:
     A shape so thin that it holds no pixel centre gives an empty outline.
     Raises InputError as :func:`shape_facts`.
     """
-    shape_facts(geom, shape)
+    _, (x0, y0, x1, y1) = shape_facts(geom, shape)
     if geom == "circle":
         return _circle(float(shape["cx"]), float(shape["cy"]), float(shape["r"]), size)
     if geom == "box":
-        x0, y0, x1, y1 = (float(shape[k]) for k in ("x0", "y0", "x1", "y1"))
-        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-        return _polygon(corners, size)
+        return _polygon(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]), size)
     return _polygon(parse_polygon(shape["polygon"]), size)
 
 

@@ -54,12 +54,9 @@ def with_splits(
         If the shares leave no training patients, or as :func:`check_splits`.
     """
     if validation_share < 0 or test_share < 0 or validation_share + test_share >= 1:
-        raise InputError(
-            f"validation_share {validation_share:g} and test_share {test_share:g} leave no "
-            "training",
-            "data",
-            "Choose shares that add up to less than 1",
-        )
+        what = f"validation_share {validation_share:g} and test_share {test_share:g}"
+        remedy = "Choose shares that add up to less than 1"
+        raise InputError(f"{what} leave no training", "data", remedy)
     images = manifest.images
     check_patients(images)
     check_not_one(images)
@@ -91,11 +88,9 @@ def with_folds(
         If there is no such fold, or as :func:`check_splits`.
     """
     if not (folds >= 2 and 0 <= fold < folds and 0 <= validation_share < 1):
-        raise InputError(
-            f"fold {fold} of {folds} with validation_share {validation_share:g}",
-            "data",
-            "Choose 2 folds or more, a fold from 0 to folds - 1, and a share below 1",
-        )
+        what = f"fold {fold} of {folds} with validation_share {validation_share:g}"
+        remedy = "Choose 2 folds or more, a fold from 0 to folds - 1, and a share below 1"
+        raise InputError(what, "data", remedy)
     kind = strata(manifest.images, manifest.lesions)
     dealt = np.concatenate([_shuffled(kind, stratum, seed, "folds") for stratum in STRATA])
     tested = np.arange(len(dealt)) % folds == fold
@@ -106,10 +101,8 @@ def with_folds(
 
 
 def _split(manifest: Manifest, drawn: dict[str, str]) -> Manifest:
-    images = manifest.images
-    return check_splits(
-        replace(manifest, images=images.assign(split=images["patient_id"].map(drawn)))
-    )
+    split = manifest.images["patient_id"].map(drawn)
+    return check_splits(replace(manifest, images=manifest.images.assign(split=split)))
 
 
 def check_splits(manifest: Manifest) -> Manifest:
@@ -126,27 +119,21 @@ def check_splits(manifest: Manifest) -> Manifest:
     check_not_one(images)
     empty = images[images["split"] == ""]
     if len(empty):
-        raise InputError(
-            f"{len(empty)} of {len(images)} images have no split, first {empty['image_id'].iloc[0]}",
-            "images",
-            "Draw them with data_manifest.splits.with_splits",
-        )
+        first = empty["image_id"].iloc[0]
+        what = f"{len(empty)} of {len(images)} images have no split, first {first}"
+        raise InputError(what, "images", "Draw them with data_manifest.splits.with_splits")
     if not manifest.lesions["pathology"].isin(["benign", "malignant"]).any():
-        raise InputError(
-            f"none of {len(manifest.lesions)} lesions has a known pathology",
-            manifest.name,
-            "Name a stand-in in data.options, where the set has one (truth: birads_proxy)",
-        )
+        what = f"none of {len(manifest.lesions)} lesions has a known pathology"
+        remedy = "Name a stand-in in data.options, where the set has one (truth: birads_proxy)"
+        raise InputError(what, manifest.name, remedy)
     counts = count_by_split(images, manifest.lesions)
     for split in SPLITS:
         malignant, benign = counts.loc[split, ["lesions_malignant", "lesions_benign"]]
         if not (malignant and benign):
-            raise InputError(
-                f"split {split} has {malignant} malignant and {benign} benign lesions of "
-                f"{counts.loc[split, 'patients']} patients; an AUC needs both kinds",
-                "splits",
-                "Move patients between the splits, or change the shares or the seed",
-            )
+            what = f"split {split} has {malignant} malignant and {benign} benign lesions of "
+            what += f"{counts.loc[split, 'patients']} patients; an AUC needs both kinds"
+            remedy = "Move patients between the splits, or change the shares or the seed"
+            raise InputError(what, "splits", remedy)
     return manifest
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import select
 import shlex
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import lesionlib
 from lesionlib.errors import InputError
-from study.jobs import PIPE, STOPPED, UNWRITABLE, JobError, end_soon, provide_home
+from study.jobs import PIPE, STOPPED, UNWRITABLE, JobError, end_soon, provide_home, unforeseen
 
 UNREAD = 141  # exit code where what we write is not read any more, as a shell gives it
 
@@ -31,134 +32,6 @@ class Parser(argparse.ArgumentParser):
 def expanded(path: str) -> Path:
     """A path in which ~ is the user's own folder, also where a shell leaves it, as in --output=~/x."""
     return Path(os.path.expanduser(path))
-
-
-def parser() -> Parser:
-    """The commands and their arguments; each command names the function that carries it out."""
-    top = Parser(prog="study", description="Run experiments, notebooks and stages.")
-    top.epilog = "study COMMAND --help says more. python -m study is the same command."
-    top.add_argument("--version", action="version", version=f"lesionlib {lesionlib.__version__}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_running, _looking, _judging, _starting):
-        add(commands)
-    return top
-
-
-def _command(commands, function, example: str, text: str, **options) -> Parser:
-    """A command named as its function is, less the underscores."""
-    name = function.__name__.strip("_").replace("_", "-")
-    description, end = f"{text[0].upper()}{text[1:]}.", f"Example: study {name} {example}"
-    made = commands.add_parser(name, help=text, description=description, epilog=end, **options)
-    made.set_defaults(function=function)
-    return made
-
-
-def _add_pairs(made: Parser, metavar: tuple[str, str], text: str) -> None:
-    made.add_argument("-p", nargs=2, action="append", default=[], metavar=metavar, help=text)
-
-
-def _add_set(made: Parser) -> None:
-    """Where a set is, and how its reader reads it."""
-    made.add_argument("--data", required=True, help="folder of the data set")
-    _add_pairs(made, ("OPTION", "VALUE"), "an option of the reader; may be repeated")
-
-
-def _running(commands) -> None:
-    run = _command(commands, _run, "demo", "run every notebook of an experiment not up to date")
-    notebook = _command(commands, _notebook, "04 --experiment demo", "run one notebook")
-    stage = _command(
-        commands, _stage, "floc --experiment demo --run 1", "run one step without a notebook",
-        usage="%(prog)s STAGE --experiment EXPERIMENT [--ARGUMENT VALUE ...]",
-    )  # fmt: skip
-    folds = _command(
-        commands,
-        _folds,
-        "mini_mias --folds 5",
-        "run an experiment fold by fold, and pool its tests",
-    )
-    run.add_argument("experiment", help="name of a file in experiments/, as demo")
-    folds.add_argument("experiment", help="name of a file in experiments/")
-    folds.add_argument("--folds", type=int, help="number of folds; default: data.folds, or 5")
-    for made in (run, folds):
-        made.add_argument("--data", help="folder of the data set; remembered for the next runs")
-        made.add_argument("--cores", type=int, help="jobs side by side; default: all cores")
-    notebook.add_argument("notebook", help="its number, as 04, or its path")
-    notebook.add_argument("--experiment", help="default: what the notebook's parameters say")
-    _add_pairs(notebook, ("NAME", "VALUE"), "another parameter of the notebook; may be repeated")
-    notebook.add_argument(
-        "--output",
-        type=expanded,
-        help="the executed copy; default: in runs/<experiment>/notebooks/",
-    )
-    lab = _command(commands, _lab, "--no-browser", "open copies of the notebooks in JupyterLab")
-    lab.epilog += ". Options of JupyterLab may follow"
-    stage.add_argument("stage", help="a name that study stages lists, as floc, gmic or fagg")
-    stage.add_argument("--experiment", required=True, help="name of a file in experiments/")
-    stage.epilog += ". The step's own arguments follow by name"
-
-
-def _looking(commands) -> None:
-    check = _command(commands, _check, "demo", "check an experiment's settings and data folder")
-    check.add_argument("experiment", help="name of a file in experiments/")
-    check.add_argument("--data", help="folder of the data set; remembered for the next runs")
-    check.add_argument("--complete", action="store_true", help="fail unless all is up to date")
-    data = _command(
-        commands,
-        _data_check,
-        "table --data FOLDER --pixels",
-        "look through a set before it is used",
-    )
-    data.add_argument("dataset", help="name of its reader, as mini_mias or table")
-    data.add_argument("--pixels", action="store_true", help="open every image and outline, too")
-    data.add_argument("--experiment", help="whose options, splits and canvas; default: the set's")
-    _add_set(data)
-    data.add_argument("--cores", type=int, help="images read side by side; default: all cores")
-    settings = _command(commands, _settings, "floc", "list settings: type, default and meaning")
-    settings.add_argument(
-        "block", nargs="?", default="", help="as floc or floc.epochs; default: all"
-    )
-    _command(commands, _stages, "", "list the stages, their arguments and what they give")
-
-
-def _judging(commands) -> None:
-    report = _command(
-        commands, _report, "predictions.csv",
-        "write the paper's tables and figures of lesion scores, made here or elsewhere",
-    )  # fmt: skip
-    report.add_argument("predictions", type=expanded, help=f"a CSV file with {COLUMNS}")
-    report.add_argument("--output", type=expanded, help="folder; default: report, next to the file")
-    predict = _command(
-        commands, _predict, "--experiment demo --data FOLDER",
-        "score the lesions of new images with the networks of a finished experiment",
-    )  # fmt: skip
-    predict.add_argument("--experiment", required=True, help="name of a file in experiments/")
-    predict.add_argument("--dataset", default="table", help="name of their reader; default: table")
-    _add_set(predict)
-    predict.add_argument(
-        "--output", type=expanded, help="folder; default: runs/<experiment>/predict/<folder>"
-    )
-
-
-def _starting(commands) -> None:
-    new = _command(
-        commands, _new, "mine --data FOLDER",
-        "write an experiment's file with canvas and windows suggested from a set",
-    )  # fmt: skip
-    new.add_argument("name", help="of the experiment: letters, digits, _ and -")
-    new.add_argument("--dataset", default="table", help="name of its reader; default: table")
-    _add_set(new)
-    coco = _command(
-        commands, _import_coco, "annotations.json FOLDER",
-        "write images.csv and lesions.csv from annotations in the COCO form",
-    )  # fmt: skip
-    coco.add_argument("annotations", type=expanded, help="the JSON file")
-    coco.add_argument("folder", type=expanded, help="of the images, where the tables go")
-    _command(commands, _refresh, "", "bring the outputs of the demo into notebooks/")
-    completion = _command(
-        commands, _completion, "bash > ~/.local/share/bash-completion/completions/study",
-        "print the completion of this command for a shell",
-    )  # fmt: skip
-    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
 
 
 # ------------------------------------------------------------------ the commands
@@ -285,6 +158,93 @@ def _refresh(args) -> None:
     refresh()
 
 
+# ------------------------------------------------------------------ their arguments
+ARGUMENTS = {
+    "experiment": {"help": "name of a file in experiments/, as mini_mias"},
+    "notebook": {"help": "its number, as 04, or its path"},
+    "stage": {"help": "a name that study stages lists, as floc, gmic or fagg"},
+    "dataset": {"help": "name of its reader, as mini_mias or table"},
+    "block": {"nargs": "?", "default": "", "help": "as floc or floc.epochs; default: all"},
+    "predictions": {"type": expanded, "help": f"a CSV file with {COLUMNS}"},
+    "name": {"help": "of the experiment: letters, digits, _ and -"},
+    "annotations": {"type": expanded, "help": "the JSON file"},
+    "folder": {"type": expanded, "help": "of the images, where the tables go"},
+    "shell": {"choices": ["bash", "zsh", "tcsh"]},
+    "--experiment": {"required": True, "help": "name of a file in experiments/"},
+    "--dataset": {"default": "table", "help": "name of the reader; default: table"},
+    "--data": {"help": "folder of the data set; remembered for the next runs"},
+    "-p": {"nargs": 2, "action": "append", "default": [], "metavar": ("OPTION", "VALUE"),
+           "help": "an option of the reader; may be repeated"},
+    "--folds": {"type": int, "help": "number of folds; default: data.folds, or 5"},
+    "--pixels": {"action": "store_true", "help": "open every image and outline, too"},
+    "--complete": {"action": "store_true", "help": "fail unless all is up to date"},
+    "--cores": {"type": int, "help": "jobs side by side; default: all cores"},
+    "--output": {"type": expanded},
+}  # fmt: skip
+SET = {"--data": {"required": True, "help": "folder of the data set"}}
+# each command with an example, its meaning, its arguments, and what differs of them
+COMMANDS = {
+    _run: ("demo", "run every notebook of an experiment not up to date",
+           "experiment --data --cores", {}),
+    _notebook: ("04 --experiment demo", "run one notebook",
+                "notebook --experiment -p --output", {
+        "--experiment": {"required": False, "help": "default: what the notebook's parameters say"},
+        "-p": {"metavar": ("NAME", "VALUE"),
+               "help": "another parameter of the notebook; may be repeated"},
+        "--output": {"help": "the executed copy; default: in runs/<experiment>/notebooks/"}}),
+    _stage: ("floc --experiment demo --run 1. The step's own arguments follow by name",
+             "run one step without a notebook", "stage --experiment",
+             {"usage": "%(prog)s STAGE --experiment EXPERIMENT [--ARGUMENT VALUE ...]"}),
+    _folds: ("mini_mias --folds 5", "run an experiment fold by fold, and pool its tests",
+             "experiment --folds --data --cores", {}),
+    _lab: ("--no-browser. Options of JupyterLab may follow",
+           "open copies of the notebooks in JupyterLab", "", {}),
+    _check: ("demo", "check an experiment's settings and data folder",
+             "experiment --data --complete", {}),
+    _data_check: ("table --data FOLDER --pixels", "look through a set before it is used",
+                  "dataset --pixels --experiment --data -p --cores", SET | {
+        "--experiment": {"required": False,
+                         "help": "whose options, splits and canvas; default: the set's"},
+        "--cores": {"help": "images read side by side; default: all cores"}}),
+    _settings: ("floc", "list settings: type, default and meaning", "block", {}),
+    _stages: ("", "list the stages, their arguments and what they give", "", {}),
+    _report: ("predictions.csv",
+              "write the paper's tables and figures of lesion scores, made here or elsewhere",
+              "predictions --output",
+              {"--output": {"help": "folder; default: report, next to the file"}}),
+    _predict: ("--experiment demo --data FOLDER",
+               "score the lesions of new images with the networks of a finished experiment",
+               "--experiment --dataset --data -p --output",
+               SET | {"--output": {"help": "folder; default: runs/<experiment>/predict/<folder>"}}),
+    _new: ("mine --data FOLDER",
+           "write an experiment's file with canvas and windows suggested from a set",
+           "name --dataset --data -p", SET),
+    _import_coco: ("annotations.json FOLDER",
+                   "write images.csv and lesions.csv from annotations in the COCO form",
+                   "annotations folder", {}),
+    _refresh: ("", "bring the outputs of the demo into notebooks/", "", {}),
+    _completion: ("bash > ~/.local/share/bash-completion/completions/study",
+                  "print the completion of this command for a shell", "shell", {}),
+}  # fmt: skip
+
+
+def parser() -> Parser:
+    """The commands, named as their functions are less the underscores, and their arguments."""
+    top = Parser(prog="study", description="Run experiments, notebooks and stages.")
+    top.epilog = "study COMMAND --help says more. python -m study is the same command."
+    top.add_argument("--version", action="version", version=f"lesionlib {lesionlib.__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for function, (example, text, arguments, own) in COMMANDS.items():
+        name = function.__name__.strip("_").replace("_", "-")
+        made = commands.add_parser(name, help=text, usage=own.get("usage"))
+        made.description = f"{text[0].upper()}{text[1:]}."
+        made.epilog = f"Example: study {name} {example}"
+        made.set_defaults(function=function)
+        for argument in arguments.split():
+            made.add_argument(argument, **ARGUMENTS[argument] | own.get(argument, {}))
+    return top
+
+
 # ------------------------------------------------------------------ how it ends
 def carry_out(words: list[str]) -> int:
     """Do what a command line says; its exit code.  InputError and JobError go to the caller."""
@@ -312,9 +272,18 @@ def main(words: list[str] | None = None) -> int:
         return 1
 
 
-def _last_line(text: str) -> None:
+def _say_unforeseen(error: BaseException) -> None:
+    """One line in place of a traceback; the workflow knows nothing of it, so a job says it, too."""
+    from study.settings import runs_folder
+
+    command = next(iter(sys.argv[1:]), "study")
+    log = runs_folder("failed") / f"{command}.log"
+    _last_line(f"error: {unforeseen(error, f'command {command}', log)}", always=True)
+
+
+def _last_line(text: str, *, always: bool = False) -> None:
     """Say how it ended; a job of a workflow leaves that to the workflow, which says it last."""
-    if not os.environ.get(PIPE):
+    if always or not os.environ.get(PIPE):
         with contextlib.suppress(OSError):  # nobody reads it
             print(text, file=sys.stderr, flush=True)
 
@@ -339,11 +308,12 @@ def guarded_main() -> int:
         code = main()
     except KeyboardInterrupt:
         code = STOPPED
+        logging.disable()  # what was cut off in the middle complains
         end_soon()
-    except OSError:
-        if not _is_unread():
-            raise
-        code = UNREAD
+    except Exception as error:
+        code = UNREAD if isinstance(error, OSError) and _is_unread() else 1
+        if code == 1:
+            _say_unforeseen(error)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if code == STOPPED:
@@ -374,7 +344,7 @@ def _in_thread(args) -> None:
     if isinstance(args.exc_value, OSError) and _is_unread():
         os.kill(os.getpid(), signal.SIGTERM)
     else:
-        threading.__excepthook__(args)
+        _say_unforeseen(args.exc_value)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lesionlib.files import read_json, write_bytes, write_json
 from lesionlib.seeds import digest
+from study.jobs import KEEPS_MEMORY, TUNABLES
 from study.settings import project_root
 
 DESK = "lab"
@@ -22,10 +23,11 @@ BASE = ".copied.json"  # digests of the cells that were copied
 def kernel_variables() -> dict[str, str]:
     """Variables for a kernel of this Python, whatever others Jupyter would find first.
 
-    The order of sets is fixed in it.
+    The order of sets is fixed in it, and it keeps its memory.
     """
     places = [os.path.join(sys.prefix, "share", "jupyter"), os.environ.get("JUPYTER_PATH")]
-    return {"JUPYTER_PATH": os.pathsep.join(filter(None, places)), "PYTHONHASHSEED": "0"}
+    found = {"JUPYTER_PATH": os.pathsep.join(filter(None, places)), "PYTHONHASHSEED": "0"}
+    return found | {TUNABLES: os.environ.get(TUNABLES, KEEPS_MEMORY)}
 
 
 def lay_out() -> Path:

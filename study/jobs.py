@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import errno
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,8 +28,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lesionlib.errors import InputError
-from lesionlib.files import read_json, write_json
-from study.settings import runs_folder
+from lesionlib.files import read_json, write_json, write_text
+from study.settings import project_root, runs_folder
 
 PIPE = "LESIONLIB_WORKFLOW"  # variable of a run's jobs: which pipe is theirs
 STOPPED = 130  # exit code of a process that Ctrl-C has ended
@@ -35,10 +37,19 @@ PATIENCE = 5.0  # s that a process has for ending in order
 BEAT, SILENT = 10.0, 60.0  # s between two signs of life of a run, and without one until it is dead
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # of Linux; elsewhere the host's name stands for it
 
+# glibc then keeps freed memory, in huge pages: otherwise every large array is paged in anew, which
+# costs a training on the CPU a quarter of its time.  No number changes; other systems ignore it
+TUNABLES = "GLIBC_TUNABLES"
+KEEPS_MEMORY = ":".join(
+    f"glibc.malloc.{name}={value}"
+    for name, value in {"hugetlb": 1, "mmap_threshold": 2**30, "trim_threshold": 2**30}.items()
+)
+
 # a disk that takes no files, and what helps
 ROOM, RIGHTS = "Make room on the disk", "Make it writable, or work on a copy of the project"
 UNWRITABLE = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM}
 UNWRITABLE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR), RIGHTS)
+ROOMS = ("study.", "data_manifest.", "lesionlib.")
 # where the tools that a job uses keep files of their own
 AT_HOME = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME")
 
@@ -52,6 +63,34 @@ class EndsHere(InputError):
 
 class JobError(Exception):
     """A job failed for a reason that is not the user's input; its text is the line to show."""
+
+
+def unforeseen(error: BaseException, where: str, log: Path) -> JobError:
+    """As :func:`withheld`, of an error of this process: the place is the last of our own code."""
+    steps = traceback.walk_tb(error.__traceback__)
+    places = [f"{frame.f_globals.get('__name__')}:{line}" for frame, line in steps]
+    last = ([p for p in places if p.startswith(ROOMS)] or places or ["unknown"])[-1]
+    text = "".join(traceback.format_exception(error))
+    return withheld(type(error).__name__, str(error), f"{where}, {last}", text, log)
+
+
+def withheld(kind: str, said: str, where: str, text: str, log: Path) -> JobError:
+    """The line of an error that nobody foresaw: its kind and its place, not what it says.
+
+    That may quote a table or a header, and so a patient's id: it is kept in `log` alone.
+
+    kind, said : of the exception.  text : its traceback.
+    """
+    what = "a check failed" if kind == "AssertionError" else f"{kind} was raised"
+    cure, found = "", re.match(r"\[Errno (\d+)\]", said)
+    if found:
+        number = int(found[1])
+        what, cure = f"{what}: {os.strerror(number)}", UNWRITABLE.get(number, "")
+    with contextlib.suppress(OSError):
+        write_text(log, text)
+        short = Path(os.path.relpath(log, project_root())).as_posix()
+        cure = cure or f"What it says, which may name a patient, is in {short}"
+    return JobError(f"{what} ({where}). {cure}".strip())
 
 
 @contextmanager

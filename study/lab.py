@@ -18,7 +18,6 @@ from html import escape
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.text import Text
 
 from lesionlib import files
 from lesionlib.seeds import digest
@@ -139,6 +138,8 @@ class Lab:
 
     def _mark(self, figure) -> None:
         """Every picture of a made-up image says so, whoever drew it; then its layout is settled."""
+        from matplotlib.text import Text
+
         texts = [t.get_text() for t in figure.findobj(Text)]
         if self.is_phantom and not any("phantom" in t for t in texts):
             from study.plots import style

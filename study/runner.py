@@ -9,10 +9,13 @@ that ends well leaves a mark under ``runs/<experiment>/done/``, one that fails a
 from __future__ import annotations
 
 import inspect
+import json
 import os
+import re
+import resource
+import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,7 +27,7 @@ from filelock import FileLock
 from lesionlib import files
 from lesionlib.errors import InputError, nearest
 from study.desk import kernel_variables
-from study.jobs import EndsHere, JobError, end_with_the_run
+from study.jobs import EndsHere, JobError, end_with_the_run, unforeseen, withheld
 from study.marks import write_mark
 from study.parameters import changed, explored_folder, known_parameters, literal, read_values
 from study.settings import figures_folder, load_experiment, project_root, runs_folder
@@ -65,8 +68,7 @@ def run_notebook(
 
     Raises
     ------
-    InputError for bad input, found here or inside the notebook; JobError for any other failure: the
-    executed copy then holds the traceback.
+    InputError for bad input, found here or inside the notebook; JobError for any other failure.
     """
     path = find_notebook(name)
     known, words = known_parameters(path), dict(given or {})
@@ -84,12 +86,15 @@ def run_notebook(
     target = output or place / path.name
     target.parent.mkdir(parents=True, exist_ok=True)
     progress.unlink(missing_ok=True)
-    with _job(settings, number, target, is_own), following(progress, partial(say, number)):
-        _execute(path, target, values, settings.compute.threads)
+    where = f"notebook {path.stem}"
+    with _job(settings, number, where, target, is_own), following(progress, partial(say, number)):
+        _execute(path, target, values, settings.compute.threads, _log(runs, number))
     return target
 
 
-def _execute(path: Path, target: Path, values: dict, threads: int) -> None:
+def _execute(path: Path, target: Path, values: dict, threads: int, log: Path) -> None:
+    # a check of web addresses that jsonschema can do without takes longer to load than all the rest
+    sys.modules.setdefault("rfc3987_syntax", None)
     from nbclient.exceptions import DeadKernelError
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
@@ -103,23 +108,29 @@ def _execute(path: Path, target: Path, values: dict, threads: int) -> None:
         )  # fmt: skip
     except PapermillExecutionError as error:
         if error.ename != EndsHere.__name__:
-            raise _explained(error, path, target) from None
+            where = f"notebook {path.stem}, cell {error.exec_count}"
+            raise _explained(error, where, target, log) from None
         say(path.stem.partition("_")[0], f"ends early: {' '.join(str(error.evalue).split())}")
     except DeadKernelError:
         where = f"notebook {path.stem}"
         raise JobError(f"{where}: its kernel died. Most often the memory was short") from None
 
 
-def _explained(error, path: Path, target: Path) -> Exception:
-    """The one line of a failed cell: the user's own where it is an InputError."""
-    said = " ".join(str(error.evalue).split())
+def _explained(error, where: str, target: Path, log: Path) -> Exception:
+    """The one line of a failed cell: the user's own where it is an InputError.
+
+    Of any other error the executed copy `target` keeps the line alone.
+    """
     if error.ename == InputError.__name__:
-        return InputError(said)
-    what = "a check failed" if error.ename == "AssertionError" else f"{error.ename} was raised"
-    place = f"notebook {path.stem}, cell {error.exec_count}"
-    return JobError(
-        f"{what}: {said or 'no message'} ({place}). The traceback is in {_short(target)}"
-    )
+        return InputError(" ".join(error.evalue.split()))
+    text = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error.traceback))  # without its colours
+    told = withheld(error.ename, error.evalue, where, text, log)
+    notebook = files.read_json(target)
+    for output in (output for cell in notebook["cells"] for output in cell.get("outputs", [])):
+        if output["output_type"] == "error":
+            output |= {"evalue": "", "traceback": [str(told)]}
+    files.write_text(target, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    return told
 
 
 # ------------------------------------------------------------------ a stage
@@ -144,51 +155,45 @@ def run_stage(name: str, experiment: str, words: dict[str, str]) -> None:
     title = ".".join([name, *words.values()])  # as fagg.E+S, floc.0, search.floc.3
     bench = open_bench(experiment, title)
     bench.progress = partial(say, title)
-    with _job(settings, title), _faults_kept(experiment, title):
+    with _job(settings, title, f"stage {title}"):
         for part in parts:
             STEPS[name](bench, **arguments, **part)
 
 
-@contextmanager
-def _faults_kept(experiment: str, title: str) -> Iterator[None]:
-    """Turn what is not the user's input into one line, and keep its traceback."""
-    try:
-        yield
-    except (InputError, BrokenPipeError):
-        raise
-    except Exception as error:
-        log = runs_folder(experiment) / "failed" / f"{title}.traceback.txt"
-        files.write_text(log, traceback.format_exc())
-        what = f"{type(error).__name__} was raised: {' '.join(str(error).split())}"
-        raise JobError(f"{what} (stage {title}). The traceback is in {_short(log)}") from None
-
-
 # ------------------------------------------------------------------ marks, lines, progress
 @contextmanager
-def _job(settings, title: str, copy: Path | None = None, mark: bool = True) -> Iterator[None]:
+def _job(
+    settings, title: str, where: str, copy: Path | None = None, mark: bool = True
+) -> Iterator[None]:
     """Do a job alone, announce its end, and leave its mark, or its line where it fails.
 
     The mark has no time and holds the numbers recorded, so that what reads them is redone when
     they change, and only then.  A second one, of no consequence for others, vouches for the first,
-    for the records, the results and the executed `copy` of a notebook.
+    for the records, the results and the executed `copy` of a notebook, and says what the job took:
+    `seconds` by the clock, and `cpu_seconds` of its process and those that it started.
     """
     runs, start = runs_folder(settings.name), time.monotonic()
     failed, done = runs / "failed" / f"{title}.txt", runs / "done" / f"{title}.json"
     (runs / "jobs").mkdir(parents=True, exist_ok=True)
     end_with_the_run()
     with FileLock(runs / "jobs" / f"{title}.lock"):
-        failed.unlink(missing_ok=True)
+        for file in (failed, _log(runs, title)):
+            file.unlink(missing_ok=True)
         if mark:
             done.unlink(missing_ok=True)
             (runs / "written" / f"{title}.json").unlink(missing_ok=True)
         say(title, "starts")
         try:
             yield
-        except (InputError, JobError) as error:
-            kind = "input" if isinstance(error, InputError) else "job"
-            files.write_text(failed, f"{kind}: {error}\n")
-            say(title, "failed")
+        except BrokenPipeError:
             raise
+        except Exception as error:
+            foreseen = isinstance(error, (InputError, JobError))
+            told = error if foreseen else unforeseen(error, where, _log(runs, title))
+            kind = "input" if isinstance(error, InputError) else "job"
+            files.write_text(failed, f"{kind}: {told}\n")
+            say(title, "failed")
+            raise told from None
         if mark:
             kept, figures = runs / "records" / f"{title}.json", figures_folder(settings.name)
             content = {"experiment": settings.name, "job": title}
@@ -196,8 +201,20 @@ def _job(settings, title: str, copy: Path | None = None, mark: bool = True) -> I
             results = files.read_json(runs / "written" / f"{title}.json", [])
             left = [done, kept, copy, *(figures / name for name in results)]
             found = [file for file in left if file and file.is_file()]
-            write_mark(runs / "jobs" / f"{title}.json", {}, found)
+            took = {"seconds": round(time.monotonic() - start, 1), "cpu_seconds": _cpu_seconds()}
+            write_mark(runs / "jobs" / f"{title}.json", took, found)
     say(title, f"done in {time.monotonic() - start:.0f} s")
+
+
+def _log(runs: Path, title: str) -> Path:
+    """Where what an unforeseen error says is kept, until the job is done again."""
+    return runs / "failed" / f"{title}.log"
+
+
+def _cpu_seconds() -> float:
+    """Of this process, with its start, and of those that it has started and that have ended."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(sum(each.ru_utime + each.ru_stime for each in used), 1)
 
 
 def say(title: str, message: str) -> None:
@@ -227,8 +244,3 @@ def _show_lines(file: Path, show: Callable[[str], None], over: threading.Event) 
         for line in whole[position:].decode(errors="replace").splitlines():
             show(line)
         position = len(whole)
-
-
-def _short(path: Path) -> str:
-    """A path as a user in the project's folder would type it."""
-    return Path(os.path.relpath(path, project_root())).as_posix()

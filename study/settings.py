@@ -18,12 +18,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from data_manifest.phantom.settings import (
     Count,
@@ -97,7 +92,18 @@ ValidationWindows = Annotated[
 
 
 # ------------------------------------------------------------------ blocks
-class Data(Section):
+class Block(Section):
+    """Settings that have to fit together: `_faults` of a class gives what does not."""
+
+    @model_validator(mode="after")
+    def _fits(self):
+        for kind in reversed(type(self).__mro__):
+            for fault in vars(kind).get("_faults", lambda block: ())(self):
+                raise ValueError(fault)
+        return self
+
+
+class Data(Block):
     """What is read, and how its patients are split."""
 
     dataset: Annotated[str, AfterValidator(partial(checked_name, what="a data set"))] = Field(
@@ -122,22 +128,20 @@ class Data(Section):
         "error", description="images and outlines that turn out unusable: stop, or go on without"
     )
 
-    @model_validator(mode="after")
-    def _splits(self):
+    def _faults(self):
         if self.validation_share + self.test_share >= 1:
-            raise ValueError(
-                f"validation_share {self.validation_share:g} and test_share {self.test_share:g} "
-                "leave no training; they should add up to less than 1"
+            shares = (
+                f"validation_share {self.validation_share:g} and test_share {self.test_share:g}"
             )
+            yield f"{shares} leave no training; they should add up to less than 1"
         if self.dataset == "phantom" and self.options:
-            raise ValueError("the phantom takes no options, but settings in the block phantom")
+            yield "the phantom takes no options, but settings in the block phantom"
         if self.fold >= (self.folds or 1):
             counted = f"{self.folds} folds, counted from 0" if self.folds else "no folds"
-            raise ValueError(f"there is no fold {self.fold} of {counted}")
-        return self
+            yield f"there is no fold {self.fold} of {counted}"
 
 
-class Canvas(Section):
+class Canvas(Block):
     """The picture of one size on which every breast is placed."""
 
     rows: Natural = Field(2944, description="px, whole cells")
@@ -158,13 +162,11 @@ class Canvas(Section):
     def map_shape(self) -> tuple[int, int]:
         return self.rows // self.cell, self.cols // self.cell
 
-    @model_validator(mode="after")
-    def _fits(self):
+    def _faults(self):
         if self.rows % self.cell or self.cols % self.cell:
-            raise ValueError(f"{self.rows} x {self.cols} px are not whole cells of {self.cell} px")
+            yield f"{self.rows} x {self.cols} px are not whole cells of {self.cell} px"
         if self.placement == "gmic" and self.scale != 1:
-            raise ValueError(f"placement gmic needs scale 1, found {self.scale:g}; scale the files")
-        return self
+            yield f"placement gmic needs scale 1, found {self.scale:g}; scale the files"
 
 
 class Windows(Section):
@@ -182,7 +184,7 @@ class Windows(Section):
     breast_share: Share = Field(0.5, description="least share of breast, outside and negative")
 
 
-class Optimisation(Section):
+class Optimisation(Block):
     """What the training engine needs, the same for the three networks."""
 
     batch: Natural = Field(25, description="images or windows of a step")
@@ -194,7 +196,7 @@ class Optimisation(Section):
     patience: Natural = Field(10, description="epochs without a rise of the validation AUC")
 
 
-class FirstWeights(Section):
+class FirstWeights(Block):
     """Where the weights of a network come from before it is trained."""
 
     initialisation: Initialisation = "he"
@@ -202,11 +204,9 @@ class FirstWeights(Section):
         None, description="with initialisation file; relative to the project's folder"
     )
 
-    @model_validator(mode="after")
-    def _has_weights(self):
+    def _faults(self):
         if self.initialisation == "file" and not self.weights_file:
-            raise ValueError("initialisation file needs a weights_file")
-        return self
+            yield "initialisation file needs a weights_file"
 
 
 class Trunk(FirstWeights):
@@ -214,14 +214,10 @@ class Trunk(FirstWeights):
 
     backbone: Backbone
 
-    @model_validator(mode="after")
-    def _is_published(self):
+    def _faults(self):
         if self.initialisation == "imagenet" and self.backbone not in PUBLISHED:
-            raise ValueError(
-                f"there are no published ImageNet weights for {self.backbone}; "
-                "use initialisation he, or file with weights_file"
-            )
-        return self
+            instead = "use initialisation he, or file with weights_file"
+            yield f"there are no published ImageNet weights for {self.backbone}; {instead}"
 
 
 class FLoc(Optimisation, Trunk):
@@ -239,11 +235,9 @@ class FLoc(Optimisation, Trunk):
     flips: bool = Field(False, description="mirror patches up-down at random in training")
     windows_validation: ValidationWindows = 10
 
-    @model_validator(mode="after")
-    def _has_head(self):
+    def _faults(self):
         if self.weights_head == "map" and self.initialisation != "file":
-            raise ValueError("weights_head map needs initialisation file")
-        return self
+            yield "weights_head map needs initialisation file"
 
 
 class GMIC(Optimisation, FirstWeights):
@@ -267,14 +261,10 @@ class GMIC(Optimisation, FirstWeights):
         "he", description="first weights; imagenet: of the local network alone"
     )
 
-    @model_validator(mode="after")
-    def _is_as_wide(self):
+    def _faults(self):
         if self.initialisation == "imagenet" and self.local_width != 64:
-            raise ValueError(
-                f"ImageNet weights are for local_width 64, found {self.local_width}; "
-                "use initialisation he or file"
-            )
-        return self
+            found = f"ImageNet weights are for local_width 64, found {self.local_width}"
+            yield f"{found}; use initialisation he or file"
 
 
 class FAgg(Optimisation):
@@ -354,7 +344,7 @@ class Search(Section):
     fagg: Range = Field((1e-5, 1e-3), description="low, high of f_agg's learning rate")
 
 
-class Compute(Section):
+class Compute(Block):
     """The machine."""
 
     device: Annotated[str, AfterValidator(_device)] = Field(
@@ -367,18 +357,16 @@ class Compute(Section):
     workers: Natural = Field(2, description="processes that read and draw images")
     channels_last: bool = Field(False, description="order of the numbers on a GPU, often faster")
 
-    @model_validator(mode="after")
-    def _runs(self):
+    def _faults(self):
         if self.channels_last and self.device == "cpu":
-            raise ValueError("channels_last is for a GPU, not for device cpu")
-        return self
+            yield "channels_last is for a GPU, not for device cpu"
 
 
 def _block(model: type[Section]) -> object:
     return Field(model(), description=model.__doc__.partition("\n")[0])
 
 
-class Experiment(Section):
+class Experiment(Block):
     """Everything in which two experiments may differ."""
 
     name: str = Field("", description="that of its file, and not to be set")
@@ -402,39 +390,28 @@ class Experiment(Section):
     def is_phantom(self) -> bool:
         return self.data.dataset == "phantom"
 
-    @model_validator(mode="after")
-    def _windows_fit(self):
-        w, c = self.windows, self.canvas
-        if w.side_min > w.side_max:
-            raise ValueError(f"windows.side_min {w.side_min} exceeds windows.side_max {w.side_max}")
-        if w.side_max > min(c.rows, c.cols):
-            raise ValueError(
-                f"windows.side_max {w.side_max:g} px is larger than the canvas of "
-                f"{c.rows} x {c.cols} px; lower windows.side_max or enlarge the canvas"
-            )
-        if w.min_overlap > w.side_max**2:
-            raise ValueError(f"windows.min_overlap {w.min_overlap} px is more than a window holds")
-        large = [
-            t.backbone for t in (self.floc, *self.architectures.arms) if t.backbone in PUBLISHED
-        ]
-        if large and w.patch < 31:
-            raise ValueError(f"windows.patch {w.patch} px is too small for {large[0]}, at least 31")
-        return self
-
-    @model_validator(mode="after")
-    def _phantom_fits(self):
+    def _faults(self):
         w, c, p = self.windows, self.canvas, self.phantom
+        if w.side_min > w.side_max:
+            yield f"windows.side_min {w.side_min} exceeds windows.side_max {w.side_max}"
+        if w.side_max > min(c.rows, c.cols):
+            larger = f"windows.side_max {w.side_max:g} px is larger than the canvas of"
+            mend = "lower windows.side_max or enlarge the canvas"
+            yield f"{larger} {c.rows} x {c.cols} px; {mend}"
+        if w.min_overlap > w.side_max**2:
+            yield f"windows.min_overlap {w.min_overlap} px is more than a window holds"
+        trunks = (self.floc, *self.architectures.arms)
+        large = [trunk.backbone for trunk in trunks if trunk.backbone in PUBLISHED]
+        if large and w.patch < 31:
+            yield f"windows.patch {w.patch} px is too small for {large[0]}, at least 31"
         # a window larger than it was drawn for would see context around a lesion
         if self.is_phantom and w.side_max > p.side_max:
-            raise ValueError(
-                f"windows.side_max {w.side_max:g} px exceeds phantom.side_max {p.side_max:g} px, "
-                "so a window would see the context; set both alike"
+            exceeds = (
+                f"windows.side_max {w.side_max:g} px exceeds phantom.side_max {p.side_max:g} px"
             )
+            yield f"{exceeds}, so a window would see the context; set both alike"
         if self.is_phantom and (c.rows, c.cols) != (p.rows, p.cols):
-            raise ValueError(
-                f"the canvas of {c.rows} x {c.cols} px is not the phantom's {p.rows} x {p.cols} px"
-            )
-        return self
+            yield f"the canvas of {c.rows} x {c.cols} px is not the phantom's {p.rows} x {p.cols} px"
 
 
 # ------------------------------------------------------------------ folders

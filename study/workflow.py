@@ -159,15 +159,16 @@ def _command(experiment: str, cores: int) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """This process's variables, with this Python's commands first in the path."""
+    """This process's variables, with this Python's commands first in the path; see KEEPS_MEMORY."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
+    memory = {jobs.TUNABLES: jobs.KEEPS_MEMORY}
+    return memory | os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _failure(experiment: str, code: int) -> Exception:
     """The line of the first job that failed, or what Snakemake's log says of its end."""
     failed = sorted((runs_folder(experiment) / "failed").glob("*.txt"))
-    lines = [f.read_text(encoding="utf-8").strip() for f in failed if ".traceback" not in f.name]
+    lines = [f.read_text(encoding="utf-8").strip() for f in failed]
     for kind, error in (("input", InputError), ("job", jobs.JobError)):
         for line in lines:
             if line.startswith(f"{kind}: "):

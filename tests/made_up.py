@@ -14,6 +14,11 @@ TINY_CANVAS = SimpleNamespace(rows=192, cols=128, cell=64, scale=1.0, background
 MODELS = ("f_loc", "I", "E", "S", "I+E", "I+S", "E+S", "I+S+E")
 
 
+def reasons(manifest) -> dict[str, str]:
+    """id -> reason of all that a manifest or a store leaves out."""
+    return manifest.exclusions.set_index("id")["reason"].to_dict()
+
+
 def predictions(seed: int = 0, patients: int = 120, runs: int = 3, gain: float = 1.0):
     """One to four lesions a patient, all models; E+S knows `gain` times the context besides E."""
     rng = np.random.default_rng(seed)

@@ -9,11 +9,15 @@ import torch
 
 from data_manifest.checks import check_manifest, warnings_of
 from data_manifest.splits import count_by_split, with_splits
+from lesionlib.errors import InputError
+from lesionlib.files import write_json, write_text
+from study.marks import STAGE, write_mark
 from study.settings import GMIC, Canvas, Compute, Experiment, FLoc, Windows
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import bench_curves
+import bench_demo
 import bench_gpu
 import bench_large
 import bench_manifest
@@ -132,3 +136,30 @@ def test_a_missing_gpu_is_told_in_one_line(capsys):
     said = capsys.readouterr()
     assert code == 2 and said.out == "" and len(said.err.splitlines()) == 1
     assert said.err.startswith("error: device 'cuda' cannot be used")
+
+
+def test_a_runs_time_is_told_by_job(tmp_path):
+    with pytest.raises(InputError, match="no job has left its times"):
+        bench_demo.jobs(tmp_path)
+    took = {"04": (60.0, 50.0), "fagg.E+S": (8.0, 70.0)}
+    for name, (seconds, cpu) in took.items():
+        mark = {"seconds": seconds, "cpu_seconds": cpu}
+        write_mark(tmp_path / "jobs" / f"{name}.json", mark)
+    for job, name, run in [
+        ("04", "floc", 0),
+        ("fagg.E+S", "fagg/E+S", 0),
+        ("fagg.E+S", "fagg/E+S", 1),
+    ]:
+        place = tmp_path / name / f"run{run}"
+        write_text(place / "timing.csv", "epoch,seconds\n1,1.5\n2,2\n")
+        write_mark(place / STAGE, {"job": job})
+    metadata = [
+        {},
+        {"tags": ["setup"], "papermill": {"duration": 4}},
+        {"papermill": {"duration": 50}},
+    ]
+    cells = [{"metadata": each} for each in metadata]
+    write_json(tmp_path / "notebooks" / "04_toy.ipynb", {"cells": cells})
+    second, first = bench_demo.jobs(tmp_path).to_dict("records")[::-1]
+    assert (first["job"], first["training"]) == ("fagg.E+S", 7.0)
+    assert [*second.values()] == ["04", 60.0, 50.0, 3.5, 4.0, 50.0, 6.0]

@@ -69,4 +69,6 @@ if sys.argv[2] == "venv":
 """)  # fmt: skip
     calls = called(project, "setup", "PYTHON=../python-stub", "TORCH_INDEX=https://a b")
     assert ["-m", "venv", str(project / ".venv")] in calls
-    assert "--extra-index-url=https://a b" in next(words for words in calls if "install" in words)
+    (installed,) = (words for words in calls if "install" in words)
+    assert "--extra-index-url=https://a b" in installed and "--no-compile" in installed
+    assert next(words for words in calls if "compileall" in words)[-1] == ".venv/lib"

@@ -12,14 +12,17 @@ compact : films squeezed to 800 x 800 px with one box per lesion; ``images.csv``
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pydicom
 
 from data_manifest.folders import files_below
+from data_manifest.images.dicom_header import one_line_errors
 from data_manifest.published_sets import read_list
 from lesionlib.errors import InputError
 
@@ -82,16 +85,15 @@ def _dicom(folder: Path, series: dict[str, str]) -> Iterator[tuple[str, File]]:
 
 def _header(file: Path) -> dict:
     """The few header values that are needed; empty for whatever is not a whole DICOM file."""
-    import pydicom
-
     if file.suffix.lower() not in (".dcm", ".dicom", ""):
         return {}
     wanted = ["SeriesInstanceUID", *NUMBERS]
     try:
-        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=wanted)
-        numbers = {name: int(header[name].value) for name in NUMBERS}
-        return numbers | {"SeriesInstanceUID": str(header.get("SeriesInstanceUID", ""))}
-    except Exception:  # damaged headers raise every kind; the case counts as missing
+        with one_line_errors(file):
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=wanted)
+            numbers = {name: int(header[name].value) for name in NUMBERS}
+            return numbers | {"SeriesInstanceUID": str(header.get("SeriesInstanceUID", ""))}
+    except InputError:  # the case counts as missing
         return {}
 
 
@@ -106,7 +108,7 @@ def _kaggle(folder: Path, series: dict[str, str]) -> Iterator[tuple[str, File]]:
     for row in table.sort_values("image_path").to_dict("records"):
         place = Path(*Path(row["image_path"]).parts[-3:])  # jpeg/<SeriesUID>/1-172.jpg
         case = series.get(place.parent.name, "")
-        if case and (folder / place).is_file():
+        if case and os.path.isfile(folder / place):
             yield case, _file(place.as_posix(), row, bits=8)
 
 
@@ -116,7 +118,7 @@ def _compact(folder: Path, series: dict[str, str]) -> Iterator[tuple[str, File]]
     table = _table(folder / "images.csv", ["file", "official_image_path"], sizes)
     for row in table.to_dict("records"):
         case = series.get(Path(row["official_image_path"]).parent.name, "")
-        if case and (folder / row["file"]).is_file():
+        if case and os.path.isfile(folder / row["file"]):
             size = (int(row[name]) for name in sizes)
             yield case, File(row["file"], *size, stored=16, bits=8, resized=True)
 

@@ -23,13 +23,8 @@ from tqdm import tqdm
 
 from data_manifest.checks import check_alike, check_manifest
 from data_manifest.folders import Names, files_below
-from data_manifest.images.dicom_header import (
-    FILE_KINDS,
-    VIEW_KINDS,
-    ImageHeader,
-    check_accept,
-    read_header,
-)
+from data_manifest.images import dicom_header
+from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS, ImageHeader, read_header
 from data_manifest.images.read import is_dicom
 from data_manifest.input_files import input_file
 from data_manifest.manifest import LESION_COLUMNS, Manifest
@@ -69,7 +64,7 @@ def read(
     """
     folder = Path(folder)
     accept = tuple(accept.replace(",", " ").split() if isinstance(accept, str) else accept)
-    check_accept(accept)
+    dicom_header.check_accept(accept)
     salt = _salt(folder, salt_file)
     names, passed = files_below(folder)
     names = [name for name in names if _is_dicom(folder / name)]
@@ -218,11 +213,10 @@ def _lesions(folder: Path, images: pd.DataFrame, partial: bool) -> pd.DataFrame:
     lesions["image_id"] = [ids.get(names.find(name), name) for name in lesions["image_id"]]
     lost = lesions[~lesions["image_id"].isin(images["image_id"])]
     if len(lost) and not partial:
-        raise InputError(
-            f"{len(lost)} of {len(lesions)} lesions are on images that are not in the folder",
-            f"{LESIONS}, lesion_id {lost['lesion_id'].iloc[0]}",
-            "Correct image_id (an id or a file's path), or set data.options: {partial: true}",
-        )
+        what = f"{len(lost)} of {len(lesions)} lesions are on images that are not in the folder"
+        where = f"{LESIONS}, lesion_id {lost['lesion_id'].iloc[0]}"
+        remedy = "Correct image_id (an id or a file's path), or set data.options: {partial: true}"
+        raise InputError(what, where, remedy)
     lesions = with_findings(lesions)
     check_files(folder, lesions, "mask_file", LESIONS, "lesion_id", refuse=True)
     return lesions

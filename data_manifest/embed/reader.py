@@ -101,7 +101,7 @@ def read(
     absent = found.images.loc[there == "", "image_id"].tolist()
     found.images["file"] = there.mask(there == "", found.images["file"])
     published.missing_images(absent, len(found.images), folder, partial)
-    return without_images(found, absent, "files", "image file missing") if absent else found
+    return without_images(found, absent)
 
 
 # ------------------------------------------------------------------ the two tables
@@ -201,8 +201,7 @@ def _lesions(marked: pd.DataFrame, truths: dict) -> tuple[pd.DataFrame, list[dic
         for k, box in enumerate(boxes or [()], start=1):
             name = f"{row['image_id']}_{k}"
             level = levels[k - 1] if 0 < len(boxes) == len(levels) else ""
-            reason = _roi_reason(row["reason"], truth, len(boxes), box, level)
-            if reason:
+            if reason := _roi_reason(row["reason"], truth, len(boxes), box, level):
                 out.append(exclusion("lesion", name, "tables", reason, row["image_id"]))
                 continue
             lesion = {"lesion_id": name, "image_id": row["image_id"]} | truth

@@ -45,9 +45,8 @@ def find_breast(pixels: np.ndarray, source: str = "ffdm") -> np.ndarray:
     step = _step(pixels)
     mask = _film(_reduced(pixels, step)) if source == "film" else _digital(pixels, step)
     if mask is None:
-        raise InputError(
-            f"no breast found on a {source} image", "", "Look at it; leave it out if empty"
-        )
+        what = f"no breast found on a {source} image"
+        raise InputError(what, "", "Look at it; leave it out if empty")
     return _enlarged(mask, step, pixels.shape)
 
 
@@ -93,7 +92,9 @@ def is_breast_shaped(mask: np.ndarray) -> bool:
     few = mask[:: _step(mask), :: _step(mask)].astype(np.uint8)
     across = (few[:, 0] & few[:, -1]).mean()
     corners = few[[0, 0, -1, -1], [0, -1, 0, -1]].sum()
-    hull = cv2.fillConvexPoly(np.zeros_like(few), cv2.convexHull(cv2.findNonZero(few)), 1)
+    # the hull of the parts' borders is that of all their pixels, which are many more
+    borders, _ = cv2.findContours(few, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    hull = cv2.fillConvexPoly(np.zeros_like(few), cv2.convexHull(np.concatenate(borders)), 1)
     solid = few.sum() / hull.sum()
     return bool(few.mean() <= FULL and across <= BOTH_SIDES and corners <= 2 and solid >= SOLID)
 
@@ -169,9 +170,8 @@ def _opened(mask: np.ndarray, radius: float, edge: int) -> np.ndarray:
 
 
 def largest_part(mask: np.ndarray) -> np.ndarray:
-    number, labels, stats, _ = cv2.connectedComponentsWithStats(
-        mask.astype(np.uint8), connectivity=4
-    )
+    parts = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    number, labels, stats, _ = parts
     if number <= 2:
         return mask
     return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())

@@ -138,14 +138,16 @@ def ordered_results(
 
 
 def _parallel(tasks: Iterator[Task], workers: int) -> Iterator[Prepared]:
-    """Block by block, so that finished canvases never pile up before a slow disk."""
+    """Block by block, so that finished canvases never pile up before a slow disk.
+
+    The first images of a block are written while the others are prepared.
+    """
+    how = {"n_jobs": workers, "return_as": "generator"}
     try:
-        with Parallel(n_jobs=workers, initializer=end_with, initargs=(os.getpid(),)) as pool:
+        with Parallel(**how, initializer=end_with, initargs=(os.getpid(),)) as pool:
             while block := list(islice(tasks, BLOCK * workers)):
                 yield from pool(delayed(prepare)(task) for task in block)
     except BrokenProcessPool:
-        raise InputError(
-            "a worker process died, most often for lack of memory",
-            "image store",
-            "Lower compute.workers and start again: finished images are kept",
-        ) from None
+        what = "a worker process died, most often for lack of memory"
+        remedy = "Lower compute.workers and start again: finished images are kept"
+        raise InputError(what, "image store", remedy) from None

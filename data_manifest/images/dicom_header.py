@@ -17,16 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import BinaryIO
-
-import pydicom
-from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from typing import TYPE_CHECKING, BinaryIO
 
 from data_manifest.ids import plain_id
 from data_manifest.images.image import DAMAGED, MAX_PIXELS
 from data_manifest.input_files import input_file
 from lesionlib.errors import InputError, nearest
+
+if TYPE_CHECKING:  # slow to import, and most runs read no DICOM
+    from pydicom.dataset import Dataset
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below it
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
@@ -178,6 +177,9 @@ def parse(
     file: BinaryIO, path: Path, more: tuple[str, ...] = (), *, identify: bool = False
 ) -> Dataset:
     """The allowed elements, up to the pixels; `more` names further ones, PixelData among them."""
+    import pydicom
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
     start = file.read(2048)
     file.seek(0)
     if DEFLATED in start:  # would be inflated as a whole before its size is known
@@ -272,13 +274,8 @@ def _view_position(data: Dataset) -> tuple[str, str]:
 def _views(data: Dataset) -> list[tuple[str, str]]:
     """Where a view is stated, and which: CC, MLO, ML, ..., "unknown" for what is not listed."""
     codes = [text(item, "CodeValue") for item in data.get("ViewCodeSequence") or []]
-    stated = (
-        ("ViewPosition", _view_position(data)[1]),
-        (
-            "ViewCodeSequence",
-            VIEW_CODES.get(codes[0], "unknown") if codes else "",
-        ),
-    )
+    coded = VIEW_CODES.get(codes[0], "unknown") if codes else ""
+    stated = ("ViewPosition", _view_position(data)[1]), ("ViewCodeSequence", coded)
     return [(place, view) for place, view in stated if view]
 
 

@@ -12,12 +12,9 @@ import struct
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
-from pydicom.pixels import get_decoder
-from pydicom.uid import RLELossless
 
 from data_manifest.images.dicom_header import (
     REMEDIES,
@@ -34,6 +31,9 @@ from data_manifest.images.dicom_header import (
 from data_manifest.images.image import DAMAGED, Image
 from data_manifest.images.own_process import in_own_process
 from lesionlib.errors import InputError
+
+if TYPE_CHECKING:  # slow to import, and most runs read no DICOM
+    from pydicom.dataset import Dataset
 
 PIXEL_TAGS = """PixelData ModalityLUTSequence RescaleSlope RescaleIntercept VOILUTSequence
     WindowCenter WindowWidth VOILUTFunction PixelPaddingValue PixelPaddingRangeLimit""".split()
@@ -86,6 +86,9 @@ def _check_length(stated: Dataset, header: ImageHeader, path: Path) -> None:
 
     Writers pad uncompressed data, but not by a row or more: then the header's size is wrong.
     """
+    from pydicom.encaps import generate_frames
+    from pydicom.uid import RLELossless
+
     size = (header.rows, header.cols)
     syntax = stated.file_meta.TransferSyntaxUID
     if not syntax.is_encapsulated:
@@ -160,15 +163,19 @@ def _stored(stated: Dataset, path: Path) -> np.ndarray:
     """The stored values, (rows, cols) if the file is as its header says.
 
     GDCM ends the whole process on damaged JPEG 2000 and, in 3 of 800 damaged files, JPEG Lossless:
-    it is left to what nothing else decodes, and has a process of its own.
+    it is left to what nothing else decodes, and has a process of its own.  Of JPEG 2000, Pillow is
+    slower and needs more memory than pylibjpeg, and comes last.
     """
+    from pydicom.pixels import get_decoder
+
     plugins = get_decoder(stated.file_meta.TransferSyntaxUID).available_plugins
     if plugins == ("gdcm",):
         try:
             return in_own_process(_decoded, stated, "gdcm")
         except ChildProcessError:
             raise InputError("the compressed data end their decoder", path, DAMAGED) from None
-    *others, last = [name for name in plugins if name != "gdcm"] or [""]
+    plugins = [name for name in plugins if name != "gdcm"]
+    *others, last = sorted(plugins, key="pillow".__eq__) or [""]
     for plugin in others:
         with suppress(Exception):  # each decoder raises its own kinds; the last one's are reported
             return _decoded(stated, plugin)

@@ -260,11 +260,9 @@ def standardise(window: np.ndarray) -> np.ndarray:
 def _is_cc(view: str) -> bool:
     if view in ("CC", "MLO"):
         return view == "CC"
-    raise InputError(
-        f"GMIC's preparation knows the views CC and MLO, not '{view}'",
-        "view",
-        "Correct the view, leave the image out, or set canvas.placement: breast",
-    )
+    what = f"GMIC's preparation knows the views CC and MLO, not '{view}'"
+    remedy = "Correct the view, leave the image out, or set canvas.placement: breast"
+    raise InputError(what, "view", remedy)
 
 
 def _opened(mask: np.ndarray, steps: int) -> np.ndarray:
@@ -272,11 +270,9 @@ def _opened(mask: np.ndarray, steps: int) -> np.ndarray:
     inside = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L1, 3)[1:-1, 1:-1]
     core = inside > steps
     if not core.any():
-        raise InputError(
-            f"no breast found: nothing above 0 is more than {2 * steps} px thick",
-            "",
-            "Look at the image; leave it out, or set canvas.placement: breast",
-        )
+        what = f"no breast found: nothing above 0 is more than {2 * steps} px thick"
+        remedy = "Look at the image; leave it out, or set canvas.placement: breast"
+        raise InputError(what, "", remedy)
     outside = cv2.distanceTransform((~largest_part(core)).astype(np.uint8), cv2.DIST_L1, 3)
     return outside <= steps
 

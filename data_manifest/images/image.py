@@ -10,7 +10,7 @@ import numpy as np
 
 from lesionlib.errors import InputError
 
-MAX_PIXELS = 60_000_000
+MAX_PIXELS = 45_000_000  # a film of 24 x 30 cm at 0.04 mm
 DAMAGED = "Copy or export the file again"
 
 
@@ -50,6 +50,5 @@ class Image:
 def check_size(rows: int, cols: int, path: Path) -> None:
     """InputError for a size of nothing, or of more pixels than any mammogram has."""
     if rows < 1 or cols < 1 or rows * cols > MAX_PIXELS:
-        raise InputError(
-            f"size {rows} rows x {cols} cols, allowed 1 to {MAX_PIXELS:,} px", path, DAMAGED
-        )
+        what = f"size {rows} rows x {cols} cols, allowed 1 to {MAX_PIXELS:,} px"
+        raise InputError(what, path, DAMAGED)

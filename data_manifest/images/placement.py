@@ -44,9 +44,8 @@ class Placement:
         """Points (n, 2) or (2,) of the source, (row, col), on the canvas."""
         row, col = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)
         col = self.source_cols - col if self.flipped else col
-        return np.stack(
-            [(row - self.row0) * self.scale + self.top, (col - self.col0) * self.scale], axis=-1
-        )
+        row, col = (row - self.row0) * self.scale + self.top, (col - self.col0) * self.scale
+        return np.stack([row, col], axis=-1)
 
     def to_source(self, points: np.ndarray) -> np.ndarray:
         """Points (n, 2) or (2,) of the canvas, (row, col), on the source."""

@@ -31,6 +31,7 @@ from lesionlib.errors import InputError
 from lesionlib.outlines import Outline, outline_of
 
 BREAST_STRIDE = 4
+_BOX = ("breast_row0", "breast_col0", "breast_row1", "breast_col1")
 
 
 @dataclass(frozen=True)
@@ -113,17 +114,12 @@ def _prepare(task: Task, out: Prepared) -> None:
     on_canvas = placement.apply_mask(mask)
     if not on_canvas.any():
         raise InputError("no breast on the canvas", row["file"], "Check canvas.scale")
-    out.canvas = canvas
-    out.breast = _reduced_mask(on_canvas)
+    out.canvas, out.breast, out.lesions = canvas, _reduced_mask(on_canvas), outlines
     box = dict(zip(_BOX, breast_box(on_canvas), strict=True))
     out.record = {**moments(canvas), **box, **placement.record(), "sha256": image.sha256}
     out.record["unplaced"] = len(task.lesions) - len(outlines)
     if image.grey:
         out.record["grey"] = image.grey
-    out.lesions = outlines
-
-
-_BOX = ("breast_row0", "breast_col0", "breast_row1", "breast_col1")
 
 
 def _reason(error: InputError, root: str) -> str:
@@ -146,11 +142,9 @@ def decoded(file: Path, row: dict, task: Task) -> Image:
         raise InputError(what, row["file"], "Correct rows and cols, or the file")
     sides = {image.laterality, row["laterality"]} - {""}
     if len(sides) > 1 and "laterality" not in accept:
-        raise InputError(
-            f"laterality {image.laterality} in the file, {row['laterality']} in the table",
-            row["file"],
-            "Correct the table, or write 'laterality' into its column accept",
-        )
+        what = f"laterality {image.laterality} in the file, {row['laterality']} in the table"
+        remedy = "Correct the table, or write 'laterality' into its column accept"
+        raise InputError(what, row["file"], remedy)
     top = 2 ** int(row["bits"]) - 1
     most = int(np.iinfo(task.dtype).max) if image.oriented else top  # DICOM: a LUT may add bits
     highest = int(image.pixels.max())
@@ -217,11 +211,9 @@ def _check_edge(found: str, row: dict, image: Image) -> None:
     side = {"L": "left", "R": "right"}.get(row["laterality"], "") if digital else ""
     for edge, source in ((image.chest_wall, "PatientOrientation"), (side, "laterality")):
         if edge and edge != found:
-            raise InputError(
-                f"the breast is at the {found} edge, its {source} means the {edge} one",
-                row["file"],
-                f"Correct the side, or, if it is right, write chest_wall {found} into the table",
-            )
+            what = f"the breast is at the {found} edge, its {source} means the {edge} one"
+            remedy = "Correct the side, or, if it is right, write chest_wall"
+            raise InputError(what, row["file"], f"{remedy} {found} into the table")
 
 
 def moments(canvas: np.ndarray) -> dict[str, float]:
@@ -280,11 +272,8 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
         if row.get("resized"):
             levels = _brought_to(levels, size)
         if levels.shape != size:
-            raise InputError(
-                f"mask {levels.shape[0]} rows x {levels.shape[1]} cols, its image {size[0]} x {size[1]}",
-                name,
-                "Give a mask of the image's size",
-            )
+            what = "mask {} rows x {} cols, its image {} x {}".format(*levels.shape, *size)
+            raise InputError(what, name, "Give a mask of the image's size")
         value = row["mask_value"]
         outline = outline_of(mask_of(levels, black, None if value is None else int(value)))
         if not outline.area_px:
@@ -293,27 +282,21 @@ def _source_outline(root: str, row: dict, size: tuple[int, int], files: dict) ->
     if not outline.area_px:
         raise InputError("outline without a pixel on its image", where, "Check its coordinates")
     r0, c0, r1, c1 = outline.box
-    check_extent(outline.area_px, (c0 + c1) / 2, (r0 + r1) / 2, *size, where)
+    check_extent(outline.area_px, (c0, r0, c1, r1), *size, where)
     return outline
 
 
 def _placed(source: Outline, breast: np.ndarray, placement: Placement) -> Outline:
     """The outline on the canvas; InputError where all of it is off the breast or the canvas."""
     r0, c0, r1, c1 = source.box
+    where = f"rows {r0}..{r1}, cols {c0}..{c1} of the image"
     if _share_on(source, breast) == 0:
-        raise InputError(
-            "outline is off the breast",
-            f"rows {r0}..{r1}, cols {c0}..{c1} of the image",
-            "Check its coordinates",
-        )
+        raise InputError("outline is off the breast", where, "Check its coordinates")
     placed = placement.apply_outline(source)
     if not placed.area_px:
-        raise InputError(
-            "no pixel on the canvas",
-            f"rows {r0}..{r1}, cols {c0}..{c1} of the image; canvas {placement.rows} rows x "
-            f"{placement.cols} cols",
-            "Check canvas.scale, canvas.rows and canvas.cols",
-        )
+        where += f"; canvas {placement.rows} rows x {placement.cols} cols"
+        remedy = "Check canvas.scale, canvas.rows and canvas.cols"
+        raise InputError("no pixel on the canvas", where, remedy)
     return placed
 
 

@@ -25,6 +25,8 @@ from lesionlib.errors import InputError
 
 BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION = 258, 262, 274  # tags of TIFF
 MOST_TEXT = 2**27  # bytes
+STARTS = {"pgm": (b"P5", b"P2"), "png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
+STARTS |= {"tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")}
 _DIGIT_OR_BLANK = bytes(
     ord("0" if k in b"0123456789" else " " if k in b" \t\n\v\f\r" else "x") for k in range(256)
 )
@@ -44,7 +46,7 @@ def read_image(path: Path | str, *, accept: tuple[str, ...] = (), grey: str = "r
     ------
     InputError
         For a missing, empty, damaged or truncated file, an unknown format, colour, several frames,
-        more than 60 million pixels, and DICOM files of a kind that is not accepted.
+        more than 45 million pixels, and DICOM files of a kind that is not accepted.
     """
     path = Path(path)
     data = _read_bytes(path)
@@ -127,17 +129,11 @@ def _read_bytes(path: Path) -> bytes:
 def _format(data: bytes, path: Path) -> str:
     if is_dicom(data):  # first, since its preamble may be a TIFF header
         return "dicom"
-    if data[:2] in (b"P5", b"P2"):
-        return "pgm"
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return "png"
-    if data[:3] == b"\xff\xd8\xff":
-        return "jpeg"
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "tiff"
-    raise InputError(
-        "neither PGM, PNG, TIFF, JPEG nor DICOM", path, "Convert the file to one of them"
-    )
+    for kind, starts in STARTS.items():
+        if data.startswith(starts):
+            return kind
+    what = "neither PGM, PNG, TIFF, JPEG nor DICOM"
+    raise InputError(what, path, "Convert the file to one of them")
 
 
 def _pgm(data: bytes, path: Path) -> tuple[np.ndarray, int]:

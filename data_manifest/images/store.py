@@ -90,9 +90,8 @@ class ImageStore(Store):
         self.folder = Path(folder)
         self.facts = read_json(self.folder / "store.json", {})
         if self.facts.get("format") != FORMAT:
-            raise InputError(
-                "no image store", self.folder, "Build it first: build_store or notebook 02"
-            )
+            remedy = "Build it first: build_store or notebook 02"
+            raise InputError("no image store", self.folder, remedy)
         tables = [self._read(f"{name}.csv", read_csv, KINDS) for name in TABLES]
         arrays = [self._read(f"{name}.npy", np.load, "r") for name in ARRAYS]
         self.images, self.lesions, excluded = tables
@@ -278,10 +277,9 @@ def _finish(folder: Path, manifest: Manifest, lines: list[dict]) -> None:
     used = [line for line in lines if line["record"]]
     lost = [exclusion(*what[:2], STAGE, what[2]) for line in lines for what in line["exclusions"]]
     if not used:
+        what = f"none of {len(lines)} images could be used"
         first = lost[0]["reason"] if lost else "no images"
-        raise InputError(
-            f"none of {len(lines)} images could be used", manifest.name, f"First: {first}"
-        )
+        raise InputError(what, manifest.name, f"First: {first}")
     images = pd.DataFrame([{"image_id": line["image_id"], **line["record"]} for line in used])
     found = [{"image": i, **row} for i, line in enumerate(used) for row in line["lesions"]]
     packed = [bytes.fromhex(row["bits"]) for row in found]
@@ -293,13 +291,7 @@ def _finish(folder: Path, manifest: Manifest, lines: list[dict]) -> None:
     _write_tables(folder, manifest, images, lesions, pd.DataFrame(lost))
 
 
-def _write_tables(
-    folder: Path,
-    manifest: Manifest,
-    images: pd.DataFrame,
-    lesions: pd.DataFrame,
-    lost: pd.DataFrame,
-) -> None:
+def _write_tables(folder: Path, manifest: Manifest, images, lesions, lost: pd.DataFrame) -> None:
     """What was measured on images and outlines, joined with the labels of the manifest."""
     images = manifest.images[IMAGE_LABELS].merge(images, on="image_id")
     images["negative"] = images["negative"].fillna(False).astype(bool)

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
 import re
 from pathlib import Path
@@ -96,11 +97,9 @@ def _image_files(folder: Path) -> tuple[dict[str, Path], list[dict]]:
     for file in map(Path(folder).joinpath, found):
         parts = _FILE.fullmatch(file.name)
         if parts is None:
-            raise InputError(
-                "the file name lacks the patient, the second part of <number>_<patient>_MG_...",
-                file.name,
-                "Keep the files under the names that they were distributed with",
-            )
+            what = "the file name lacks the patient, the second part of <number>_<patient>_MG_..."
+            remedy = "Keep the files under the names that they were distributed with"
+            raise InputError(what, file.name, remedy)
         files.setdefault(parts[1], file)
     return files, passed
 
@@ -136,7 +135,7 @@ def read_regions(file: Path) -> list[tuple[str, np.ndarray]]:
     Raises InputError for a file that is no property list of regions with points "(x, y)", among
     them one that declares entities, by which a few lines can grow to fill the memory.
     """
-    if not file.is_file():
+    if not os.path.isfile(file):
         return []
     try:
         if file.stat().st_size > MAX_XML_BYTES:

@@ -68,9 +68,8 @@ class Film:
     @property
     def chest_wall(self) -> str:
         """The edge of the stored film at which it is."""
-        return (
-            "left" if (self.view[0] == "L") == (self.entry["horizontal_flip"] == "NO") else "right"
-        )
+        at_left = (self.view[0] == "L") == (self.entry["horizontal_flip"] == "NO")
+        return "left" if at_left else "right"
 
     @property
     def labels(self) -> dict:
@@ -130,9 +129,8 @@ def read(
         found = _rows(film, names, images, segmentation, masks, speck_px, partial)
         for table, rows in zip(tables, found, strict=True):
             table.extend(rows)
-    return check_manifest(
-        _without_contradicted(Manifest("NYU", folder, *map(pd.DataFrame, tables)))
-    )
+    found = Manifest("NYU", folder, *map(pd.DataFrame, tables))
+    return check_manifest(_without_contradicted(found))
 
 
 # ------------------------------------------------------------------ the list
@@ -140,9 +138,8 @@ def _only_list(folder: Path) -> Path:
     found = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".pkl", ".pickle", ".json"))
     if len(found) != 1:
         names = ", ".join(p.name for p in found[:5]) or "none"
-        raise InputError(
-            f"{len(found)} exam lists: {names}", folder, "Name one: data.options: {exams: file}"
-        )
+        what = f"{len(found)} exam lists: {names}"
+        raise InputError(what, folder, "Name one: data.options: {exams: file}")
     return found[0]
 
 
@@ -173,10 +170,9 @@ def read_exam_list(file: Path, named: str = "") -> list[dict]:
 def _films(exams: list[dict], name: str) -> Iterator[Film]:
     """Every image of the list; InputError names the first exam that is not of the known form."""
     for number, entry in enumerate(exams):
-        where = f"{name}, exam {number}"
+        where, label = f"{name}, exam {number}", entry.get("cancer_label", {})
         if entry.get("horizontal_flip") not in ("NO", "YES"):
             raise InputError("horizontal_flip is neither NO nor YES", where, AS_PUBLISHED)
-        label = entry.get("cancer_label", {})
         if not isinstance(label, dict):
             raise InputError("cancer_label is no dictionary", where, AS_PUBLISHED)
         if not all(value in (0, 1) for value in label.values()):

@@ -28,7 +28,8 @@ from lesionlib.errors import InputError
 from lesionlib.seeds import derive_seed
 
 STAMP_FILE = "settings.json"
-PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)  # the noise does not compress, so more effort is wasted
+# the noise does not compress, so more effort than to count equal px is wasted
+PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 STALE = 3600.0  # s: an unfinished folder that old was left by a process that was killed
 PATHOLOGY = {0: "benign", 1: "malignant"}
 

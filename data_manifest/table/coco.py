@@ -21,6 +21,7 @@ from data_manifest.table.reader import FILLED, REQUIRED
 from lesionlib.errors import InputError
 from lesionlib.files import write_text
 
+AGAIN = "Export the annotations as COCO again"
 KINDS = {"mass": "mass", "calc": "calc", "distortion": "distortion", "asymm": "asymmetry"}
 
 
@@ -51,13 +52,13 @@ def convert(json_path: Path | str, folder: Path | str) -> list[str]:
         lesions = [_lesion(entry, names, json_path.name) for entry in content["annotations"]]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         what = f"an entry is not as COCO has it: {type(error).__name__} {error}"
-        raise InputError(what, json_path, "Export the annotations as COCO again") from None
+        raise InputError(what, json_path, AGAIN) from None
     lesions = pd.DataFrame(lesions, columns=None if lesions else REQUIRED["lesions.csv"])
     for name, table in (("images.csv", images), ("lesions.csv", lesions)):
         if (folder / name).exists():
             raise InputError(f"there is a {name} already", folder, "Move it away first")
         if table.empty and name == "images.csv":
-            raise InputError("no images", json_path, "Export the annotations as COCO again")
+            raise InputError("no images", json_path, AGAIN)
     for name, table in (("images.csv", images), ("lesions.csv", lesions)):
         write_text(folder / name, table.to_csv(index=False))
     needed = dict.fromkeys((*FILLED["images.csv"], *REQUIRED["images.csv"]))
@@ -68,9 +69,7 @@ def _content(file: Path) -> dict:
     try:
         content = json.loads(input_file(file).read_bytes())
     except (ValueError, RecursionError):
-        raise InputError(
-            "not readable JSON", file, "Export the annotations as COCO again"
-        ) from None
+        raise InputError("not readable JSON", file, AGAIN) from None
     lacking = {"images", "annotations", "categories"} - set(content if content else ())
     if lacking or not isinstance(content, dict):
         remedy = "Export the annotations as COCO (object detection)"

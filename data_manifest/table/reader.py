@@ -7,6 +7,7 @@ finding seen twice: it becomes the `finding_id`, and each row gets a `lesion_id`
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from difflib import get_close_matches
@@ -69,19 +70,18 @@ def read(folder: Path | str, *, name: str = "table", partial: bool = False) -> M
     check_files(folder, lesions, "mask_file", "lesions.csv", "lesion_id", refuse=True)
     lesions = on_resized_images(folder, images, lesions)
     whole = check_manifest(Manifest(name, folder, images, lesions))
-    return without_images(whole, lost, "files", "image file missing") if lost else whole
+    return without_images(whole, lost)
 
 
-def without_images(manifest: Manifest, image_ids: list[str], stage: str, reason: str) -> Manifest:
-    """`manifest` less some images and their lesions, all of them listed as excluded."""
-    gone_i = manifest.images["image_id"].isin(image_ids)
-    gone_l = manifest.lesions["image_id"].isin(image_ids)
-    rows = [("image", i) for i in manifest.images.loc[gone_i, "image_id"]]
-    rows += [("lesion", i) for i in manifest.lesions.loc[gone_l, "lesion_id"]]
-    listed = pd.DataFrame(rows, columns=["level", "id"]).assign(stage=stage, reason=reason)
-    exclusions = pd.concat([manifest.exclusions, listed], ignore_index=True)
-    images, lesions = manifest.images[~gone_i], manifest.lesions[~gone_l]
-    return replace(manifest, images=images, lesions=lesions, exclusions=exclusions)
+def without_images(manifest: Manifest, image_ids: list[str]) -> Manifest:
+    """`manifest` less images whose files are missing, and their lesions: all of them are listed."""
+    kept, listed = {}, [manifest.exclusions]
+    for level, table in (("image", manifest.images), ("lesion", manifest.lesions)):
+        gone = table["image_id"].isin(image_ids)
+        kept[f"{level}s"], names = table[~gone], table.loc[gone, f"{level}_id"]
+        row = {"level": level, "stage": "files", "reason": "image file missing"}
+        listed.append(pd.DataFrame({"id": names}).assign(**row))
+    return replace(manifest, **kept, exclusions=pd.concat(listed, ignore_index=True))
 
 
 # ------------------------------------------------------------------ one table
@@ -181,19 +181,13 @@ def with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
     if (lesions["finding_id"] != "").any():
         empty = lesions["finding_id"] == ""
         return lesions.assign(finding_id=lesions["finding_id"].mask(empty, lesions["lesion_id"]))
-    twice = lesions.duplicated(["lesion_id", "image_id"])
-    if twice.any():
-        row = lesions[twice].iloc[0]
-        raise InputError(
-            f"lesion_id '{row['lesion_id']}' occurs twice on image {row['image_id']}",
-            "lesions.csv",
-            "Give each lesion of an image its own id",
-        )
+    ids = lesions[["lesion_id", "image_id"]]
+    for lesion, image in ids[ids.duplicated()].values[:1]:
+        what = f"lesion_id '{lesion}' occurs twice on image {image}"
+        raise InputError(what, "lesions.csv", "Give each lesion of an image its own id")
     shared = lesions["lesion_id"].duplicated(keep=False)
-    own = lesions["lesion_id"] + "@" + lesions["image_id"]
-    return lesions.assign(
-        finding_id=lesions["lesion_id"], lesion_id=lesions["lesion_id"].mask(shared, own)
-    )
+    own = lesions["lesion_id"].mask(shared, lesions["lesion_id"] + "@" + lesions["image_id"])
+    return lesions.assign(finding_id=lesions["lesion_id"], lesion_id=own)
 
 
 def check_files(
@@ -212,11 +206,9 @@ def check_files(
     frame[column] = paths
     if lost and refuse:
         way_out = "set data.options: {partial: true}" if column == "file" else "remove the rows"
-        raise InputError(
-            f"{len(lost)} of {len(frame)} files are missing, first {lost[0][1]}",
-            f"{table}, {key} {lost[0][0]}",
-            f"Complete {folder}, or {way_out}",
-        )
+        what = f"{len(lost)} of {len(frame)} files are missing, first {lost[0][1]}"
+        where = f"{table}, {key} {lost[0][0]}"
+        raise InputError(what, where, f"Complete {folder}, or {way_out}")
     return [name for name, _ in lost]
 
 
@@ -224,16 +216,14 @@ def _found(names: Names, path: str, parents: dict[Path, bool], where: str) -> st
     """The name on the disk of a file inside the folder, "" if absent; a parent is resolved once."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or re.match(r"^[A-Za-z]:", path):
-        raise InputError(
-            f"path '{path}' leaves the data folder", where, "Give a path inside it, with /"
-        )
+        what = f"path '{path}' leaves the data folder"
+        raise InputError(what, where, "Give a path inside it, with /")
     found = names.find(path)
     file, root = names.root / (found or path), names.root.resolve()
     if file.parent not in parents:
         parents[file.parent] = file.parent.resolve().is_relative_to(root)
-    linked_out = file.is_symlink() and not file.resolve().is_relative_to(root)
+    linked_out = os.path.islink(file) and not file.resolve().is_relative_to(root)
     if not parents[file.parent] or linked_out:
-        raise InputError(
-            f"'{path}' is a link out of the data folder", where, "Copy the file into it"
-        )
+        what = f"'{path}' is a link out of the data folder"
+        raise InputError(what, where, "Copy the file into it")
     return found

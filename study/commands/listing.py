@@ -38,15 +38,14 @@ def _settings(schema: dict, model: dict, prefix: str, defaults: dict) -> dict[st
         if "properties" in block:
             out |= _settings(schema, block, f"{prefix}{name}.", defaults[name])
             continue
-        default = json.dumps(defaults[name], ensure_ascii=False)
-        lines = [f"{prefix}{name}: {_type(schema, rule)}"]
-        lines += [fill(f"default {default}", 98, initial_indent=INDENT, subsequent_indent=INDENT)]
-        meaning = rule.get("description", "")
-        lines += [fill(meaning, 98, initial_indent=INDENT, subsequent_indent=INDENT)] * bool(
-            meaning
-        )
-        out[prefix + name] = "\n".join(lines)
+        default = f"default {json.dumps(defaults[name], ensure_ascii=False)}"
+        texts = [_filled(text) for text in (default, rule.get("description", "")) if text]
+        out[prefix + name] = "\n".join([f"{prefix}{name}: {_type(schema, rule)}", *texts])
     return out
+
+
+def _filled(text: str) -> str:
+    return fill(text, 98, initial_indent=INDENT, subsequent_indent=INDENT)
 
 
 def _resolved(schema: dict, rule: dict) -> dict:
@@ -76,9 +75,7 @@ def stages_text() -> str:
         _, *arguments = inspect.signature(step).parameters.values()  # the first is the lab
         words = [_argument(a) for a in arguments if a.kind is not a.VAR_KEYWORD]
         meaning = (inspect.getdoc(step) or "").partition("\n\n")[0].replace("\n", " ")
-        meaning = ROLE.sub(r"\1", meaning).replace("`", "")
-        lines += [" ".join([name, *words])]
-        lines += [fill(meaning, 98, initial_indent=INDENT, subsequent_indent=INDENT)]
+        lines += [" ".join([name, *words]), _filled(ROLE.sub(r"\1", meaning).replace("`", ""))]
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import yaml
 
 from data_manifest import registry
@@ -15,14 +16,8 @@ from data_manifest.images.build import ordered_results, settings_of, source_imag
 from data_manifest.manifest import Manifest
 from lesionlib import files
 from lesionlib.errors import InputError
-from study.settings import (
-    Canvas,
-    Windows,
-    checked_name,
-    experiment_names,
-    load_experiment,
-    project_root,
-)
+from study import settings
+from study.settings import Canvas, Windows, load_experiment, project_root
 
 PIXEL = 0.1  # mm of a canvas px in Wu et al. 2020, on which the sizes below are in px
 PAPER = Canvas(), Windows()
@@ -60,7 +55,7 @@ def new_experiment(
     InputError
         For a name that is taken or none, a set that cannot be read, and one without a usable image.
     """
-    file = project_root() / "experiments" / f"{checked_name(name)}.yaml"
+    file = project_root() / "experiments" / f"{settings.checked_name(name)}.yaml"
     if file.exists():
         raise InputError(f"there is an experiment '{name}' already", file, "Give another name")
     manifest = registry.read_as_it_is(dataset, folder, **{"partial": True} | (options or {}))
@@ -92,13 +87,12 @@ def measured(manifest: Manifest) -> Sizes:
     if not records:
         reason = done[0].exclusions[-1][2]
         raise InputError(f"none of {len(done)} images can be used: {reason}", manifest.root)
-    breast = [
-        (r["breast_row1"] - r["breast_row0"], r["breast_col1"] - r["breast_col0"]) for r in records
-    ]
-    file = [(r["source_rows"], r["source_cols"]) for r in records]
+    boxes = pd.DataFrame(records)
+    ends, starts = (boxes[[f"breast_row{k}", f"breast_col{k}"]].to_numpy() for k in (1, 0))
+    breast, file = (ends - starts).max(axis=0), boxes[["source_rows", "source_cols"]].to_numpy()
     stated = some["spacing_mm"].dropna()
     return Sizes(
-        len(records), len(manifest.images), np.max(breast, axis=0) / scale, np.max(file, axis=0),
+        len(records), len(manifest.images), breast / scale, file.max(axis=0),
         np.array([max(o["rows"], o["cols"]) / scale for d in done for o in d.lesions]),
         float(stated.median() if len(stated) else first.spacing_mm),
         bool((some["source"] == "film").any()),
@@ -114,18 +108,19 @@ def suggested(sizes: Sizes) -> dict[str, tuple[object, str]]:
     ratio = PIXEL / pixel if known else None  # px here per px of the paper
     side, why = _sides(sizes, scale, ratio)
     buffer = round(PAPER[0].buffer * (ratio or 1))
-    px = np.minimum(1.1 * sizes.breast * scale + 2 * buffer, sizes.file * scale)
-    rows, cols = map(_cells, px)
+    px, cell = (
+        np.minimum(1.1 * sizes.breast * scale + 2 * buffer, sizes.file * scale),
+        PAPER[0].cell,
+    )
+    rows, cols = (max(2, int(np.ceil(length / cell))) * cell for length in px)  # whole cells
     if side > min(rows, cols):
         side, why = min(rows, cols), f"the canvas's shorter side; {why}"
     largest = "largest breast of {} images: {:.0f} x {:.0f} px".format(sizes.images, *sizes.breast)
     mm = f"files have {sizes.spacing:g} mm per px, the canvas {pixel or 0:g}"
+    mm = mm if known else "no spacing stated: breasts fit the paper's canvas"
     patch = min(PAPER[1].patch, max(32, 32 * round(side / 48)))
     return {
-        "canvas.scale": (
-            scale,
-            mm if known else "no spacing stated: breasts fit the paper's canvas",
-        ),
+        "canvas.scale": (scale, mm),
         "canvas.rows": (rows, f"{largest}, with a tenth to spare"),
         "canvas.cols": (cols, "the same"),
         "canvas.buffer": (buffer, "5 mm around the breast, as the paper's" if known else "default"),
@@ -150,13 +145,8 @@ def _sides(sizes: Sizes, scale: float, ratio: float | None) -> tuple[int, str]:
     return round(max(3 * middle, large)), f"three median lesions, as no spacing is stated; {seen}"
 
 
-def _cells(px: float) -> int:
-    """Whole cells that hold so many px."""
-    return max(2, int(np.ceil(px / PAPER[0].cell))) * PAPER[0].cell
-
-
 def _text(name: str, folder: Path, dataset: str, options: dict, sizes: Sizes) -> str:
-    small = SMALL in experiment_names()
+    small = SMALL in settings.experiment_names()
     lines = [
         f"# Command   make run EXPERIMENT={name} DATA=<folder of the set>",
         f"# Measured  {sizes.images} of {sizes.of} images, {len(sizes.lesions)} lesions",
@@ -164,18 +154,15 @@ def _text(name: str, folder: Path, dataset: str, options: dict, sizes: Sizes) ->
     lines += ["# networks and epochs that fit two CPU cores; without this line they are the paper's",
               f"extends: {SMALL}"] * small  # fmt: skip
     lines += [f"title: {name}", "", "data:", f"  dataset: {dataset}"]
-    lines += [f"  options: {yaml.safe_dump(options, default_flow_style=True).strip()}"] * bool(
-        options
-    )
+    given = yaml.safe_dump(options, default_flow_style=True).strip()
+    lines += [f"  options: {given}"] * bool(options)
     lines += [
         "  damaged: error  # exclude: go on without images and outlines that turn out unusable",
         "  validation_share: 0.15  # of the patients; where the set brings splits, they are kept",
         "  test_share: 0.25  # of a small set, test every patient once: study folds " + name,
     ]
-    block = ""
     for setting, (value, why) in suggested(sizes).items():
-        if setting.partition(".")[0] != block:
-            block = setting.partition(".")[0]
-            lines += ["", f"{block}:"]
-        lines.append(f"  {setting.partition('.')[2]}: {value}  # {why}")
+        block, _, name = setting.partition(".")
+        lines += ["", f"{block}:"] * (f"{block}:" not in lines)
+        lines.append(f"  {name}: {value}  # {why}")
     return "\n".join(lines) + "\n"

@@ -34,9 +34,7 @@ class Page:
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """A table, in full as ``<name>.csv``."""
-        files.write_text(
-            self.folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g")
-        )
+        self._write_csv(name, frame)
         shown = frame.to_html(index=False, border=0, na_rep="–", float_format=lambda x: f"{x:.3f}")
         self.parts.append(shown)
 
@@ -44,8 +42,11 @@ class Page:
         """A figure, as ``<name>.png`` and with its numbers as ``<name>.csv`` too."""
         self.picture(figure, alt, self.folder / f"{name}.png")
         if data is not None:
-            text = data.to_csv(index=False, float_format="%.6g")
-            files.write_text(self.folder / f"{name}.csv", text)
+            self._write_csv(name, data)
+
+    def _write_csv(self, name: str, frame: pd.DataFrame) -> None:
+        text = frame.to_csv(index=False, float_format="%.6g")
+        files.write_text(self.folder / f"{name}.csv", text)
 
     def picture(self, figure, alt: str, file: Path | None = None, kind: str = "png") -> None:
         """A picture that is in the page; in a file of its own only where one is named.

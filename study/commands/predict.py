@@ -68,9 +68,8 @@ def predict(
     scores = _window_scores(lab, networks, images, drawn, maps)
     table = _table(images, drawn, scores)
     page = Page(Path(output) if output else kept, f"Lesion scores by the networks of {experiment}")
-    files.write_text(
-        page.folder / "predictions.csv", table.to_csv(index=False, float_format="%.9g")
-    )
+    text = table.to_csv(index=False, float_format="%.9g")
+    files.write_text(page.folder / "predictions.csv", text)
     _write_page(page, lab, images, drawn, maps, table, scores)
     return page.write("lesions")
 

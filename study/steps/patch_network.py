@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lesionlib.metrics.roc import auc
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
 from study.stages import once, stage
@@ -158,8 +159,6 @@ def architectures(lab: Lab, arm: str | None = None) -> pd.DataFrame:
     All arms have f_loc's learning rate; where that is searched, it is the best trial's.
     arm : name of the only arm to run, for work done side by side.
     """
-    from lesionlib.metrics.roc import auc  # scipy's statistics are slow to import
-
     s, rows = lab.settings, []
     shared = {"epochs": s.architectures.epochs, "weights_head": "drop"}
     shared |= {"learning_rate": learning_rate(lab, "floc", floc_trial)}

@@ -70,10 +70,14 @@ def test_shapes_are_cut_at_the_image():
 
 
 def test_shape_facts_by_hand():
-    assert shape_facts("box", {"x0": 0, "y0": 0, "x1": 4, "y1": 2}) == (8, 2, 1)
-    assert shape_facts("polygon", {"polygon": "0 0;4 0;4 6;0 6;"}) == (24, 2, 3)
-    assert shape_facts("polygon", {"polygon": "0 6;4 6;4 0;0 0"}) == (24, 2, 3)  # turned round
-    assert shape_facts("circle", {"cx": 1, "cy": 2, "r": 3})[0] == pytest.approx(9 * np.pi)
+    assert shape_facts("box", {"x0": 0, "y0": 0, "x1": 4, "y1": 2}) == (8, (0, 0, 4, 2))
+    assert shape_facts("polygon", {"polygon": "0 0;4 0;4 6;0 6;"}) == (24, (0, 0, 4, 6))
+    assert shape_facts("polygon", {"polygon": "0 6;4 6;4 0;0 0"}) == (
+        24,
+        (0, 0, 4, 6),
+    )  # turned round
+    circle = {"cx": 1, "cy": 2, "r": 3}
+    assert shape_facts("circle", circle) == (pytest.approx(9 * np.pi), (-2, -1, 4, 5))
 
 
 @pytest.mark.parametrize(
@@ -114,13 +118,13 @@ def test_parse_polygon():
 )
 def test_extent_limits(area, x, y, words):
     with pytest.raises(InputError, match=words):
-        check_extent(area, x, y, 10, 10, "lesion A")
+        check_extent(area, (x - 1, y - 2, x + 1, y + 2), 10, 10, "lesion A")
 
 
 def test_extents_at_the_limits_and_where_no_size_is_stated():
-    check_extent(50, 9.9, 0, 10, 10, "lesion A")
-    check_extent(4, 15, 5, 10, 20, "lesion A")
-    check_extent(9000, 500, 500, 0, 0, "lesion A")
+    check_extent(50, (8.9, -1, 10.9, 1), 10, 10, "lesion A")
+    check_extent(4, (14, 4, 16, 6), 10, 20, "lesion A")
+    check_extent(9000, (450, 450, 550, 550), 0, 0, "lesion A")
 
 
 # ------------------------------------------------------------------ masks of several lesions

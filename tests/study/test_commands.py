@@ -73,6 +73,18 @@ def test_listing_and_report_need_no_torch(tmp_path):
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+def test_a_job_loads_only_what_it_uses():
+    """Thirty processes of a run would each wait for what few of them need."""
+    slow = ["scipy.stats", "pydicom", "matplotlib", "torch"]
+    code = "import sys, study.steps, data_manifest.images.store; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 0 and not {*slow} & {*said.stdout.split()}
+    code = "import sys; from study.runner import _execute as e\n"
+    code += "try: e(None, None, {}, 1)\nexcept Exception: print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "papermill" in said.stdout.split() and "lark" not in said.stdout.split()
+
+
 # ------------------------------------------------------------------ settings, stages
 def leaves(model=Experiment, prefix="") -> list[str]:
     found = []

@@ -61,7 +61,7 @@ def started_run(project) -> tuple[subprocess.Popen, list[psutil.Process]]:
         # a test run that a script put into the background ignores it, and so would its children
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    wait_for((project / "beat").is_file)
+    wait_for((project / "beat").is_file, seconds=300)  # a busy machine starts it slowly
     family = psutil.Process(run.pid).children(recursive=True)
     assert len(family) >= 3
     return run, family

@@ -384,6 +384,8 @@ def test_bad_input_is_refused(frames):
         exclusions.flow(exclusion_flow().replace({"count": {94: 99}}))
     with pytest.raises(InputError, match="no column auc"):
         lesion_scores.roc(frames["roc"].drop(columns="auc"))
+    with pytest.raises(InputError, match="no mammogram"):
+        plots.figure_1([])
     with pytest.raises(InputError, match="2 finite maps"):
         plots.figure_2(image, some_maps(3))
     with pytest.raises(InputError, match="mammogram of every window"):

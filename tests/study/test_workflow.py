@@ -21,6 +21,7 @@ from lesionlib.errors import InputError
 from lesionlib.files import read_json, write_json
 from study import __main__ as command_line
 from study import runner, settings, workflow
+from study.desk import kernel_variables
 from study.jobs import JobError
 from study.lab import open_bench
 from study.marks import withdraw
@@ -86,15 +87,24 @@ def test_a_user_error_is_one_line_with_its_remedy(project, capsys, words):
 
 
 def test_a_process_that_is_stopped_twice_says_one_line(project):
-    """Trap: the second signal, which ends a workflow's jobs, reached them while they left."""
+    """Traps: the second signal, which ends a workflow's jobs, reached them while they left; asyncio
+    tells of a task that was cut off, as that of a notebook's cell."""
     lines = [
-        "import atexit, os, signal, sys",
+        "import asyncio, atexit, os, signal, sys",
         "from study import __main__ as command_line",
         # a process that was started in the background ignores the first signal
         "signal.signal(signal.SIGINT, signal.default_int_handler)",
         "strike = lambda number: os.kill(os.getpid(), number)",
         "atexit.register(strike, signal.SIGTERM)",
-        "command_line.carry_out = lambda words: strike(signal.SIGINT)",
+        "async def task():",
+        "    1 / 0",
+        "def carry_out(words):",
+        "    loop = asyncio.new_event_loop()",
+        "    cut_off = loop.create_task(task())",
+        "    loop.run_until_complete(asyncio.sleep(0.1))",
+        "    loop.close()",
+        "    strike(signal.SIGINT)",
+        "command_line.carry_out = carry_out",
         "sys.exit(command_line.guarded_main())",
     ]
     script = project / "stopped.py"
@@ -104,22 +114,14 @@ def test_a_process_that_is_stopped_twice_says_one_line(project):
     assert done.stderr == "stopped. The same command goes on from here\n"
 
 
-WRITE = (
-    "from study import __main__ as m\nm.carry_out = lambda words: {}\nm.sys.exit(m.guarded_main())"
-)
-IN_A_THREAD = "[__import__('threading').Thread(target=print, args=['x'], kwargs=dict(flush=True)).start(), __import__('time').sleep(9)]"
+WRITE = "import threading, time\nfrom study import __main__ as m\n"
+WRITE += "m.carry_out = lambda words: {}\nm.sys.exit(m.guarded_main())"
+IN_A_THREAD = "threading.Thread(target=print, args=['x'], kwargs=dict(flush=True)).start()"
+HOW = {"print('x' * 99999)": 141, "print('x')": 141, f"[{IN_A_THREAD}, time.sleep(9)]": 130}
+HOW |= {"m.parser().parse_args(['--help'])": 0, "m.carry_out_not_there": 1}
 
 
-@pytest.mark.parametrize(
-    "work, code",
-    [
-        ("print('x' * 99999)", 141),
-        ("print('x')", 141),
-        (IN_A_THREAD, 130),
-        ("m.parser().parse_args(['--help'])", 0),
-        ("m.carry_out_not_there", 1),
-    ],
-)
+@pytest.mark.parametrize("work, code", HOW.items())
 @pytest.mark.parametrize("also_errors", [False, True])
 def test_a_closed_pipe_ends_a_command_without_a_traceback(project, work, code, also_errors):
     (project / "closed.py").write_text(WRITE.format(work))
@@ -137,9 +139,7 @@ def test_a_closed_pipe_ends_a_command_without_a_traceback(project, work, code, a
 
 
 def test_a_closed_terminal_ends_a_command_without_a_traceback(project):
-    (project / "closed.py").write_text(
-        WRITE.format("[print(1, flush=True), __import__('time').sleep(50)]")
-    )
+    (project / "closed.py").write_text(WRITE.format("[print(1, flush=True), time.sleep(50)]"))
     main, terminal = os.openpty()
     process = subprocess.Popen(
         [sys.executable, "closed.py"], cwd=project, env=variables(project), stdin=terminal,
@@ -175,6 +175,8 @@ def test_a_notebook_is_run_echoed_and_marked(project, capsys):
     assert nbformat.read(target, as_version=4).cells[-1].outputs[0].data["text/plain"] == "1"
     mark = read_json(project / "runs" / "toy" / "done" / "04.json")
     assert (mark["experiment"], mark["job"]) == ("toy", "04")
+    took = read_json(project / "runs" / "toy" / "jobs" / "04.json")
+    assert took["seconds"] > 0 and took["cpu_seconds"] > 0
 
 
 @pytest.mark.parametrize("output", [None, "out.ipynb"])
@@ -209,6 +211,17 @@ def test_the_kernel_is_of_this_python_whatever_is_found_first(project, monkeypat
     assert ran.cells[-1].outputs[0].data["text/plain"] == repr(sys.executable)
 
 
+def test_jobs_and_kernels_keep_their_memory_unless_the_user_has_set_it(monkeypatch):
+    def given() -> set[str]:
+        return {found["GLIBC_TUNABLES"] for found in (workflow._environment(), kernel_variables())}
+
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    (own,) = given()
+    assert "glibc.malloc.trim_threshold=" in own and "glibc.malloc.mmap_threshold=" in own
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=1")
+    assert given() == {"glibc.malloc.check=1"}
+
+
 def test_project_home_and_output_may_have_any_letters_in_their_paths(tmp_path, monkeypatch):
     odd = "Klinik (1) user's [a] {b} Müller & $HOME"
     project, home = make_project(tmp_path / odd), tmp_path / odd / "home {c}"
@@ -225,29 +238,23 @@ INPUT_ERROR = (
     "from lesionlib.errors import InputError\n"
     "raise InputError('lesion 17 has no pixel', 'lesions.csv, row 18', 'Check its scale')"
 )
+FAILURES = [
+    (INPUT_ERROR, InputError, r"^lesion 17 has no pixel \(lesions.csv, row 18\). Check its scale$"),
+    (
+        "assert 1 == 2, 'the sum is 3'",
+        JobError,
+        r"^a check failed \(notebook 04_toy, cell 3\)\. What it says.* is in runs/toy/failed/04.log$",
+    ),
+    (
+        "1 / 0",
+        JobError,
+        r"^ZeroDivisionError was raised \(notebook 04_toy, cell 3\)\. What it says",
+    ),
+    ("import os; os._exit(1)", JobError, "its kernel died"),
+]
 
 
-@pytest.mark.parametrize(
-    "cell, error, said",
-    [
-        (
-            INPUT_ERROR,
-            InputError,
-            r"^lesion 17 has no pixel \(lesions.csv, row 18\). Check its scale$",
-        ),
-        (
-            "assert 1 == 2, 'the sum is 3'",
-            JobError,
-            r"^a check failed: the sum is 3 \(notebook 04_toy",
-        ),
-        (
-            "1 / 0",
-            JobError,
-            r"^ZeroDivisionError was raised: .*traceback is in runs/toy/notebooks/04",
-        ),
-        ("import os; os._exit(1)", JobError, "its kernel died"),
-    ],
-)
+@pytest.mark.parametrize("cell, error, said", FAILURES)
 def test_a_failed_cell_gives_one_line_and_keeps_the_notebook(project, cell, error, said):
     write_notebook(project, "04", cell)
     with pytest.raises(error, match=said):
@@ -267,9 +274,8 @@ def test_a_notebook_may_end_early_with_nothing_wrong(project, capsys):
 
 
 def test_papermill_by_hand_refuses_a_misspelt_parameter_too(project):
-    path = write_notebook(
-        project, "04", 'from study.lab import open_lab\nlab = open_lab(experiment, "04")'
-    )
+    opens = 'from study.lab import open_lab\nlab = open_lab(experiment, "04")'
+    path = write_notebook(project, "04", opens)
     words = ["papermill", str(path), "out.ipynb", "--no-progress-bar", "-k", "python3"]
     done = call(project, *words, "-p", "experimnt", "toy")
     assert done.returncode != 0
@@ -302,12 +308,14 @@ def test_a_fault_in_a_stage_is_one_line_and_a_kept_traceback(project, monkeypatc
         raise ValueError("no such\nthing")
 
     monkeypatch.setitem(STEPS, "floc", floc)
-    with pytest.raises(
-        JobError, match="ValueError was raised: no such thing .stage floc."
-    ) as found:
+    said = "ValueError was raised .stage floc, study.runner:.*name a patient"
+    with pytest.raises(JobError, match=said) as found:
         runner.run_stage("floc", "toy", {})
     place = project / re.search(r"runs/\S+", str(found.value)).group(0)
     assert "Traceback" in place.read_text()
+    monkeypatch.setitem(STEPS, "floc", lambda lab: None)
+    runner.run_stage("floc", "toy", {})
+    assert not place.exists()
 
 
 # ------------------------------------------------------------------ the whole
@@ -365,30 +373,60 @@ def test_the_line_of_a_failed_notebook_comes_last_and_the_rest_is_not_lost(stubs
     assert not workflow.is_complete("toy")
 
 
+# its message, and that of its cause, name a patient, which it does not itself
 FAULT = (
     "from study import steps\nfrom study.lab import open_lab\n"
     "images = steps.manifest(open_lab(experiment, '01')).images\n"
-    "images.groupby('patient_id').get_group('P07')['none']"
+    "patient = images['patient_id'].iloc[0]\n"
+    "try:\n    {}[patient]\nexcept KeyError:\n    images['patient_id'].astype(int)"
 )
+SHOWN = re.compile(r"Mustermann|\bP\d\d(?!\d)")
 
 
 def test_a_fault_on_own_data_shows_no_patient_and_no_folder(stubs, tiny_table):
-    """Not on the terminal, in Snakemake's log, in tracebacks and outputs, nor in a file's name."""
+    """Not on the terminal, in Snakemake's log, in tracebacks and outputs, nor in a file's name; what
+    it says is in one file."""
     write_notebook(stubs, "01", FAULT)
     folder = tiny_table.rename(stubs.with_name(f"{stubs.name}-Mustermann"))
     done = call(stubs, "study", "run", "real", "--data", str(folder), "--cores", "1")
-    assert done.returncode == 1 and "KeyError was raised: 'none'" in done.stderr
+    assert done.returncode == 1
+    assert "error: ValueError was raised (notebook 01_toy, cell 3)" in done.stderr
     runs = stubs / "runs" / "real"
-    kept = {runs / "data_folder.txt", *(runs / "manifest").iterdir()}  # what a later start reads
+    assert "P01" in (runs / "failed" / "01.log").read_text()
+    # what a later start reads, and what the line names
+    kept = {runs / "data_folder.txt", runs / "failed" / "01.log", *(runs / "manifest").iterdir()}
     files = [f for f in stubs.rglob("*") if f.is_file() and f not in kept and f.suffix != ".yaml"]
     texts = {str(f.relative_to(stubs)): f.read_bytes().decode(errors="replace") for f in files}
     assert {"runs/real/workflow.log", "runs/real/failed/01.txt"} < texts.keys()
-    assert "KeyError" in texts["runs/real/notebooks/01_toy.ipynb"]
+    assert "ValueError was raised" in texts["runs/real/notebooks/01_toy.ipynb"]
     texts["terminal"] = done.stdout + done.stderr
-    shown = {
-        name: re.search(r"Mustermann|\bP(?!07)\d\d_?", name + text) for name, text in texts.items()
-    }
+    shown = {name: SHOWN.search(name + text) for name, text in texts.items()}
     assert {name: found.group() for name, found in shown.items() if found} == {}
+
+
+def test_a_fault_of_a_command_shows_its_place_and_not_what_it_says(project):
+    """Trap: the traceback of an exception ends with its message, as does that of its cause; a thread
+    writes one by itself."""
+    lines = [
+        "import sys, threading, types",
+        "from study import __main__ as command_line",
+        "from study.stages import once",
+        "def carry_out(words):",
+        "    thread = threading.Thread(target=lambda: {}['P01'])",
+        "    thread.start()",
+        "    thread.join()",
+        "    once(lambda lab: {}['P02'])(types.SimpleNamespace(kept={}))",
+        "command_line.carry_out = carry_out",
+        "sys.exit(command_line.guarded_main())",
+    ]
+    (project / "fault.py").write_text("\n".join(lines))
+    done = call(project, "fault", "check")
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first.startswith("error: KeyError was raised (command check, ")
+    assert re.search(r"was raised \(command check, study\.stages:\d+\)\. What .*check.log$", second)
+    assert not SHOWN.search(done.stderr)
+    assert "P02" in (project / "runs" / "failed" / "check.log").read_text()
 
 
 def test_a_notebook_is_redone_when_its_code_changes_and_not_its_text(stubs):
@@ -461,9 +499,8 @@ def test_another_folder_or_another_table_redoes_the_data(project, monkeypatch, t
 
 
 def test_other_first_weights_or_maps_redo_the_jobs(project):
-    (project / "experiments" / "given.yaml").write_text(
-        "extends: toy\ngmic: {weights_file: gmic.pt}\nfagg: {saliency_file: maps.npz}\n"
-    )
+    text = "extends: toy\ngmic: {weights_file: gmic.pt}\nfagg: {saliency_file: maps.npz}\n"
+    (project / "experiments" / "given.yaml").write_text(text)
     found = []
     for name in ("gmic.pt", "maps.npz", "gmic.pt"):
         with open(project / name, "a") as file:

@@ -1,6 +1,6 @@
 """Kill a smoke run at seeded moments, or damage what it left; it must end as an undisturbed one.
 
-    python tests/study/torture.py kills [--number 50]      about 25 minutes on one core
+    python tests/study/torture.py kills [--number 50]      about 30 minutes on one core
     python tests/study/torture.py damage [--number 20]     about 25 minutes on two cores
 
 Both run the experiment `smoke` in a scratch copy of the project, once undisturbed as the reference
@@ -30,7 +30,9 @@ from toy_project import ROOT, variables
 ROOMS = ("lesionlib", "data_manifest", "study", "experiments", "notebooks", "workflow")
 GONE = 15.0  # s after a kill
 AT_ONCE = 5  # files damaged before a run
-WAIT = (1.0, 25.0)  # s from a start to its kill
+# from a start to its kill: lines of progress, which a busy machine takes longer for, and then s
+LINES, WAIT = 12, 5.0
+HANG = 3600.0  # s of an undisturbed run, many times what it takes
 # which hold times or process numbers
 PASSING = (
     r"/\.|\.(log|lock|ipynb)$|timing\.csv$|(build|files|manifest|stage|run)\.json$|/jobs/|/failed/"
@@ -57,7 +59,7 @@ def started(project: Path, cores: int) -> subprocess.Popen:
 
 def finished(project: Path, cores: int) -> str:
     """Run to the end; what was said."""
-    code, said = started(project, cores).wait(), (project / "said.txt").read_text()
+    code, said = started(project, cores).wait(HANG), (project / "said.txt").read_text()
     assert code == 0 and "Traceback" not in said, f"exit code {code}:\n{said}"
     return said
 
@@ -109,28 +111,37 @@ def strike(project: Path, run: subprocess.Popen, how: str) -> None:
         (victim(project, pattern) or psutil.Process(run.pid)).kill()
 
 
+def reached(project: Path, run: subprocess.Popen, lines: int, wait: float) -> bool:
+    """Whether a run goes on after it has said so many lines, and some time more."""
+    end = time.monotonic() + HANG
+    while run.poll() is None and len((project / "said.txt").read_text().splitlines()) < lines:
+        assert time.monotonic() < end, f"not {lines} lines in {HANG:g} s"
+        time.sleep(0.05)
+    time.sleep(wait)
+    return run.poll() is None
+
+
 def kills(folder: Path, expected: dict[str, str], number: int, seed: int) -> None:
     """Strike a run again and again; the end must be that of the undisturbed run."""
     draw, project = random.Random(seed), project_in(folder / "kills")
     for k in range(number):
         how = draw.choice(["kernel", "job", "snakemake", "top", "SIGINT", "SIGTERM"])
-        run, moment = started(project, 1), draw.uniform(*WAIT)
-        try:
-            code = run.wait(moment)
-        except subprocess.TimeoutExpired:
+        run, lines, wait = started(project, 1), draw.randint(0, LINES), draw.uniform(0, WAIT)
+        moment = f"{lines} lines and {wait:.1f} s"
+        if reached(project, run, lines, wait):
             strike(project, run, how)
             end = time.monotonic() + GONE
             while (left := processes(project)) and time.monotonic() < end:
                 run.poll()
                 time.sleep(0.2)
             names = [" ".join(process.cmdline()) for process in left]
-            assert not left, f"{how} after {moment:.1f} s: still there after {GONE:g} s: {names}"
+            assert not left, f"{how} after {moment}: still there after {GONE:g} s: {names}"
             took, said = GONE - end + time.monotonic(), (project / "said.txt").read_text()
             assert "Traceback" not in said, said
             last = (said.strip().splitlines() or ["nothing"])[-1].strip()
-            print(f"{k + 1:3d}  {how:9} after {moment:4.1f} s, gone in {took:4.1f} s: {last}")
+            print(f"{k + 1:3d}  {how:9} after {moment}, gone in {took:.1f} s: {last}", flush=True)
             continue
-        assert code == 0, (project / "said.txt").read_text()
+        assert run.returncode == 0, (project / "said.txt").read_text()
         compare(project, expected)
         print(f"{k + 1:3d}  complete and the same; begun anew", flush=True)
         shutil.rmtree(project / "runs")
@@ -196,13 +207,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2020)
     parser.add_argument("--folder", type=Path, help="of the scratch copies; default: temporary")
     args = parser.parse_args()
+    # a script that was put into the background ignores it, and so would what it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = (args.folder or Path(tempfile.mkdtemp(prefix="torture-"))).resolve()
     reference = project_in(folder / "reference")
     finished(reference, 2)
     expected = content(reference)
     print(f"the undisturbed run left {len(expected)} files to compare, in {folder}", flush=True)
     work, usual = (kills, 50) if args.what == "kills" else (damage, 20)
-    work(folder, expected, args.number or usual, args.seed)
+    try:
+        work(folder, expected, args.number or usual, args.seed)
+    finally:
+        for process in processes(folder / args.what):
+            process.kill()
     print(f"{args.what}: the end is the same")
 
 

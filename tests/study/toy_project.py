@@ -83,5 +83,5 @@ def call(folder: Path, *words: str) -> subprocess.CompletedProcess:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,  # of a hang, on a busy machine, too
     )

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import TINY_CANVAS
 from made_up_dicom import TRACES, breast, write
 from PIL import Image
 
@@ -387,8 +387,7 @@ def test_from_the_folder_to_the_store(export, tmp_path):
     Image.fromarray(mask).save(export / "mask.png")
     row = {"image_id": "DIR0/IM0001", "lesion_id": "one", "pathology": "malignant", "geom": "mask"}
     pd.DataFrame([row | {"mask_file": "mask.png"}]).to_csv(export / "lesions.csv", index=False)
-    canvas = SimpleNamespace(rows=192, cols=128, cell=64, scale=1.0, background="zero", buffer=8)
-    store = build_store(dicom_folder.read(export), tmp_path / "store", canvas)
+    store = build_store(dicom_folder.read(export), tmp_path / "store", TINY_CANVAS)
     assert len(store) == 4 and store.lesions["area_px"].tolist() == [600]
 
 

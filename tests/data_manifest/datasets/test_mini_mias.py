@@ -87,17 +87,6 @@ def test_pgm_goes_before_png(small):
     assert mini_mias.read(small).images["file"].iloc[0] == "png/mdb001.pgm"
 
 
-def test_missing_files(small):
-    (small / "png" / "mdb001.png").unlink()
-    with pytest.raises(InputError, match="1 of 6 image files are missing: mdb001") as caught:
-        mini_mias.read(small)
-    assert "\n" not in str(caught.value)
-    manifest = mini_mias.read(small, partial=True)
-    flow = manifest.flow().set_index(["level", "reason"])["count"]
-    assert flow["image"]["image file missing"] == -1 and flow["lesion"]["image file missing"] == -1
-    assert "mdb001" not in set(manifest.images["image_id"])
-
-
 def test_nothing_there_at_all(tmp_path):
     with pytest.raises(InputError, match="no Info.txt"):
         mini_mias.read(tmp_path)
@@ -107,31 +96,6 @@ def test_nothing_there_at_all(tmp_path):
     write(tmp_path, ids=[])
     with pytest.raises(InputError, match="6 of 6 image files are missing"):
         mini_mias.read(tmp_path, partial=True)
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("mdb002 D", "class is not one of CALC"),
-        ("mdb002 D TUMOR B 1 2 3", "class is not one of CALC"),
-        ("mdb002 X NORM", "tissue is not one of F, G, D"),
-        ("mdb002 D CIRC X 1 2 3", "severity is not one of .*B, M"),
-        ("mdb002 D CIRC", "severity is not one of B, M"),
-        ("mdb002 D CIRC B 1 2", "without x, y and radius"),
-        ("mdb002 D CIRC B 1 2 wide", "r is not of the form"),
-        ("mdb002 D CIRC B 1 2 " + "9" * 400, "r is not of the form"),
-    ],
-)
-def test_rows_that_cannot_be_read_are_named_by_their_row(small, line, words):
-    write(small, LIST.replace("mdb002 D NORM", line))
-    with pytest.raises(InputError, match=words) as caught:
-        mini_mias.read(small)
-    assert "Info.txt, row 5" in str(caught.value)
-
-
-def test_a_list_that_is_not_the_distributed_one_is_refused(small):
-    with pytest.raises(InputError, match="images = 6, expected 322"):
-        registry.read("mini_mias", small)
 
 
 def test_copies_saved_with_gimp_are_pointed_out(small):
@@ -145,10 +109,8 @@ def test_the_complete_set(real_data):
     manifest = registry.read("mini_mias", real_data("mini_mias"))
     flow = manifest.flow().set_index(["level", "reason"])["count"]
     assert flow["image"].tolist() == [322, -4, 318] and flow["lesion"].tolist() == [123, -4, 119]
-    assert manifest.lesions["pathology"].value_counts().to_dict() == {
-        "benign": 68,
-        "malignant": 51,
-    }
+    kinds = manifest.lesions["pathology"].value_counts().to_dict()
+    assert kinds == {"benign": 68, "malignant": 51}
     assert int(manifest.images["negative"].sum()) == 207
     assert manifest.images["patient_id"].nunique() == 161
     kinds = manifest.lesions.groupby(["subtype", "pathology"]).size()

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import reasons
 from PIL import Image
 
 from data_manifest.images.gmic_preparation import gmic_placement
@@ -136,11 +137,8 @@ def test_a_mask_against_its_label_is_listed(tmp_path):
     folder = write(tmp_path, [exam()], {"0_R-CC_malignant": LESION["0_L-CC_benign"]})
     found = nyu_exam_list.read(folder, masks="image")
     assert found.lesions.empty
-    reasons = found.exclusions.set_index("id")["reason"]
-    assert (
-        reasons["0_R-CC_malignant"]
-        == "mask of a breast that is labelled without a malignant lesion"
-    )
+    why = "mask of a breast that is labelled without a malignant lesion"
+    assert reasons(found)["0_R-CC_malignant"] == why
 
 
 def test_a_breast_with_a_mask_against_its_label_is_not_negative(tmp_path):
@@ -183,16 +181,6 @@ def test_a_film_is_measured_before_anything_is_decoded(tmp_path, head, words):
     (folder / "0_L-CC.png").write_bytes(head)
     with pytest.raises(InputError, match=words):
         nyu_exam_list.read(folder, masks="image")
-
-
-def test_missing_images(tmp_path):
-    folder = write(tmp_path, [exam()], LESION)
-    (folder / "0_L-CC.png").unlink()
-    with pytest.raises(InputError, match="image file 0_L-CC.png is missing"):
-        nyu_exam_list.read(folder, masks="image")
-    found = nyu_exam_list.read(folder, masks="image", partial=True)
-    files = found.exclusions[found.exclusions["stage"] == "files"]
-    assert files["id"].tolist() == ["0_L-CC", "0_L-CC_benign"]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """Spoil files at random and read them: each case ends in a result or in an InputError.
 
-    python tests/fuzz/fuzz_run.py --cases 21000     all cases, in several processes (make fuzz)
-    python tests/fuzz/fuzz_run.py --case 4711       one case, here, with its traceback if it fails
+    python tests/data_manifest/fuzz/fuzz_run.py               21,000 cases (make fuzz)
+    python tests/data_manifest/fuzz/fuzz_run.py --case 4711   one, here, with its traceback
 
 A case is decided by its number alone.  It fails if anything but an :class:`InputError` is raised, if
 the error has several lines or repeats the patient, if the process dies, takes longer than the limit,
-or needs, with its children, more than 1 GiB.  Cases run in processes of their own, so that neither a crash nor a loop
-ends the run.  The report goes to ``runs/fuzz/report.json`` and ``report.md``.
+or needs, with its children, more than 1 GiB.  Cases run in processes of their own, so that neither a
+crash nor a loop ends the run.  The report goes to ``runs/fuzz/report.json`` and ``report.md``.
 """
 
 from __future__ import annotations
@@ -223,6 +223,7 @@ def write_report(content: dict, folder: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cases", type=int, default=21_000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first one")
     parser.add_argument("--case", type=int, help="run this one only, in this process")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "fuzz")
@@ -233,7 +234,8 @@ def main() -> int:
         print(json.dumps(asdict(outcome), indent=1))
         return int(outcome.failed)
     start = time.monotonic()
-    outcomes = run(list(range(given.cases)), max(1, given.workers))
+    cases = range(given.first, given.first + given.cases)
+    outcomes = run(list(cases), max(1, given.workers))
     content = report(outcomes, time.monotonic() - start)
     write_report(content, given.out)
     print((given.out / "report.md").read_text(), end="")

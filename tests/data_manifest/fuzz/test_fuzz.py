@@ -28,9 +28,9 @@ def test_three_hundred_damaged_files():
 
 def test_cases_that_once_failed():
     """Traps: GDCM ends the process on damaged JPEG 2000 (16593), pandas takes surplus fields for
-    names of rows (3551, 4505, 4507, 4829), a number or a file name without end (1878, 10291), an
-    ROI without coordinates or level (4295, 19739), grey levels above a PGM's maximum (110)."""
-    cases = [110, 1878, 3551, 4295, 4505, 4507, 4829, 10291, 16593, 19739]
+    names of rows (3551, 4505, 4507, 4829), a number or a file name without end (1878, 10291, 11111),
+    an ROI without coordinates or level (4295, 19739), grey levels above a PGM's maximum (110)."""
+    cases = [110, 1878, 3551, 4295, 4505, 4507, 4829, 10291, 11111, 16593, 19739]
     assert [outcome for outcome in fuzz_run.run(cases) if outcome.failed] == []
 
 

@@ -334,6 +334,19 @@ def test_jpeg_lossless(tmp_path, process, uid):
     assert np.array_equal(read_image(path).pixels, VALUES)
 
 
+def test_jpeg_2000_is_left_to_pillow_last(tmp_path, monkeypatch):
+    """Trap: at the largest size it needs a seventh more time and a fifth more memory."""
+    path, tried = write_compressed(tmp_path / "a", JPEG2000Lossless, WIDE), []
+
+    def decoded(stated, plugin):
+        tried.append(plugin)
+        raise ValueError
+
+    monkeypatch.setattr(dicom_pixels, "_decoded", decoded)
+    refused(path, "DICOM not readable: ValueError")
+    assert tried == ["pylibjpeg", "pillow"]
+
+
 def test_a_decoder_that_ends_its_process_is_an_error_of_one_line(tmp_path, monkeypatch):
     """Trap: GDCM aborts on some damaged JPEG Lossless, and the run of ten thousand files with it."""
     path = write_jpeg(tmp_path / "a.dcm", "JPEGLosslessProcess14_1")

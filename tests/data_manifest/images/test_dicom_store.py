@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import TINY_CANVAS
 from made_up_dicom import breast, write
 
 from data_manifest.images.store import build_store
@@ -12,11 +13,10 @@ from data_manifest.table import reader as table
 from lesionlib.errors import InputError
 from lesionlib.files import read_json
 
-CANVAS = SimpleNamespace(rows=192, cols=128, cell=64, scale=1.0, background="zero", buffer=8)
-VOI = SimpleNamespace(**{**vars(CANVAS), "grey": "voi"})
+VOI = SimpleNamespace(**{**vars(TINY_CANVAS), "grey": "voi"})
 
 
-def store_of(folder, values=None, canvas=CANVAS, row=None, **tags):
+def store_of(folder, values=None, canvas=TINY_CANVAS, row=None, **tags):
     """The store of one left MLO view; `row` replaces values of its row in images.csv."""
     write(folder / "data" / "a.dcm", breast() if values is None else values, **tags)
     line = {"image_id": "a", "patient_id": "P", "laterality": "L", "view": "MLO", "file": "a.dcm"}
@@ -74,7 +74,9 @@ def test_a_right_breast_on_a_grey_background_is_where_it_is(tmp_path, kind, phot
 
 def test_the_published_placement_of_a_grey_background(tmp_path):
     """Trap: what is above 0 is the whole film."""
-    canvas = SimpleNamespace(**{**vars(CANVAS), "rows": 1344, "cols": 1024, "placement": "gmic"})
+    canvas = SimpleNamespace(
+        **{**vars(TINY_CANVAS), "rows": 1344, "cols": 1024, "placement": "gmic"}
+    )
     values = breast(rows=1280, cols=1024)
     plain = store_of(tmp_path / "a", values, canvas).images.iloc[0]
     grey = store_of(tmp_path / "b", np.maximum(values, 48), canvas).images.iloc[0]

@@ -112,7 +112,7 @@ def broken_files(folder):
         "high_text_pgm": (b"P2 2 1 255 3 256", "levels up to 256"),
         "bad_pgm": (b"P5\nten 10\n255\n", "PGM header not readable"),
         "deep_pgm": (b"P5\n2 2\n70000\n" + bytes(16), "PGM maximum 70000"),
-        "huge_pgm": (b"P5\n99999 99999\n255\n", "allowed 1 to 60,000,000 px"),
+        "huge_pgm": (b"P5\n99999 99999\n255\n", "allowed 1 to 45,000,000 px"),
         "colour": (None, "not a grey image of 8 or 16 bits (mode RGB)"),
         "alpha": (None, "mode RGBA"),
         "pages": (None, "2 pages"),

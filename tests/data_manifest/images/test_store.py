@@ -3,13 +3,18 @@
 import hashlib
 import pickle
 import shutil
+import time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import TINY_CANVAS, reasons
 from PIL import Image
+from tiny_table import half_ellipse
 
 from data_manifest.images import build, building
 from data_manifest.images import store as store_module
@@ -22,16 +27,13 @@ from data_manifest.table import reader as table
 from lesionlib.errors import InputError
 from lesionlib.files import read_json
 
-CANVAS = SimpleNamespace(rows=192, cols=128, cell=64, scale=1.0, background="zero", buffer=8)
 
-
-def half_ellipse(rows, cols):
-    y, x = np.mgrid[0:rows, 0:cols] + 0.5
-    return ((y - rows / 2) / (0.45 * rows)) ** 2 + (x / (0.8 * cols)) ** 2 < 1
-
-
-def made(folder, target="store", canvas=CANVAS, **more):
+def made(folder, target="store", canvas=TINY_CANVAS, **more):
     return build_store(table.read(folder), folder.parent / target, canvas, **more)
+
+
+def canvas_with(**changes):
+    return SimpleNamespace(**{**vars(TINY_CANVAS), **changes})
 
 
 def digest_of(folder):
@@ -145,7 +147,7 @@ def test_a_store_is_pickled_by_its_folder(tiny_store):
 
 # ------------------------------------------------------------------ canvas settings
 def test_half_scale_halves_everything(tiny_table):
-    canvas = SimpleNamespace(**{**vars(CANVAS), "rows": 128, "cols": 64, "scale": 0.5})
+    canvas = canvas_with(rows=128, cols=64, scale=0.5)
     half, whole = made(tiny_table, canvas=canvas), made(tiny_table, "whole")
     ratio = half.lesions["area_px"] / whole.lesions["area_px"]
     assert ratio.between(0.2, 0.3).all()
@@ -163,7 +165,7 @@ def test_film_is_blanked_off_the_breast(tiny_table):
     pixels[pixels == 0] = 12  # the film's own grey
     pixels[:14, 96:] = 250  # a label
     Image.fromarray(pixels).save(file)
-    canvas = SimpleNamespace(**{**vars(CANVAS), "background": "film"})
+    canvas = canvas_with(background="film")
     film, zero = made(tiny_table, canvas=canvas), made(tiny_table, "zero")
     far = ~dilated(half_ellipse(160, 128), 8)
     points = np.floor(film.to_canvas(0, np.argwhere(far) + 0.5)).astype(int)
@@ -212,7 +214,7 @@ def test_a_background_that_is_not_0_becomes_0(tiny_table, polarity):
     i = store.images["image_id"].tolist().index("P02_CC")
     assert row["flipped"] and 0.3 < store.breast(i).mean() < 0.6
     assert not store.raw(i)[:8, -8:].any() and (store.raw(i) == 0).mean() > 0.35
-    assert "outline is off the breast" in store.exclusions.set_index("id")["reason"]["P02_1@P02_CC"]
+    assert "outline is off the breast" in reasons(store)["P02_1@P02_CC"]
 
 
 @pytest.mark.parametrize("source", ["ffdm", "film"])
@@ -222,7 +224,7 @@ def test_an_image_full_of_breast_is_refused_unless_accepted(tiny_table, source):
     pixels = 60 + 25 * (np.mgrid[0:160, 0:128].sum(axis=0) % 7)  # 60 to 210, nowhere 0
     Image.fromarray(pixels.astype(np.uint8)).save(file)
     edit(tiny_table, "images.csv", 8, source=source)
-    reason = made(tiny_table).exclusions.set_index("id")["reason"]["P05_CC"]
+    reason = reasons(made(tiny_table))["P05_CC"]
     assert "of the whole image" in reason and "'filled' into its column accept" in reason
     edit(tiny_table, "images.csv", 8, accept="filled")
     assert len(made(tiny_table)) == 24
@@ -267,7 +269,7 @@ def test_corrected_labels_in_a_moved_folder_read_no_image(tiny_table, monkeypatc
 
 def test_other_settings_or_data_build_anew(tiny_table):
     made(tiny_table)
-    wide = made(tiny_table, canvas=SimpleNamespace(**{**vars(CANVAS), "cols": 192}))
+    wide = made(tiny_table, canvas=canvas_with(cols=192))
     assert wide.pixels.shape == (24, 192, 192)
     other = np.where(half_ellipse(160, 128), 90, 0).astype(np.uint8)
     Image.fromarray(other).save(tiny_table / "png" / "P05_CC.png")
@@ -281,32 +283,46 @@ def test_files_of_others_in_the_folder_stay(tiny_table, tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "stage.json").write_text("{}")
     made(tiny_table)
-    made(tiny_table, canvas=SimpleNamespace(**{**vars(CANVAS), "cols": 192}))
+    made(tiny_table, canvas=canvas_with(cols=192))
     assert (tmp_path / "store" / "stage.json").exists()
     assert not (tmp_path / "store" / "building").exists()
 
 
-@pytest.mark.parametrize("stop_at", [1, 10, 23])
-def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(tiny_table, monkeypatch, stop_at):
-    whole = digest_of(made(tiny_table, "whole").folder)
-    true_prepare, calls = build.prepare, []
+@pytest.fixture
+def calls(monkeypatch):
+    """Ids of the images that builds prepare; a build is interrupted after `calls.most` of them."""
 
-    def stopping(task):
-        calls.append(task.image["image_id"])
-        if len(calls) > stop_at:
+    class Calls(list):
+        most = 99
+
+    seen, prepare = Calls(), build.prepare
+
+    def counted(task):
+        seen.append(task.image["image_id"])
+        if len(seen) > seen.most:
             raise KeyboardInterrupt
-        return true_prepare(task)
+        return prepare(task)
 
-    monkeypatch.setattr(build, "prepare", stopping)
+    monkeypatch.setattr(build, "prepare", counted)
+    return seen
+
+
+def interrupted(folder, calls, after):
+    calls.clear()
+    calls.most = after
     with pytest.raises(KeyboardInterrupt):
-        made(tiny_table)
+        made(folder)
+    calls.most = 99
+
+
+@pytest.mark.parametrize("stop_at", [1, 10, 23])
+def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(tiny_table, calls, stop_at):
+    whole = digest_of(made(tiny_table, "whole").folder)
+    interrupted(tiny_table, calls, stop_at)
     with pytest.raises(InputError, match="no image store"):
         ImageStore(tiny_table.parent / "store")
     done = set(calls[:-1])
     calls.clear()
-    monkeypatch.setattr(
-        build, "prepare", lambda task: (calls.append(task.image["image_id"]), true_prepare(task))[1]
-    )
     messages = []
     store = made(tiny_table, progress=messages.append)
     assert not done & set(calls) and len(calls) == 24 - stop_at
@@ -315,19 +331,9 @@ def test_an_interrupted_build_goes_on_and_ends_in_the_same_bytes(tiny_table, mon
 
 
 @pytest.mark.parametrize("harm", ["data beyond the journal", "half a line", "data lost"])
-def test_what_a_crash_leaves_behind_is_mended(tiny_table, monkeypatch, harm):
+def test_what_a_crash_leaves_behind_is_mended(tiny_table, calls, harm):
     whole = digest_of(made(tiny_table, "whole").folder)
-    true_prepare, calls = build.prepare, []
-
-    def stopping(task):
-        calls.append(1)
-        if len(calls) > 8:
-            raise KeyboardInterrupt
-        return true_prepare(task)
-
-    monkeypatch.setattr(build, "prepare", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        made(tiny_table)
+    interrupted(tiny_table, calls, 8)
     folder = tiny_table.parent / "store" / "building"
     if harm == "data beyond the journal":
         np.load(folder / "canvases.npy", mmap_mode="r+")[8:] = 7
@@ -337,7 +343,6 @@ def test_what_a_crash_leaves_behind_is_mended(tiny_table, monkeypatch, harm):
     else:
         with open(folder / "breasts.npy", "r+b") as file:
             file.truncate(1000)
-    monkeypatch.setattr(build, "prepare", true_prepare)
     assert digest_of(made(tiny_table).folder) == whole
 
 
@@ -368,13 +373,13 @@ def test_damaged_images_are_listed_and_the_rest_is_built(tiny_table):
     edit(tiny_table, "images.csv", 5, rows="161")  # P03_MLO
     messages = []
     store = made(tiny_table, progress=messages.append)
-    lost = store.exclusions.set_index("id")["reason"]
+    lost = reasons(store)
     assert len(store) == 20 and len(store.lesions) == 18
     assert "truncated PNG" in lost["P01_CC"] and "its image: " in lost["P01_1@P01_CC"]
     assert "empty file, 0 bytes" in lost["P05_CC"]
     assert "no breast found" in lost["P06_CC"]
     assert "size 160 rows x 128 cols, the table says 161 x 128" in lost["P03_MLO"]
-    assert not any("\n" in reason or str(tiny_table) in reason for reason in lost)
+    assert not any("\n" in reason or str(tiny_table) in reason for reason in lost.values())
     assert "P01_CC" not in set(store.images["image_id"])
     assert "4 images and 2 lesions left out, first lesion P01_1@P01_CC" in messages[-1]
     flow = store.flow()
@@ -397,20 +402,17 @@ def test_a_mended_file_is_no_longer_listed(tiny_table):
     assert digest_of(made(tiny_table).folder) == whole
 
 
-def test_a_failed_build_leaves_no_stale_exclusion_and_loses_no_good_one(tiny_table, monkeypatch):
+def test_a_failed_build_leaves_no_stale_exclusion_and_loses_no_good_one(tiny_table, calls):
     """Trap: the journal of the failed build says of a film that is whole by now that it is not."""
     bad, later = (tiny_table / "png" / f"{name}.png" for name in ("P05_CC", "P09_CC"))
     good = later.read_bytes()
     bad.write_bytes(b"")
     whole = digest_of(made(tiny_table, "whole").folder)
     later.write_bytes(good[:900])
-    monkeypatch.setattr(store_module, "_write_tables", None)  # the build fails at its very end
-    with pytest.raises(TypeError):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(TypeError):
+        patch.setattr(store_module, "_write_tables", None)  # the build fails at its very end
         made(tiny_table)
-    monkeypatch.undo()
-    calls, true_prepare = [], build.prepare
-    counted = lambda task: (calls.append(task.image["image_id"]), true_prepare(task))[1]  # noqa: E731
-    monkeypatch.setattr(build, "prepare", counted)
+    calls.clear()
     later.write_bytes(good)
     store = made(tiny_table)
     assert "P05_CC" in set(store.exclusions["id"]) and "P09_CC" not in set(store.exclusions["id"])
@@ -418,61 +420,42 @@ def test_a_failed_build_leaves_no_stale_exclusion_and_loses_no_good_one(tiny_tab
     assert digest_of(store.folder) == whole
 
 
-def lesion_case(folder, row, **values):
-    """The reason why the lesion of that row is excluded, and the store."""
-    edit(folder, "lesions.csv", row, **values)
-    store = made(folder)
-    manifest = table.read(folder)
-    lost = store.exclusions.set_index("id")["reason"]
-    return lost[manifest.lesions["lesion_id"][row]], store
+def mask_of(value, rows=160, cols=128):
+    return lambda file: Image.fromarray(np.full((rows, cols), value, np.uint8)).save(file)
 
 
-def test_an_empty_mask(tiny_table):
-    Image.fromarray(np.zeros((160, 128), np.uint8)).save(tiny_table / "png/P01_CC_lesion1.png")
-    reason, store = lesion_case(tiny_table, 0)
-    assert "empty mask, no px above 0 (png/P01_CC_lesion1.png)" in reason
-    lost = store.exclusions.set_index("id")["reason"]
-    assert "no usable truth: empty mask" in lost["P01_CC"] and len(store) == 23
+CIRCLE = {"geom": "circle", "mask_file": "", "cx": "120", "cy": "10", "r": "5"}
+THIN = {"geom": "box", "mask_file": "", "x0": "30.6", "x1": "31.4", "y0": "50", "y1": "60"}
 
 
-def test_a_mask_value_that_does_not_occur(tiny_table):
-    reason, _ = lesion_case(tiny_table, 0, mask_value="7")
-    assert "empty mask, no px equal to 7" in reason
-
-
-def test_a_mask_of_another_size(tiny_table):
-    Image.fromarray(np.full((80, 64), 255, np.uint8)).save(tiny_table / "png/P01_CC_lesion1.png")
-    reason, _ = lesion_case(tiny_table, 0)
-    assert "mask 80 rows x 64 cols, its image 160 x 128" in reason
-
-
-def test_a_truncated_mask(tiny_table):
-    file = tiny_table / "png/P01_CC_lesion1.png"
-    file.write_bytes(file.read_bytes()[:60])
-    reason, _ = lesion_case(tiny_table, 0)
-    assert "PNG" in reason and "png/P01_CC_lesion1.png" in reason
-
-
-def test_a_mask_of_most_of_the_image(tiny_table):
-    Image.fromarray(np.full((160, 128), 255, np.uint8)).save(tiny_table / "png/P01_CC_lesion1.png")
-    reason, _ = lesion_case(tiny_table, 0)
-    assert "covers 100% of the image" in reason
-
-
-def test_an_outline_between_the_pixel_centres(tiny_table):
-    values = {"geom": "box", "mask_file": "", "x0": "30.6", "x1": "31.4", "y0": "50", "y1": "60"}
-    reason, _ = lesion_case(tiny_table, 0, **values)
-    assert "outline without a pixel on its image" in reason
-
-
-def test_an_outline_off_the_breast(tiny_table):
-    values = {"geom": "circle", "mask_file": "", "cx": "120", "cy": "10", "r": "5"}
-    reason, _ = lesion_case(tiny_table, 0, **values)
-    assert "outline is off the breast" in reason
+@pytest.mark.parametrize(
+    ("spoil", "values", "words"),
+    [
+        (mask_of(0), {}, "empty mask, no px above 0 (png/P01_CC_lesion1.png)"),
+        (None, {"mask_value": "7"}, "empty mask, no px equal to 7"),
+        (mask_of(255, 80, 64), {}, "mask 80 rows x 64 cols, its image 160 x 128"),
+        (lambda file: file.write_bytes(file.read_bytes()[:60]), {}, "PNG"),
+        (mask_of(255), {}, "covers 100% of the image"),
+        (None, THIN, "outline without a pixel on its image"),
+        (None, CIRCLE, "outline is off the breast"),
+    ],
+    ids=["empty", "no such value", "other size", "truncated", "most of the image", "thin", "off"],
+)
+def test_a_lesion_that_cannot_be_placed_is_listed_and_its_image_if_it_has_no_other(
+    tiny_table, spoil, values, words
+):
+    if spoil:
+        spoil(tiny_table / "png/P01_CC_lesion1.png")
+    edit(tiny_table, "lesions.csv", 0, **values)
+    store = made(tiny_table)
+    lost = reasons(store)
+    assert words in lost["P01_1@P01_CC"]
+    assert not spoil or "png/P01_CC_lesion1.png" in lost["P01_1@P01_CC"] or "covers" in words
+    assert "no usable truth: " in lost["P01_CC"] and len(store) == 23
 
 
 def test_an_outline_off_the_canvas(tiny_table):
-    canvas = SimpleNamespace(**{**vars(CANVAS), "rows": 64, "cols": 32})
+    canvas = canvas_with(rows=64, cols=32)
     store = made(tiny_table, canvas=canvas)
     reasons = store.exclusions["reason"]
     assert reasons.str.contains("no pixel on the canvas").any()
@@ -501,7 +484,7 @@ def test_an_image_with_a_finding_the_reader_left_out_is_no_such_source(tiny_tabl
     row = whole.images["image_id"].tolist().index("P02_CC")
     # of the same pixels: the store is used again, with the exclusions of the moment
     for place, manifest in (("a", fewer), ("a", left_out), ("a", fewer), ("b", left_out)):
-        store = build_store(manifest, tmp_path / place, CANVAS)
+        store = build_store(manifest, tmp_path / place, TINY_CANVAS)
         assert row in store.image_rows(with_lesions=True)
         assert (row in store.image_rows(clear=True)) == (manifest is fewer)
 
@@ -511,7 +494,7 @@ def test_what_the_table_says_is_held_against_the_file(tiny_table):
     pixels = np.array(Image.open(tiny_table / "png/P01_MLO.png")).astype(np.uint16)
     Image.fromarray(pixels * 100).save(tiny_table / "png/P01_MLO.png")
     edit(tiny_table, "images.csv", 1, bits="10")
-    lost = made(tiny_table).exclusions.set_index("id")["reason"]
+    lost = reasons(made(tiny_table))
     assert "is at the left edge, the table says right" in lost["P01_CC"]
     assert "but 10 bits allow 1023" in lost["P01_MLO"]
 
@@ -546,24 +529,29 @@ def test_a_film_of_two_patients_is_found(tiny_table):
     assert sorted(twice["image_id"]) == ["P05_CC", "P09_CC"]
 
 
+def test_images_are_prepared_while_the_first_are_written(tmp_path, monkeypatch):
+    written = tmp_path / "written"
+
+    def late(number: int) -> tuple[int, bool]:
+        for _ in range(300 if number == 31 else 0):  # the last of a block waits for the first
+            if not written.exists():
+                time.sleep(0.1)
+        return number, written.exists()
+
+    monkeypatch.setattr(build, "prepare", late)
+    found = []
+    for done in build._parallel(iter(range(32)), 2):
+        written.touch()
+        found.append(done)
+    assert found[-1] == (31, True) and [number for number, _ in found] == [*range(32)]
+
+
 def test_a_dead_worker_is_told_in_one_line(tiny_table, monkeypatch):
-    from concurrent.futures.process import BrokenProcessPool
-
-    class Dying:
-        def __init__(self, **_):
-            pass
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return False
-
-        def __call__(self, jobs):
-            raise BrokenProcessPool("killed")
-
+    pool = MagicMock()
+    pool.return_value.__enter__.return_value.side_effect = BrokenProcessPool("killed")
+    pool.return_value.__exit__.return_value = False
     monkeypatch.setattr(build, "FEWEST", 1)
-    monkeypatch.setattr(build, "Parallel", Dying)
+    monkeypatch.setattr(build, "Parallel", pool)
     with pytest.raises(InputError, match="a worker process died.*finished images are kept"):
         made(tiny_table, workers=2)
 
@@ -571,7 +559,7 @@ def test_a_dead_worker_is_told_in_one_line(tiny_table, monkeypatch):
 def test_manifests_without_lesions_can_be_stored(tiny_table, tmp_path):
     manifest = table.read(tiny_table)
     bare = replace(manifest, lesions=manifest.lesions.iloc[:0])
-    store = build_store(bare, tmp_path / "bare", CANVAS)
+    store = build_store(bare, tmp_path / "bare", TINY_CANVAS)
     assert (
         len(store) == 24 and store.lesions.empty and len(store.image_rows(with_lesions=True)) == 0
     )
