@@ -33,7 +33,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(CORES)
 NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env \
          --nbval-cell-timeout=300
 
-.PHONY: help setup demo run data-check lab test refresh bench torture fuzz clean
+.PHONY: help setup demo run data-check lab test refresh bench bench-gpu torture fuzz clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -68,8 +68,12 @@ test: $(READY) ## run all tests (about 9 minutes on 2 cores)
 refresh: demo ## bring the demo's outputs into the committed notebooks
 	@$(STUDY) refresh
 
-bench: $(READY) ## measure speed and memory (benchmarks/)
-	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
+# what it is compared with comes by: .venv/bin/pip install -e ".[bench]"
+bench: $(READY) ## measure speed and memory beside other tools -> figures/benchmarks
+	@$(BIN)/python benchmarks/suite.py
+
+bench-gpu: $(READY) ## measure patches per second and training steps on a GPU -> figures/benchmarks
+	@$(BIN)/python benchmarks/bench_gpu.py --device cuda --precision bf16-mixed
 
 torture: $(READY) ## kill a smoke run fifty times and damage its files (about an hour) -> runs/torture
 	$(BIN)/python tests/study/torture.py kills --folder runs/torture

@@ -8,7 +8,7 @@ patients, 8,842 lesions).  Limits: 60 s each to validate and to split, 4 GiB of 
 
 from __future__ import annotations
 
-import resource
+import argparse
 import sys
 import tempfile
 import time
@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from timing import most_memory, report
 
 from data_manifest.checks import check_manifest, warnings_of
 from data_manifest.manifest import Manifest
 from data_manifest.splits import with_folds, with_splits
 
 IMAGES_PER_PATIENT, LESIONS_PER_IMAGE, MALIGNANT = 7.08, 8_842 / 1_001_093, 2_054 / 8_842
+LEAST_LESIONS = 40
 
 
 def made_up(images: int, seed: int = 1) -> Manifest:
@@ -37,7 +39,8 @@ def made_up(images: int, seed: int = 1) -> Manifest:
     table["laterality"] = np.where(number % 2, "R", "L")
     table["view"] = np.where(number // 2 % 2, "MLO", "CC")
     table = table.assign(rows=3328, cols=2560, spacing_mm=0.07, bits=12)
-    on = np.sort(rng.choice(images, round(images * LESIONS_PER_IMAGE), replace=False))
+    lesions = max(round(images * LESIONS_PER_IMAGE), min(LEAST_LESIONS, images // 2))
+    on = np.sort(rng.choice(images, lesions, replace=False))
     marked = pd.Series(number // 4 * 2 + number % 2).isin(on // 4 * 2 + on % 2)  # breasts
     table["negative"] = ~marked
     lesions = pd.DataFrame({"image_id": table["image_id"].to_numpy()[on]})
@@ -73,13 +76,17 @@ def measure(images: int) -> dict[str, float]:
         done("write")
         Manifest.read(Path(folder))
         done("read")
-    unit = 2**30 if sys.platform == "darwin" else 2**20  # macOS counts bytes, Linux KiB
-    took["memory (GiB)"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    took["memory (GiB)"] = most_memory()
     return took
 
 
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", type=int, nargs="?", default=1_000_000)
+    images = parser.parse_args(argv).images
+    report("manifest", [{"images": images} | measure(images)])
+    return 0
+
+
 if __name__ == "__main__":
-    images = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    print(f"manifest of {images:,} images")
-    for step, value in measure(images).items():
-        print(f"  {step:14}{value:7.1f}")
+    sys.exit(main())

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -40,6 +41,7 @@ TRIES_PER_WINDOW = 20  # candidates for each wanted window of a lesion before gi
 LEAST_TRIES = 1000  # and at least so many per lesion
 LATER_BATCH = 50  # candidates at a time for the few lesions that were refused some
 BREAST_POINTS = 16  # share of breast: measured on 16 x 16 points of the window
+WINDOWS_AT_ONCE = 4096  # whose share of breast is measured; bounds the memory
 POINTS_AT_ONCE = 2_000_000  # windows x outline pixels; bounds the memory of an overlap test
 OUTSIDE, NEGATIVE = 2, 3
 ROW = np.dtype(list(COLUMNS.items()))  # a window table while it is drawn: an array of such rows
@@ -135,14 +137,14 @@ def sample_lesion_windows(
     done, impure = np.zeros(len(chosen), dtype=int), []
     tried, batch, most = 0, each, max(LEAST_TRIES, TRIES_PER_WINDOW * each)
     while each and (todo := np.flatnonzero(done < each)).size:
-        if tried >= most and not purity:
-            lesion, sides = index.ids[chosen[todo[0]]], f"{rules.side_min:g}..{rules.side_max:g}"
-            what = f"no window of lesion {lesion} holds {rules.min_overlap} px of its outline"
-            where = f"setting windows.min_overlap, {tried} tried, sides {sides} px"
-            raise InputError(what, where, "Lower windows.min_overlap or raise windows.side_max")
         if tried >= most:
             impure = index.ids[chosen[todo]].tolist()
-            break
+            if purity:
+                break
+            sides = f"{rules.side_min:g}..{rules.side_max:g}"
+            what = f"no window of lesion {impure[0]} holds {rules.min_overlap} px of its outline"
+            where = f"setting windows.min_overlap, {tried} tried, sides {sides} px"
+            raise InputError(what, where, "Lower windows.min_overlap or raise windows.side_max")
         draws = np.concatenate([generators[place].random((batch, 5)) for place in todo])
         place = np.repeat(todo, batch)
         part = _around_lesions(index, chosen[place], draws, rules, limit)
@@ -184,22 +186,19 @@ def _without_negatives(store, counts: list[int], split: str) -> tuple[list[int],
 
 def _sources(store, label: int, split: str, count: int) -> np.ndarray:
     """The lesions, or the images, on which windows of a class are drawn."""
+    name, negative = CLASSES[label], store.image_rows(split=split, negative=True)
     if label < OUTSIDE:
-        found = store.lesion_rows(split=split, pathology=CLASSES[label])
-    elif label == NEGATIVE:
-        found = store.image_rows(split=split, negative=True)
-    else:
-        found = store.image_rows(split=split, with_lesions=True, clear=True)
-    if len(found):
-        return found
-    name = CLASSES[label]
-    if label < OUTSIDE:
+        found = store.lesion_rows(split=split, pathology=name)
         what = f"no {name} lesion in the {split} split, {count} windows asked for"
         where = f"{len(store.lesions)} lesions in the store"
     else:
+        found = store.image_rows(split=split, with_lesions=True, clear=True)
+        found = negative if label == NEGATIVE else found
         kind = "with lesions, none of them left out,"
         what = f"no image {kind} for {count} outside windows in the {split} split"
-        where = f"{len(store.image_rows(split=split, negative=True))} negative images in it"
+        where = f"{len(negative)} negative images in it"
+    if len(found):
+        return found
     raise InputError(what, where, f"Add images, or set the epoch's count of {name} windows to 0")
 
 
@@ -280,9 +279,10 @@ def _candidates(index: _Lesions, label: int, source: np.ndarray, draws: np.ndarr
     if label < OUTSIDE:
         windows = _around_lesions(index, source, draws, rules, rules.angle)
         return windows, _accepted(index, windows, rules, rules.purity)
-    windows, share = _on_breast(index.store, source, draws, rules)
+    windows = _unplaced(source, draws, rules, rules.angle)
+    windows["row"], windows["col"] = _breast_points(index.store, source, draws[:, 2:]).T
     windows["label"] = label
-    accepted = share >= rules.breast_share
+    accepted = _breast_share(index.store, windows) >= rules.breast_share
     accepted[accepted] = ~index.touched(windows[accepted])
     return windows, accepted
 
@@ -323,26 +323,38 @@ def _accepted(index: _Lesions, windows: np.ndarray, rules, purity: bool) -> np.n
     return accepted
 
 
-def _on_breast(store, image: np.ndarray, draws: np.ndarray, rules):
-    """One window per image, centred on its breast, and the share (n,) of its area on the breast.
+def _breast_points(store, image: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """A point (n, 2) on the breast of each image, from three uniform numbers: pixel, down, right.
 
-    The share of an image without any breast is 0.
+    It is (0, 0) on an image without any breast.
     """
-    windows, share = _unplaced(image, draws, rules, rules.angle), np.zeros(len(image))
-    steps, stride = (np.arange(BREAST_POINTS) + 0.5) / BREAST_POINTS - 0.5, store.breast_stride
-    grid = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
+    points = np.zeros((len(image), 2))
     for one, members in pd.Series(image).groupby(image).indices.items():
-        breast = store.breast(one)
-        pixels = np.argwhere(breast)
-        if not len(pixels):
-            continue
-        chosen = pixels[(draws[members, 2] * len(pixels)).astype(int)]
-        centre = (chosen + draws[members, 3:]) * stride
-        windows["row"][members], windows["col"][members] = centre.T
-        here = windows[members]
-        points = to_canvas(here, here["side"][:, None, None] * grid)
-        place = np.floor(points / stride).astype(int)
-        known = ((place >= 0) & (place < breast.shape)).all(axis=-1)
-        place = np.clip(place, 0, np.array(breast.shape) - 1)
-        share[members] = (breast[place[..., 0], place[..., 1]] & known).mean(axis=1)
-    return windows, share
+        breast = store.breast(one)  # its pixels are numbered row by row; OpenCV counts fastest
+        counts = cv2.reduce(breast.view(np.uint8), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
+        ends = np.cumsum(counts)
+        if ends[-1]:
+            number = (draws[members, 0] * ends[-1]).astype(int)
+            row = np.searchsorted(ends, number, "right")
+            number -= (ends - counts)[row]
+            points[members, 0] = row + draws[members, 1]
+            col = [np.flatnonzero(breast[r])[k] for r, k in zip(row, number, strict=True)]
+            points[members, 1] = col + draws[members, 2]
+    return points * store.breast_stride
+
+
+def _breast_share(store, windows: np.ndarray) -> np.ndarray:
+    """Share (n,) of each window's area that is on the breast, by BREAST_POINTS^2 points."""
+    grid = (np.indices((BREAST_POINTS, BREAST_POINTS)) + 0.5).reshape(2, -1).T / BREAST_POINTS - 0.5
+    rows, cols = store.rows // store.breast_stride, store.cols // store.breast_stride
+    share = np.empty(len(windows))
+    for part in np.array_split(np.arange(len(windows)), len(windows) // WINDOWS_AT_ONCE + 1):
+        some, image = windows[part], windows["image"][part]
+        place = to_canvas(some, some["side"][:, None, None] * grid) / store.breast_stride
+        row, col = np.moveaxis(np.floor(place).astype(int), -1, 0)
+        on = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
+        pixel = (row * cols + col) * on
+        for one, members in pd.Series(image).groupby(image).indices.items():
+            on[members] &= store.breast(one).ravel()[pixel[members]]
+        share[part] = on.mean(axis=1)
+    return share

@@ -55,6 +55,7 @@ class Store(Protocol):
 
     def lesion_rows(self, split: str | None = None, pathology: str | None = None) -> np.ndarray:
         """Rows of `lesions`, int64, ascending; None takes all."""
+        return _rows_where(self.lesions, split=split, pathology=pathology)
 
     def image_rows(self, split=None, negative=None, with_lesions=None, clear=None) -> np.ndarray:
         """Rows of `images`, int64, ascending; None takes all.
@@ -62,6 +63,8 @@ class Store(Protocol):
         True takes images known to have no lesion, with an outline, without a finding whose place is
         unknown; False takes the others.
         """
+        wanted = dict(split=split, negative=negative, with_lesions=with_lesions, clear=clear)
+        return _rows_where(self._choices, **wanted)
 
 
 @dataclass
@@ -123,14 +126,10 @@ class ArrayStore(Store):
     def outline(self, j):
         return self.outlines[j]
 
-    def lesion_rows(self, split=None, pathology=None):
-        return _rows_where(self.lesions, split=split, pathology=pathology)
-
-    def image_rows(self, split=None, negative=None, with_lesions=None, clear=None):
+    @property
+    def _choices(self):
         held = pd.Series(self.images.index).isin(self.lesions["image"]).to_numpy()
-        table = self.images.assign(with_lesions=held)
-        wanted = dict(split=split, negative=negative, with_lesions=with_lesions, clear=clear)
-        return _rows_where(table, **wanted)
+        return self.images.assign(with_lesions=held)
 
 
 def _filled(table: pd.DataFrame, facts: dict) -> pd.DataFrame:

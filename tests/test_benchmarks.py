@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -16,12 +17,16 @@ from study.settings import GMIC, Canvas, Compute, Experiment, FLoc, Windows
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+import bench_curves
 import bench_demo
 import bench_fagg
+import bench_gpu
+import bench_large
 import bench_manifest
 import bench_patches
 import bench_statistics
-import bench_training
+import suite
+import timing
 
 SMALL = Experiment(
     canvas=Canvas(rows=320, cols=192),
@@ -64,13 +69,68 @@ def test_the_parts_of_an_epoch_add_up_to_it():
     assert sum(row["share"] for row in parts) == pytest.approx(1) and whole["ms"] > 0
 
 
+def test_a_store_of_any_number_of_images_is_sampled(tmp_path):
+    bench_large.make(300, tmp_path)
+    found = dict(zip(bench_large.COLUMNS, bench_large.measure(tmp_path), strict=True))
+    assert (found["images"], found["lesions"]) == (300, 40)
+    assert all(value > 0 for value in found.values())
+
+
+@pytest.fixture
+def figures(tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "FOLDER", tmp_path / "figures" / "benchmarks")
+    return timing.FOLDER
+
+
+def test_the_cost_of_a_window_is_measured(figures, monkeypatch):
+    monkeypatch.setattr(bench_curves, "CANVASES", ((400, 400), (480, 400)))
+    assert bench_curves.main(["--windows", "200", "--turns", "1"]) == 0
+    found = pd.read_csv(figures / "curves.csv")
+    assert found.groupby("against").size().to_dict() == {"canvas": 4, "windows": 6, "workers": 3}
+    assert (found["us per window"] > 0).all()
+
+
+def test_a_figure_and_a_table_come_from_the_files_that_are_there(figures, capsys):
+    assert suite.main(["--only-draw"]) == 0  # of none
+    figures.mkdir(exist_ok=True)
+    cases = {"name": ["ours", "MONAI"], "ms": [2.0, 60.0], "of_ours": [1.0, 30.0]}
+    pd.DataFrame(cases).to_csv(figures / "patches.csv", index=False)
+    pd.DataFrame({"images": [100, 10**6], "epoch (s)": [1.0, 1.25]}).to_csv(figures / "large.csv")
+    before = (suite.HERE.parent / "README.md").read_bytes()
+    assert suite.main(["--only-draw"]) == 0
+    table = (figures / "benchmarks.md").read_text()
+    assert "| cut a patch of 256 px | MONAI | 30 |" in table and "1,000,000 images" in table
+    assert (figures / "benchmarks.png").stat().st_size > 10_000
+    assert (suite.HERE.parent / "README.md").read_bytes() == before, "of other figures"
+
+
+def test_an_unknown_benchmark_is_refused_in_a_line(capsys):
+    with pytest.raises(SystemExit):
+        suite.main(["gpus"])
+    assert "no benchmark gpus: name some of" in capsys.readouterr().err
+
+
+def test_cases_run_in_turns_and_are_compared_turn_by_turn():
+    seen = []
+    cases = {"ours": lambda: seen.append("a"), "other": lambda: seen.append("b")}
+    assert timing.interleaved(cases, turns=2).shape == (2, 2) and "".join(seen) == "ababab"
+
+
+@pytest.mark.parametrize("work", bench_gpu.OTHERS)
+def test_what_has_no_gradients_is_measured(work):
+    if work == "patches":
+        pytest.importorskip("lesionlib.loading", reason="patches are cut on the CPU alone")
+    found = bench_gpu.measure(work, SMALL, batch=1, steps=1)
+    assert set(found) == {"s/step", "items/s", "GiB"} and min(found.values()) > 0
+
+
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize("network", bench_training.NETWORKS)
+@pytest.mark.parametrize("network", bench_gpu.NETWORKS)
 def test_a_step_of_each_network_is_measured(network, precision):
     """A learning rate still to be searched for does no harm."""
     settings = SMALL.model_copy(update={"compute": Compute(precision=precision)})
-    found = bench_training.measure(network, settings, batch=3, steps=2)
-    assert tuple(found) == bench_training.COLUMNS[2:-1]
+    found = bench_gpu.measure(network, settings, batch=3, steps=2)
+    assert tuple(found) == bench_gpu.COLUMNS[2:-1]
     assert all(value > 0 for value in found.values())
     assert found["items/s"] * found["s/step"] == pytest.approx(3)
     done = found["TFLOP/s"] * 1e12 * found["s/step"]
@@ -79,21 +139,21 @@ def test_a_step_of_each_network_is_measured(network, precision):
 
 def test_operations_of_f_agg_by_hand():
     """34 -> 32 -> 32 maps of 5 x 3 cells by 3 x 3 weights, 32 -> 4: forward and twice backward."""
-    found = bench_training.measure("f_agg", SMALL, batch=4, steps=1)
+    found = bench_gpu.measure("f_agg", SMALL, batch=4, steps=1)
     multiplied = 9 * (34 * 32 + 32 * 32) * 15 + 32 * 4
     assert found["GFLOP/item"] * 1e9 == pytest.approx(3 * 2 * multiplied)
 
 
 def test_steps_to_warm_up_are_not_timed():
     """Moments are ends of steps from the first on; two steps warm up, and 1, 3 and 2 s follow."""
-    task = bench_training.FAggSteps(SMALL, 1, 3)
+    task = bench_gpu.FAggSteps(SMALL, 1, 3)
     task.moments = [0, 10, 11, 14, 16]
     assert task.steps == 5 and task.seconds() == 2
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_missing_gpu_is_told_in_one_line(capsys):
-    code = bench_training.main(["--network", "f_agg", "--device", "cuda", "--batch", "2"])
+    code = bench_gpu.main(["--work", "f_agg", "--device", "cuda", "--batch", "2"])
     said = capsys.readouterr()
     assert code == 2 and said.out == "" and len(said.err.splitlines()) == 1
     assert said.err.startswith("error: device 'cuda' cannot be used")

@@ -43,6 +43,7 @@ from data_manifest.manifest import (
 from lesionlib.errors import InputError
 from lesionlib.files import read_json, write_bytes, write_json, write_text
 from lesionlib.outlines import Outline
+from lesionlib.store import Store
 
 FORMAT = 2
 ARRAYS = ("canvases", "breasts", "outlines")
@@ -60,7 +61,7 @@ TEXTS = {*IMAGE_LABELS, *LESION_LABELS, *EXCLUSION_COLUMNS, "sha256", "grey"}
 KINDS = dict.fromkeys(TEXTS - {"negative", "spacing_mm", "bits"}, str)
 
 
-class ImageStore:
+class ImageStore(Store):
     """A store opened for reading.  Cheap to pickle: a worker process opens the files anew.
 
     Attributes
@@ -95,7 +96,8 @@ class ImageStore:
         arrays = [self._read(f"{name}.npy", np.load, "r") for name in ARRAYS]
         self.images, self.lesions, excluded = tables
         self.exclusions = conformed(excluded, EXCLUSION_COLUMNS)
-        canvases, self._breasts, self._outlines = arrays
+        canvases, breasts, self._outlines = arrays
+        self._breasts = np.asarray(breasts)  # a view without the cost of a memmap at each access
         self.pixels = canvases[: len(self.images)]
         self.rows, self.cols = self.pixels.shape[1:]
         self.dtype = self.pixels.dtype
@@ -133,8 +135,8 @@ class ImageStore:
     breast_stride = BREAST_STRIDE  # px of the canvas for each px of `breast`
 
     def breast(self, i: int) -> np.ndarray:
-        """The breast on canvas i at stride 4, bool (rows // 4, cols // 4)."""
-        return np.array(self._breasts[i])
+        """The breast on canvas i at stride 4, bool (rows // 4, cols // 4), a read-only view."""
+        return self._breasts[i]
 
     @cached_property
     def _outline_boxes(self) -> np.ndarray:
@@ -148,45 +150,19 @@ class ImageStore:
         return Outline(row0, col0, mask)
 
     # -------------------------------------------------------------- choosing
-    def lesion_rows(self, split: str | None = None, pathology: str | None = None) -> np.ndarray:
-        """Rows of `lesions` (int64, ascending) of a split and a pathology; None: of any."""
-        chosen = np.ones(len(self.lesions), bool)
-        if split is not None:
-            chosen &= (self.lesions["split"] == split).to_numpy()
-        if pathology is not None:
-            chosen &= (self.lesions["pathology"] == pathology).to_numpy()
-        return np.flatnonzero(chosen)
+    @cached_property
+    def _choices(self) -> pd.DataFrame:
+        """What `image_rows` chooses by, a byte each, so that it costs a million images no time.
 
-    def image_rows(
-        self,
-        split: str | None = None,
-        negative: bool | None = None,
-        with_lesions: bool | None = None,
-        clear: bool | None = None,
-    ) -> np.ndarray:
-        """Rows of `images` (int64, ascending).
-
-        Parameters
-        ----------
-        negative : True: breasts known without a lesion; False: all others.
-        with_lesions : True: images with an outline and without a lesion of unusable outline; False:
-            images without an outline.
-        clear : True: images without a finding that the manifest or the store left out, so that a
-            window off the outlines is off every finding; False: all others.
+        Images with a lesion of unusable outline are neither with nor without lesions (-1), and not
+        clear; nor are those with a finding that the manifest or the store left out.
         """
-        chosen = np.ones(len(self), bool)
-        if split is not None:
-            chosen &= (self.images["split"] == split).to_numpy()
-        if negative is not None:
-            chosen &= self.images["negative"].to_numpy() == negative
-        if with_lesions is not None:
-            number = np.bincount(self.lesions["image"].to_numpy(np.int64), minlength=len(self))
-            placed = (self.images["unplaced"] == 0).to_numpy()
-            chosen &= (number > 0) & placed if with_lesions else number == 0
-        if clear is not None:
-            left_out = self.images["image_id"].isin(with_findings_left_out(self.exclusions))
-            chosen &= ((self.images["unplaced"] == 0) & ~left_out).to_numpy() == clear
-        return np.flatnonzero(chosen)
+        placed = (self.images["unplaced"] == 0).to_numpy()
+        held = np.bincount(self.lesions["image"].to_numpy(np.int64), minlength=len(self)) > 0
+        left_out = self.images["image_id"].isin(with_findings_left_out(self.exclusions))
+        facts = {"split": self.images["split"].astype("category"), "clear": placed & ~left_out}
+        facts |= {"negative": self.images["negative"]}
+        return pd.DataFrame(facts | {"with_lesions": np.where(placed | ~held, held, np.int8(-1))})
 
     def lesions_of(self, i: int) -> np.ndarray:
         """Rows of `lesions` (int64, ascending) that are on canvas i."""

@@ -34,8 +34,9 @@ def store_digest(store) -> str:
     total = hashlib.sha256(f"{store.rows} x {store.cols}".encode())
     for table, columns in ((store.images, IMAGE_IDENTITY), (store.lesions, LESION_IDENTITY)):
         # as text: the hash of a column must not depend on how it was read
-        text = table[columns].astype(str).reset_index(drop=True)
-        total.update(pd.util.hash_pandas_object(text, index=False).to_numpy())
+        text = table[columns].map(str).astype(object)
+        hashes = pd.util.hash_pandas_object(text, index=False, categorize=False)
+        total.update(hashes.to_numpy())
     return total.hexdigest()[:16]
 
 

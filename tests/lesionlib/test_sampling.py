@@ -6,9 +6,9 @@ import pytest
 
 from lesionlib.errors import InputError
 from lesionlib.outlines import Outline
-from lesionlib.sampling import sample_epoch, sample_lesion_windows
+from lesionlib.sampling import _breast_points, _breast_share, sample_epoch, sample_lesion_windows
 from lesionlib.store import ArrayStore
-from lesionlib.windows import COLUMNS
+from lesionlib.windows import COLUMNS, window_table
 from study.settings import Windows
 
 ROWS, COLS = 160, 128
@@ -105,6 +105,30 @@ def test_outside_and_negative_windows_lie_on_the_breast():
         assert on_breast.mean() >= 0.5 - 0.03  # the sampler measures on 16 x 16 points
     # they may cross the canvas' edge, and do
     assert (table.row - table.side / 2 < 0).any()
+
+
+def test_points_and_shares_are_those_of_a_plain_reading_of_each_mask():
+    draw = np.random.default_rng(1)
+    breasts = draw.random((6, ROWS // 4, COLS // 4)) < np.linspace(0, 1, 6)[:, None, None]
+    store = ArrayStore(np.zeros((6, ROWS, COLS), np.uint8), breasts=breasts)
+    image, numbers = draw.integers(6, size=5000), draw.random((5000, 3))
+    points = _breast_points(store, image, numbers)
+    windows = window_table(image=image, row=points[:, 0], col=points[:, 1],
+                           side=draw.uniform(12, 30, 5000), angle=draw.uniform(-30, 30, 5000))  # fmt: skip
+    shares = _breast_share(store, windows.to_records(index=False))
+    steps = (np.arange(16) + 0.5) / 16 - 0.5
+    for k in range(0, 5000, 7):
+        pixels = np.argwhere(breasts[image[k]])
+        if len(pixels):
+            assert (points[k] == (pixels[int(numbers[k, 0] * len(pixels))] + numbers[k, 1:]) * 4).all()
+        else:
+            assert (points[k] == 0).all()
+        w, turn = windows.iloc[k], np.deg2rad(windows["angle"][k])
+        down, right = np.meshgrid(w.side * steps, w.side * steps, indexing="ij")
+        row = np.floor((w.row - right * np.sin(turn) + down * np.cos(turn)) / 4).astype(int)
+        col = np.floor((w.col + right * np.cos(turn) + down * np.sin(turn)) / 4).astype(int)
+        on = (row >= 0) & (row < ROWS // 4) & (col >= 0) & (col < COLS // 4)
+        assert shares[k] == breasts[image[k]][row[on], col[on]].sum() / 256
 
 
 def test_the_breast_share_binds():

@@ -127,6 +127,10 @@ def test_choosing_rows(tiny_store):
     assert len(tiny_store.image_rows("training", negative=True)) == 4
     assert len(tiny_store.image_rows(with_lesions=True)) == 16
     assert len(tiny_store.image_rows("validation", with_lesions=False)) == 2
+    again = ImageStore(tiny_store.folder)
+    again.image_rows()
+    again.images = None  # its texts are read once: a million images cost an epoch nothing
+    assert len(again.image_rows("training", negative=True)) == 4
     image = int(tiny_store.lesions["image"][3])
     assert 3 in tiny_store.lesions_of(image)
     assert tiny_store.lesions_of(tiny_store.image_rows(negative=True)[0]).tolist() == []
