@@ -46,6 +46,7 @@ from lesionlib.models.floc import FLoc
 from lesionlib.models.gmic import gmic_from_settings
 from lesionlib.tasks import FAggTask, FLocTask, GMICTask, class_weights
 from lesionlib.training import fit
+from study.device_patches import PatchCutter
 from study.settings import Experiment, load_experiment
 
 WARM_UP = 2  # steps; in the first of them operations are counted, which slows it
@@ -119,7 +120,7 @@ class FLocCut(Steps, FLocTask):
         own = s.floc.model_copy(update={"batch": n, "epoch": counts, "initialisation": "he"})
         store, where = made_up(s.canvas.rows, s.canvas.cols), {"workers": s.compute.workers}
         if s.compute.device != "cpu":
-            where["on_device"] = True
+            where["cut"] = PatchCutter(store, s.windows.patch, s.compute.device)
         FLocTask.__init__(self, store, own, s.windows, seed=1, **where)
         Steps.__init__(self, own, self.model, (), count)
 
@@ -186,8 +187,6 @@ def gmic_scores(settings: Experiment, device: torch.device, batch: int, steps: i
 
 
 def patches(settings: Experiment, device: torch.device, batch: int, steps: int) -> dict:
-    from lesionlib.loading import PatchCutter
-
     store, count = made_up(settings.canvas.rows, settings.canvas.cols), 100 * batch
     windows = draw(store, count, settings.windows)
     cut = PatchCutter(store, settings.windows.patch, device)

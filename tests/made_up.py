@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lesionlib.outlines import Outline
+from lesionlib.windows import window_table
 from study.plots import Mammogram
 
 TINY_CANVAS = SimpleNamespace(rows=192, cols=128, cell=64, scale=1.0, background="zero", buffer=8)
@@ -53,3 +54,19 @@ def mammogram(seed: int = 0, shape=(96, 64), lesions=(("malignant", 30), ("benig
         grey[disc] += 60
         outlines.append(Outline(row - 6, 14, disc[row - 6 : row + 6, 14:26]))
     return Mammogram(grey, outlines, [kind for kind, _ in lesions], "L CC")
+
+
+def random_windows(count, images):
+    """Windows anywhere on canvases of 90 x 110 px and off them, turned or not, of any scale."""
+    g = np.random.default_rng(5)
+    side = np.where(
+        g.random(count) < 0.3, g.choice([8, 16, 24, 32], count), g.uniform(4, 60, count)
+    )
+    angle = np.where(
+        g.random(count) < 0.3, g.choice([0, 45, 90], count), g.uniform(-180, 180, count)
+    )
+    row, col = g.uniform(-30, 120, count), g.uniform(-30, 140, count)
+    row[:3], col[3:6] = (-400, 500, -20), (-400, 500, 130)
+    return window_table(
+        image=g.integers(0, images, count), row=row, col=col, side=side, angle=angle
+    )

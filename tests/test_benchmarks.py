@@ -118,8 +118,6 @@ def test_cases_run_in_turns_and_are_compared_turn_by_turn():
 
 @pytest.mark.parametrize("work", bench_gpu.OTHERS)
 def test_what_has_no_gradients_is_measured(work):
-    if work == "patches":
-        pytest.importorskip("lesionlib.loading", reason="patches are cut on the CPU alone")
     found = bench_gpu.measure(work, SMALL, batch=1, steps=1)
     assert set(found) == {"s/step", "items/s", "GiB"} and min(found.values()) > 0
 

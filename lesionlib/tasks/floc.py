@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import torch
 
-from lesionlib.loading import PatchCutter, prepared
+from lesionlib.loading import prepared
 from lesionlib.metrics.roc import checked_truth
 from lesionlib.models.floc import FLoc
 from lesionlib.models.weights import initialise
+from lesionlib.patches import extract_patches
 from lesionlib.sampling import sample_epoch, sample_lesion_windows
 from lesionlib.scoring import known_lesions
 from lesionlib.seeds import derive_seed, rng
@@ -38,7 +38,7 @@ class FLocTask:
     validation_seed : of the validation windows; it is not the run's, so that all runs and trials
         are compared on the same windows.
     workers : threads that cut patches while a GPU computes; not used on the CPU.
-    on_device : cut patches on the network's device instead, see `loading.PatchCutter`.
+    cut : windows -> patches (n, 1, P, P), on any device; without it, `patches.extract_patches`.
 
     Raises
     ------
@@ -47,11 +47,9 @@ class FLocTask:
 
     name = "f_loc"
 
-    def __init__(
-        self, store, settings, windows, *, seed, validation_seed=0, workers=2, on_device=False
-    ):
+    def __init__(self, store, settings, windows, *, seed, validation_seed=0, workers=2, cut=None):
         self.store, self.settings, self.windows = store, settings, windows
-        self.seed, self.workers, self.on_device = seed, workers, on_device
+        self.seed, self.workers, self.cut = seed, workers, cut or self._extract
         self.lesions = known_lesions(store, "validation")
         self.truth = (store.lesions["pathology"].to_numpy() == "malignant")[self.lesions]
         checked_truth(self.truth, "validation lesions")
@@ -98,15 +96,13 @@ class FLocTask:
 
     def _patches(self, windows: pd.DataFrame, flips: torch.Tensor | None = None) -> torch.Tensor:
         """Patches (n, 1, P, P); mirrored up-down where `flips`, bool (n,), says so."""
-        patches = self._cut(windows)
+        patches = self.cut(windows)
         if flips is None or not flips.any():
             return patches
         return torch.where(flips.to(patches.device)[:, None, None, None], patches.flip(2), patches)
 
-    @cached_property
-    def _cut(self):  # when first used: training.fit has then moved the network to its device
-        device = next(self.model.parameters()).device if self.on_device else None
-        return PatchCutter(self.store, self.windows.patch, device)
+    def _extract(self, windows: pd.DataFrame) -> torch.Tensor:
+        return torch.from_numpy(extract_patches(self.store, windows, self.windows.patch))
 
     def _validation_inputs(self) -> tuple[pd.DataFrame, Chunks]:
         if self._validation is None:  # drawn when first used: a finished run needs none

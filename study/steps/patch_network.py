@@ -56,10 +56,11 @@ def trained_floc(
     def compute(place: Path) -> None:
         from lesionlib.scoring import lesion_predictions, window_scores
         from lesionlib.tasks import FLocTask
+        from study.device_patches import cutter
 
         torch_ready(lab)
         judged = {"validation_seed": s.seed, "workers": s.compute.workers}
-        judged["on_device"] = s.compute.patches == "device"
+        judged["cut"] = cutter(images, s)
         task = FLocTask(images, with_weights_file(settings), s.windows, seed=seed, **judged)
         train(lab, name, task, place, settings, seed)
         if not scored:
@@ -101,12 +102,12 @@ def window_outputs(net, images, windows: pd.DataFrame, settings) -> tuple[np.nda
     """h (n, 32) and logits (n, 4) of a network for windows on a store's images, float32."""
     import torch
 
-    from lesionlib.loading import PatchCutter, prepared
+    from lesionlib.loading import prepared
+    from study.device_patches import cutter
 
     compute = settings.compute
     h, logits = np.empty((len(windows), 32), np.float32), np.empty((len(windows), 4), np.float32)
-    on = compute.device if compute.patches == "device" else None
-    cut = PatchCutter(images, settings.windows.patch, on)
+    cut = cutter(images, settings)
     parts = [slice(start, start + AT_ONCE) for start in range(0, len(windows), AT_ONCE)]
     chunks = prepared(lambda part: cut(windows.iloc[part]), parts, net, compute.workers)
     with torch.no_grad():

@@ -19,12 +19,12 @@ Trial = Callable[[Lab, str, object, int], Path]
 def random_search(
     lab: Lab, network: str, trial: Trial, trials: Iterable[int] | None = None
 ) -> pd.DataFrame:
-    """Random search over a network's learning rate, see `lesionlib.learning_rates`.
+    """Random search over a network's learning rate, see `study.learning_rates`.
 
     trials : the numbers of the trials to run; all if None.
     """
-    from lesionlib.learning_rates import run_search
     from lesionlib.training import read_result
+    from study.learning_rates import run_search
 
     s = lab.settings
 
@@ -47,7 +47,7 @@ def learning_rate(lab: Lab, network: str, trial: Trial) -> float:
     rate = getattr(lab.settings, network).learning_rate
     if rate != "search":
         return rate
-    from lesionlib.learning_rates import best_trial
+    from study.learning_rates import best_trial
 
     return float(best_trial(random_search(lab, network, trial))["learning_rate"])
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import random_windows
 
 from lesionlib.errors import InputError
-from lesionlib.loading import TOLERANCE, PatchCutter
 from lesionlib.patches import extract_patches
 from lesionlib.store import ArrayStore
 from lesionlib.windows import window_affine, window_table
@@ -158,40 +158,6 @@ def test_smoothing_reads_beyond_the_windows_box_and_background_off_the_canvas():
         plain = extract_patches(store_of(NOISE), one(row, col, 26, angle), 20)
         inside = extract_patches(store_of(framed), one(row + 40, col + 40, 26, angle), 20)
         np.testing.assert_allclose(plain, inside, atol=0.01)
-
-
-def random_windows(count, images):
-    """Windows anywhere on canvases of 90 x 110 px and off them, turned or not, of any scale."""
-    g = np.random.default_rng(5)
-    side = np.where(
-        g.random(count) < 0.3, g.choice([8, 16, 24, 32], count), g.uniform(4, 60, count)
-    )
-    angle = np.where(
-        g.random(count) < 0.3, g.choice([0, 45, 90], count), g.uniform(-180, 180, count)
-    )
-    row, col = g.uniform(-30, 120, count), g.uniform(-30, 140, count)
-    row[:3], col[3:6] = (-400, 500, -20), (-400, 500, 130)
-    return window_table(
-        image=g.integers(0, images, count), row=row, col=col, side=side, angle=angle
-    )
-
-
-@pytest.mark.parametrize("resident", [2**20, 0])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_device_cuts_the_same_patches(dtype, resident):
-    """Whether the images stay on the device, or the windows' boxes are sent."""
-    top = np.iinfo(dtype).max
-    images = np.random.default_rng(6).integers(0, top + 1, (5, 90, 110)).astype(dtype)
-    store, table = store_of(*images), random_windows(1000, 5)
-    cut = PatchCutter(store, 16, "cpu", resident=resident)
-    assert (cut.held is None) == (resident == 0)
-    found, wanted = cut(table).numpy(), extract_patches(store, table, 16)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * top)
-    assert cut(table[:0]).shape == (0, 1, 16, 16) and not found[0].any()
-    # a few at a time, in another order: the same bytes, images read before or not
-    order = np.random.default_rng(7).permutation(1000)[:40]
-    again = [cut(table.iloc[part]) for part in np.split(order, 8)]
-    assert np.concatenate(again).tobytes() == found[order].tobytes()
 
 
 def test_a_windows_pixels_do_not_depend_on_those_cut_with_it():

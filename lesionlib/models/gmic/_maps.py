@@ -10,8 +10,17 @@ from lesionlib.errors import InputError
 def malignant_first(maps: torch.Tensor) -> torch.Tensor:
     """Turn GMIC's order (benign, malignant) into that of `lesionlib.windows.CLASSES`.
 
-    maps (n, 2) or (n, 2, h, w), benign first -> the same, malignant first. InputError where axis 1
-    does not have two classes.
+    Parameters
+    ----------
+    maps : tensor of shape (n, 2) or (n, 2, h, w), benign first
+
+    Returns
+    -------
+    The same, malignant first.
+
+    Raises
+    ------
+    InputError : where axis 1 does not have two classes.
     """
     if maps.ndim < 2 or maps.shape[1] != 2:
         what = f"two classes along axis 1 expected, got shape {tuple(maps.shape)}"

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from lesionlib.errors import InputError
-from lesionlib.learning_rates import best_trial, draw_trial, run_search
 from lesionlib.training import fit
+from study.learning_rates import best_trial, draw_trial, run_search
 from study.settings import Optimisation
 
 CPU = SimpleNamespace(device="cpu", precision="32-true", threads=1, channels_last=False)
