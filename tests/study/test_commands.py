@@ -80,7 +80,7 @@ def test_a_job_loads_only_what_it_uses():
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert said.returncode == 0 and not {*slow} & {*said.stdout.split()}
     code = "import sys; from study.runner import _execute as e\n"
-    code += "try: e(None, None, {}, 1)\nexcept Exception: print(*sys.modules)"
+    code += "try: e(None, None, {}, 1, None)\nexcept Exception: print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert "papermill" in said.stdout.split() and "lark" not in said.stdout.split()
 

@@ -446,7 +446,7 @@ EDITS = {
     "lesionlib.patches.extract_patches": OF_FLOC,
     "lesionlib.models.floc.FLoc": OF_FLOC,
     "lesionlib.models.gmic.network.GMIC": OF_GMIC,
-    "lesionlib.models.gmic.network.malignant_first": OF_MAPS,
+    "lesionlib.models.gmic._maps.malignant_first": OF_MAPS,
     "lesionlib.tasks.gmic.GMICTask": OF_GMIC,
     "lesionlib.training.fit": OF_FLOC | OF_GMIC | FAGG,
     "lesionlib.maps.stack": FAGG,

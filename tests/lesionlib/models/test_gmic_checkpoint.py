@@ -129,4 +129,4 @@ def test_one_place_turns_the_order():
         for line in path.read_text().splitlines()
         if re.search(r"\.flip\((dims=)?[\[(]?1\b|\[1, 0\]", line)
     ]
-    assert turns == ["network.py: return maps.flip(1)"]
+    assert turns == ["_maps.py: return maps.flip(1)"]
