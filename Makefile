@@ -40,7 +40,7 @@ help: ## list these commands
 
 setup: $(READY) ## make the environment in .venv, or bring it up to date
 
-demo: $(READY) ## run every notebook on the embedded phantom (12 to 18 minutes on 2 cores)
+demo: $(READY) ## run every notebook on the embedded phantom (about 15 minutes on 2 cores)
 	@$(STUDY) run demo --cores $(CORES)
 
 run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [VERIFY=1]
