@@ -238,3 +238,11 @@ def test_settings_survive_yaml():
     s = load_experiment("demo")
     again = yaml.safe_load(yaml.safe_dump(s.model_dump(mode="json")))
     assert digest(settings.Experiment(**again)) == digest(s)
+
+
+def test_a_start_outside_the_compendium_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.delenv("LESIONLIB_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(settings, "__file__", str(tmp_path / "site" / "study" / "settings.py"))
+    with pytest.raises(InputError, match="no folder experiments/ found.*Start inside"):
+        settings.project_root.__wrapped__()
