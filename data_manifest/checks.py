@@ -165,7 +165,8 @@ def _rule(column: str, values: pd.Series) -> tuple[pd.Series, str]:
 def _check_known_images(manifest: Manifest) -> None:
     lesions, known = manifest.lesions, manifest.images["image_id"]
     lost = lesions[~lesions["image_id"].isin(known)]
-    for lesion, name in lost[["lesion_id", "image_id"]].values[:1]:
+    if len(lost):
+        lesion, name = lost[["lesion_id", "image_id"]].iloc[0]
         meant = known[known.map(plain_id) == plain_id(name)]
         remedy = f"Write '{meant.iloc[0]}'" if len(meant) else "Add the image, or remove the lesion"
         what = f"lesion {lesion} names the unknown image '{name}'"

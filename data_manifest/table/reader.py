@@ -182,7 +182,9 @@ def with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
         empty = lesions["finding_id"] == ""
         return lesions.assign(finding_id=lesions["finding_id"].mask(empty, lesions["lesion_id"]))
     ids = lesions[["lesion_id", "image_id"]]
-    for lesion, image in ids[ids.duplicated()].values[:1]:
+    twice = ids[ids.duplicated()]
+    if len(twice):
+        lesion, image = twice.iloc[0]
         what = f"lesion_id '{lesion}' occurs twice on image {image}"
         raise InputError(what, "lesions.csv", "Give each lesion of an image its own id")
     shared = lesions["lesion_id"].duplicated(keep=False)

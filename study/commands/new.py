@@ -108,10 +108,8 @@ def suggested(sizes: Sizes) -> dict[str, tuple[object, str]]:
     ratio = PIXEL / pixel if known else None  # px here per px of the paper
     side, why = _sides(sizes, scale, ratio)
     buffer = round(PAPER[0].buffer * (ratio or 1))
-    px, cell = (
-        np.minimum(1.1 * sizes.breast * scale + 2 * buffer, sizes.file * scale),
-        PAPER[0].cell,
-    )
+    px = np.minimum(1.1 * sizes.breast * scale + 2 * buffer, sizes.file * scale)
+    cell = PAPER[0].cell
     rows, cols = (max(2, int(np.ceil(length / cell))) * cell for length in px)  # whole cells
     if side > min(rows, cols):
         side, why = min(rows, cols), f"the canvas's shorter side; {why}"
