@@ -34,7 +34,8 @@ class Case:
     view: str
     laterality: str
     u: tuple[float, ...]
-    c: float
+    c: tuple[float, float]  # of the upper and the lower half
+    halves: tuple[int, int]  # 0 upper, 1 lower: of the first and the second place of a lesion
     seed: int
     patient_seed: int
 
@@ -68,21 +69,25 @@ class Lesion:
 
 def render(case: Case, settings: PhantomSettings) -> Picture:
     """Draw one image.  The same case and settings give the same pixels, on any worker."""
-    streams = np.random.default_rng(case.seed).spawn(4 + len(case.u))
+    streams = np.random.default_rng(case.seed).spawn(6)
     build = draw_build(np.random.default_rng(case.patient_seed))
     breast = draw_breast(settings, build, case.view, streams[0])
     grey = breast.grey
-    places = _lesion_places(breast, len(case.u), settings, streams[1])
-    lesions = [
-        _draw_lesion(*place, u, settings, rng)
-        for place, u, rng in zip(places, case.u, streams[4:], strict=True)
+    border = _border(breast)
+    places = _lesion_places(breast, border, case.halves, settings, streams[1])
+    # one in each half: specks keep away from both, so that they do not tell which half is empty
+    u = (*case.u, 0.0, 0.0)[: len(places)]
+    hidden = [
+        _draw_lesion(*place, latent, settings, rng)
+        for place, latent, rng in zip(places, u, streams[4:], strict=True)
     ]
+    lesions = hidden[: len(case.u)]
     for lesion in lesions:
         _add(grey, lesion.stamp, lesion.row, lesion.col)
     noise = streams[3].standard_normal(grey.shape, dtype=np.float32)
     grey += np.float32(settings.noise) * noise
     grey = np.where(breast.inside, np.clip(grey, DARKEST, 1), 0)
-    grey = _add_specks(grey, breast, lesions, case.c, settings, streams[2])
+    grey = _add_specks(grey, breast, border, hidden, case.c, settings, streams[2])
     pixels = np.rint(255 * np.clip(grey, 0, 1)).astype(np.uint8)
     outlines = [lesion.outline for lesion in lesions]
     if case.laterality == "R":
@@ -101,15 +106,23 @@ def _between(interval: tuple[float, float], share: float) -> float:
 
 
 # ------------------------------------------------------------------ lesions
-def _lesion_places(breast: Breast, count: int, s: PhantomSettings, rng) -> list[tuple[int, int]]:
-    """Centres (row, col), uniform over the breast off its rim and the chest wall."""
+def _border(breast: Breast) -> float:
+    """The row (px) between the halves: the middle of the breast's rows."""
+    rows = np.flatnonzero(breast.inside.any(axis=1))
+    return (rows[0] + rows[-1] + 1) / 2
+
+
+def _lesion_places(
+    breast: Breast, border: float, halves: tuple, s: PhantomSettings, rng
+) -> list[tuple[int, int]]:
+    """Centres (row, col), one in each of `halves`: uniform off rim, chest wall and border."""
     step = s.rows / breast.radius.shape[0]
     rows, cols = np.nonzero(breast.radius < 0.80)
     rows, cols = (rows + 0.5) * step, (cols + 0.5) * step
-    free = cols >= CHEST_WALL
+    free = (cols >= CHEST_WALL) & (np.abs(rows - border) >= s.half_margin)
     places: list[tuple[int, int]] = []
-    for _ in range(count):
-        j = rng.choice(np.flatnonzero(free))
+    for half in halves:
+        j = rng.choice(np.flatnonzero(free & ((rows > border) == half)))
         places.append((int(rows[j] + rng.random()), int(cols[j] + rng.random())))
         apart = np.hypot(rows - places[-1][0], cols - places[-1][1])
         free &= apart > s.lesion_distance
@@ -162,9 +175,10 @@ def _core_texture(rng) -> np.ndarray:
 
 
 # ------------------------------------------------------------------ context
-def _add_specks(grey, breast, lesions, c: float, s: PhantomSettings, rng) -> np.ndarray:
-    """Bright specks in a share of the squares out of reach; how many and how bright tells c."""
-    share = strength(c, s.context_range)
+def _add_specks(
+    grey, breast: Breast, border: float, lesions, c: tuple, s: PhantomSettings, rng
+) -> np.ndarray:
+    """Bright specks in a share of each half's squares out of reach; how many and bright tells c."""
     rows, cols = _speck_candidates(grey.shape, s, rng)
     order = rng.permutation(len(rows))
     size = rng.uniform(0.8, 1.2, len(rows))
@@ -172,13 +186,19 @@ def _add_specks(grey, breast, lesions, c: float, s: PhantomSettings, rng) -> np.
     ok = (radius[rows, cols] < 0.93) & (_distance(lesions, rows, cols) > s.reach)
     order = order[ok[order]]
     axis = np.arange(-SPECK_RADIUS, SPECK_RADIUS + 1)
-    dot = np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * s.speck_sd**2))
-    dot = (_between(s.speck_contrast, share) * dot).astype(np.float32)
-    specks = np.zeros_like(grey)
-    for k in order[: round(share * len(order))]:
-        y, x = rows[k] - SPECK_RADIUS, cols[k] - SPECK_RADIUS
-        specks[y : y + dot.shape[0], x : x + dot.shape[1]] += size[k] * dot
-    return _balanced(grey, specks, lesions, breast, s)
+    dot = np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * s.speck_sd**2)).astype(np.float32)
+    weight = _out_of_sight(lesions, breast, s)
+    lower = np.arange(len(grey))[:, None] >= border
+    for half, latent in enumerate(c):
+        share = strength(latent, s.context_range)
+        bright = _between(s.speck_contrast, share)
+        here = order[(rows[order] >= border) == half]
+        specks = np.zeros_like(grey)
+        for k in here[: round(share * len(here))]:
+            y, x = rows[k] - SPECK_RADIUS, cols[k] - SPECK_RADIUS
+            specks[y : y + dot.shape[0], x : x + dot.shape[1]] += size[k] * bright * dot
+        grey = _balanced(grey, specks, weight * (lower == half), breast)
+    return grey
 
 
 def _speck_candidates(shape, s: PhantomSettings, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +229,7 @@ def _add(grey: np.ndarray, stamp: np.ndarray, row: int, col: int) -> None:
     part += stamp[y : y + part.shape[0], x : x + part.shape[1]]
 
 
-def _balanced(grey, specks, lesions, breast: Breast, s: PhantomSettings) -> np.ndarray:
+def _balanced(grey, specks, weight, breast: Breast) -> np.ndarray:
     """Add the specks without moving the standardised grey of the rest of the breast.
 
     Networks see (grey - mean) / SD of the whole picture.  Specks raise both, and so would whisper
@@ -217,7 +237,6 @@ def _balanced(grey, specks, lesions, breast: Breast, s: PhantomSettings) -> np.n
     just so much that the breast's mean grey, standardised, is what it was without specks.
     """
     bright = np.minimum(grey + specks, 1)
-    weight = _out_of_sight(lesions, breast, s)
     mean, m, w = (float(x.mean()) for x in (grey, bright, weight))
     tissue = mean * grey.size / np.count_nonzero(breast.inside)  # the background is 0
     spread = _mean_product(grey, grey) - mean**2

@@ -56,15 +56,17 @@ class PhantomSettings(Section):
     validation: Natural = Field(240, description="patients with lesions, two views each")
     test: Natural = Field(400, description="patients with lesions, two views each")
     prevalence: Share = Field(0.4, gt=0, lt=1, description="of malignancy among the lesions")
-    second_lesion: Share = Field(0.12, description="of the breasts with lesions that have two")
-    second_differs: Share = Field(0.5, description="of the breasts with two: one of each truth")
+    second_lesion: Share = Field(0.3, description="of the breasts with lesions that have two")
+    second_differs: Share = Field(
+        0.48, description="of the breasts with two: one of each truth; 2p(1-p) makes them independent"
+    )
     right_breasts: Share = Field(
         0.5, description="of the patients; their chest wall is at the right"
     )
 
     # how much truth shows
     local_effect: Effect = Field(1.22, description="of u, one a lesion and view: AUC Phi(d/sqrt 2)")
-    context_effect: Effect = Field(0.95, description="of c, one an image; 0 = control")
+    context_effect: Effect = Field(1.5, description="of c, one a half of the breast; 0 = control")
     view_correlation: Share = Field(0.3, description="of a latent between CC and MLO, given truth")
     local_range: Positive = Field(2.4, description="|u| from which a lesion looks no different")
     context_range: Positive = Field(2.2, description="|c| from which the specks look no different")
@@ -74,7 +76,7 @@ class PhantomSettings(Section):
     cols: Count = Field(384, ge=64, description="px of the picture, as of the canvas")
     noise: Share = Field(0.012, description="standard deviation of a pixel's grey")
     side_max: Positive = Field(
-        72.0, description="px: no window is larger, so none bridges to a speck"
+        48.0, description="px: no window is larger, so none bridges to a speck"
     )
     speck_margin: Number = Field(
         8.0, ge=6, description="px: a speck's own radius (5) and a window's rim"
@@ -83,6 +85,9 @@ class PhantomSettings(Section):
     # the lesion: what follows is drawn free of its truth, except where it says u
     core_radius: Range = Field((9.0, 15.0), description="px, uniform")
     core_contrast: Range = Field((0.15, 0.21), description="grey, uniform")
+    half_margin: Positive = Field(
+        48.0, description="px at least from a lesion's centre to the border between the halves"
+    )
     lesion_distance: Positive = Field(95.0, description="px between the centres of two lesions")
     spicules: Natural = Field(14, description="per lesion")
     spicule_length: tuple[Positive, Positive] = Field(
@@ -93,7 +98,7 @@ class PhantomSettings(Section):
 
     # the context: specks
     speck_spacing: Count = Field(
-        22, ge=8, description="px: side of a square that holds one or none"
+        20, ge=8, description="px: side of a square that holds one or none"
     )
     speck_sd: Positive = Field(1.25, le=1.6, description="px: standard deviation of its Gaussian")
     speck_contrast: Ends = Field((0.25, 0.70), description="grey at the lowest and highest c")
