@@ -38,27 +38,18 @@ def cases(truth: pd.DataFrame, seed: int) -> Iterator[Case]:
     """The images of a truth table, in its order, each with the seeds that it is drawn with."""
     for image_id, rows in truth.groupby("image_id", sort=False):
         first = rows.iloc[0]
+        lower = first["half"] == "lower"
+        c = float(first["c"]), float(first["c_other"])
         yield Case(
             image_id=image_id,
             view=first["view"],
             laterality=first["laterality"],
             u=tuple(rows["u"].dropna()),
-            c=_by_half(first),
-            halves=_halves(first["half"]),
+            c=c[::-1] if lower else c,
+            halves=(1, 0) if lower else (0, 1),
             seed=derive_seed(seed, "phantom", "picture", image_id),
             patient_seed=derive_seed(seed, "phantom", "build", first["patient_id"]),
         )
-
-
-def _by_half(row: pd.Series) -> tuple[float, float]:
-    """c of the upper and of the lower half, from a row of the truth table."""
-    own, other = float(row["c"]), float(row["c_other"])
-    return (own, other) if row["half"] == "upper" else (other, own)
-
-
-def _halves(first: str) -> tuple[int, int]:
-    """The halves, 0 upper and 1 lower, of the first and the second place of a lesion."""
-    return (0, 1) if first == "upper" else (1, 0)
 
 
 def stamp(settings: PhantomSettings, seed: int) -> dict:

@@ -1,10 +1,10 @@
 """The phantom: made-up mammograms in which the best possible result is known.
 
 Two kinds of sign tell a malignant lesion from a benign one: how the lesion itself looks (u) and
-specks elsewhere in the breast (c), which no window on the lesion ever shows.  Both are drawn from
-normal distributions, so the score of an ideal observer of the one, the other or both follows from
-Bayes' rule, and a network can be held against it.  With ``context_effect=0`` it is a control in
-which there is no gain to be found.
+specks elsewhere in its half of the breast (c), which no window on the lesion ever shows.  Both are
+drawn from normal distributions, so the score of an ideal observer of the one, the other or both
+follows from Bayes' rule, whether it knows the lesion's half or not, and a network can be held
+against it.  With ``context_effect=0`` it is a control in which there is no gain to be found.
 
 It is an instrument, not a model of disease: what a network reaches here says that the method works
 as built, and nothing about women.

@@ -1,9 +1,9 @@
 """The picture of one phantom image.
 
-u shapes the lesion alone: length and strength of its spicules, texture of its core.  c shapes the
-context alone: number and strength of bright specks, all farther from every outline than a window
-that touches it can see.  Size, place, shape, contrast and density are drawn without regard to
-truth.
+u shapes the lesion alone: length and strength of its spicules, texture of its core.  c of a half of
+the breast shapes the context there alone: number and strength of its bright specks, all farther
+from every outline than a window that touches it can see.  Size, place, shape, contrast and density
+are drawn without regard to truth.
 """
 
 from __future__ import annotations
@@ -75,21 +75,22 @@ def render(case: Case, settings: PhantomSettings) -> Picture:
     grey = breast.grey
     border = _border(breast)
     places = _lesion_places(breast, border, case.halves, settings, streams[1])
-    # one in each half: specks keep away from both, so that they do not tell which half is empty
+    # each half has a lesion, and specks keep away from it even where the picture does not show it:
+    # a gap among them would tell which half is empty
     u = (*case.u, 0.0, 0.0)[: len(places)]
-    hidden = [
+    lesions = [
         _draw_lesion(*place, latent, settings, rng)
         for place, latent, rng in zip(places, u, streams[4:], strict=True)
     ]
-    lesions = hidden[: len(case.u)]
-    for lesion in lesions:
+    shown = lesions[: len(case.u)]
+    for lesion in shown:
         _add(grey, lesion.stamp, lesion.row, lesion.col)
     noise = streams[3].standard_normal(grey.shape, dtype=np.float32)
     grey += np.float32(settings.noise) * noise
     grey = np.where(breast.inside, np.clip(grey, DARKEST, 1), 0)
-    grey = _add_specks(grey, breast, border, hidden, case.c, settings, streams[2])
+    grey = _add_specks(grey, breast, border, lesions, case.c, settings, streams[2])
     pixels = np.rint(255 * np.clip(grey, 0, 1)).astype(np.uint8)
-    outlines = [lesion.outline for lesion in lesions]
+    outlines = [lesion.outline for lesion in shown]
     if case.laterality == "R":
         pixels = np.ascontiguousarray(pixels[:, ::-1])
         outlines = [np.round(o * (-1, 1) + (settings.cols, 0), 3) for o in outlines]
@@ -124,8 +125,6 @@ def _lesion_places(
     for half in halves:
         j = rng.choice(np.flatnonzero(free & ((rows > border) == half)))
         places.append((int(rows[j] + rng.random()), int(cols[j] + rng.random())))
-        apart = np.hypot(rows - places[-1][0], cols - places[-1][1])
-        free &= apart > s.lesion_distance
     return places
 
 
@@ -178,37 +177,49 @@ def _core_texture(rng) -> np.ndarray:
 def _add_specks(
     grey, breast: Breast, border: float, lesions, c: tuple, s: PhantomSettings, rng
 ) -> np.ndarray:
-    """Bright specks in a share of each half's squares out of reach; how many and bright tells c."""
-    rows, cols = _speck_candidates(grey.shape, s, rng)
-    order = rng.permutation(len(rows))
-    size = rng.uniform(0.8, 1.2, len(rows))
-    radius = cv2.resize(breast.radius, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    ok = (radius[rows, cols] < 0.93) & (_distance(lesions, rows, cols) > s.reach)
-    order = order[ok[order]]
-    axis = np.arange(-SPECK_RADIUS, SPECK_RADIUS + 1)
-    dot = np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * s.speck_sd**2)).astype(np.float32)
+    """Bright specks in a share of each half's places; how many and how bright tells its c."""
+    rows, cols, size = _speck_places(breast, lesions, s, rng)
     weight = _out_of_sight(lesions, breast, s)
     lower = np.arange(len(grey))[:, None] >= border
     for half, latent in enumerate(c):
         share = strength(latent, s.context_range)
-        bright = _between(s.speck_contrast, share)
-        here = order[(rows[order] >= border) == half]
-        specks = np.zeros_like(grey)
-        for k in here[: round(share * len(here))]:
-            y, x = rows[k] - SPECK_RADIUS, cols[k] - SPECK_RADIUS
-            specks[y : y + dot.shape[0], x : x + dot.shape[1]] += size[k] * bright * dot
+        here = np.flatnonzero((rows >= border) == half)
+        here = here[: round(share * len(here))]
+        height = size[here] * _between(s.speck_contrast, share)
+        specks = _specks(rows[here], cols[here], height, s)
         grey = _balanced(grey, specks, weight * (lower == half), breast)
     return grey
 
 
-def _speck_candidates(shape, s: PhantomSettings, rng) -> tuple[np.ndarray, np.ndarray]:
+def _speck_places(breast: Breast, lesions, s: PhantomSettings, rng) -> tuple[np.ndarray, ...]:
+    """Row and column (px) of each speck that may be drawn, and its size; in random order."""
+    rows, cols = _speck_candidates(s, rng)
+    order = rng.permutation(len(rows))
+    size = rng.uniform(0.8, 1.2, len(rows))
+    radius = cv2.resize(breast.radius, (s.cols, s.rows), interpolation=cv2.INTER_LINEAR)
+    ok = (radius[rows, cols] < 0.93) & (_distance(lesions, rows, cols) > s.reach)
+    order = order[ok[order]]
+    return rows[order], cols[order], size[order]
+
+
+def _speck_candidates(s: PhantomSettings, rng) -> tuple[np.ndarray, np.ndarray]:
     """One random px in each square of the picture, those too near to its edge left out."""
-    y, x = np.mgrid[0 : shape[0] : s.speck_spacing, 0 : shape[1] : s.speck_spacing]
+    y, x = np.mgrid[0 : s.rows : s.speck_spacing, 0 : s.cols : s.speck_spacing]
     offset = rng.integers(s.speck_spacing, size=(2, y.size))
     rows, cols = y.ravel() + offset[0], x.ravel() + offset[1]
-    inner = (rows >= SPECK_RADIUS) & (rows < shape[0] - SPECK_RADIUS)
-    inner &= (cols >= SPECK_RADIUS) & (cols < shape[1] - SPECK_RADIUS)
+    inner = (rows >= SPECK_RADIUS) & (rows < s.rows - SPECK_RADIUS)
+    inner &= (cols >= SPECK_RADIUS) & (cols < s.cols - SPECK_RADIUS)
     return rows[inner], cols[inner]
+
+
+def _specks(rows, cols, height, s: PhantomSettings) -> np.ndarray:
+    """Gaussians of the given heights (grey) at the given px, on a picture of zeros."""
+    axis = np.arange(-SPECK_RADIUS, SPECK_RADIUS + 1)
+    dot = np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * s.speck_sd**2)).astype(np.float32)
+    picture = np.zeros((s.rows, s.cols), np.float32)
+    for row, col, peak in zip(rows - SPECK_RADIUS, cols - SPECK_RADIUS, height, strict=True):
+        picture[row : row + dot.shape[0], col : col + dot.shape[1]] += peak * dot
+    return picture
 
 
 def _distance(lesions: list[Lesion], rows, cols) -> np.ndarray:
@@ -233,8 +244,8 @@ def _balanced(grey, specks, weight, breast: Breast) -> np.ndarray:
     """Add the specks without moving the standardised grey of the rest of the breast.
 
     Networks see (grey - mean) / SD of the whole picture.  Specks raise both, and so would whisper
-    c to every window.  The tissue among the specks, out of every window's sight, is darkened by
-    just so much that the breast's mean grey, standardised, is what it was without specks.
+    c to every window.  The tissue among the specks, where `weight` is above 0 and no window sees
+    it, is darkened by just so much that the breast's mean grey, standardised, stays what it was.
     """
     bright = np.minimum(grey + specks, 1)
     mean, m, w = (float(x.mean()) for x in (grey, bright, weight))

@@ -58,7 +58,8 @@ class PhantomSettings(Section):
     prevalence: Share = Field(0.4, gt=0, lt=1, description="of malignancy among the lesions")
     second_lesion: Share = Field(0.3, description="of the breasts with lesions that have two")
     second_differs: Share = Field(
-        0.48, description="of the breasts with two: one of each truth; 2p(1-p) makes them independent"
+        0.48,
+        description="of the breasts with two: one of each truth; 2p(1-p) makes them independent",
     )
     right_breasts: Share = Field(
         0.5, description="of the patients; their chest wall is at the right"
@@ -88,7 +89,6 @@ class PhantomSettings(Section):
     half_margin: Positive = Field(
         48.0, description="px at least from a lesion's centre to the border between the halves"
     )
-    lesion_distance: Positive = Field(95.0, description="px between the centres of two lesions")
     spicules: Natural = Field(14, description="per lesion")
     spicule_length: tuple[Positive, Positive] = Field(
         (0.25, 1.5), description="radii beyond the core, lowest, highest u"
@@ -120,6 +120,11 @@ class PhantomSettings(Section):
             raise ValueError(
                 f"{self.rows} x {self.cols} px leave no room for specks out of reach of windows of "
                 f"{self.side_max:g} px; at least {need:.0f} px each way, or lower side_max"
+            )
+        if self.half_margin > self.rows / 4:
+            raise ValueError(
+                f"half_margin {self.half_margin:g} px leaves no place for a lesion in a half; "
+                f"at most a quarter of the picture's {self.rows} rows"
             )
         if self.second_differs / 2 > min(self.prevalence, 1 - self.prevalence):
             raise ValueError(
