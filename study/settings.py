@@ -256,6 +256,7 @@ class GMIC(Optimisation, FirstWeights):
     beta: Number = Field(1e-4, ge=0, description="weight of the saliency maps' sparsity")
     sparsity: Positive = Field(1.0, description="exponent of the saliency in the sparsity term")
     sparsity_mean: bool = Field(False, description="mean over the cells in place of their sum")
+    runs: Runs = 1
     flips: bool = Field(True, description="mirror images up-down at random in training")
     initialisation: Literal["he", "imagenet", "file"] = Field(
         "he", description="first weights; imagenet: of the local network alone"
@@ -283,6 +284,11 @@ class FAgg(Optimisation):
         None, description="maps of another context network, see study.steps.saliency_file"
     )
     runs: Runs = 3
+    pair_runs: bool = Field(
+        False,
+        description="run r reads run r of f_loc and of GMIC (counted on from 0 where they have "
+        "fewer), so that the spread over runs is that of all three; else the best on validation",
+    )
     pool_windows: Natural = Field(50, description="stored windows per training lesion")
     pool_epochs: Natural = Field(4, description="stored outside and negative windows, in epochs")
     windows_validation: ValidationWindows = 10

@@ -28,8 +28,8 @@ from study.lab import Lab, open_bench
 from study.plots import mammograms, map_panels, patch_grids, style
 from study.steps.aggregation_network import fagg_network
 from study.steps.context_network import gmic_network, saliency_maps
-from study.steps.patch_network import floc_network, validation_auc, window_outputs
-from study.steps.runs import torch_ready
+from study.steps.patch_network import floc_network, window_outputs
+from study.steps.runs import run_read, torch_ready
 
 WEIGHTS = "best.safetensors"
 AT_ONCE = 1000  # windows whose maps are in memory together
@@ -64,13 +64,13 @@ def predict(
     images = _store(lab, kept, dataset, place, own | (options or {}))
     drawn = _windows(lab, images)
     torch_ready(lab)
-    maps = saliency_maps(gmic_network(lab, networks["gmic"][0]), images, lab.settings)
+    maps = _maps(lab, networks, images)
     scores = _window_scores(lab, networks, images, drawn, maps)
     table = _table(images, drawn, scores)
     page = Page(Path(output) if output else kept, f"Lesion scores by the networks of {experiment}")
     text = table.to_csv(index=False, float_format="%.9g")
     files.write_text(page.folder / "predictions.csv", text)
-    _write_page(page, lab, images, drawn, maps, table, scores)
+    _write_page(page, lab, images, drawn, maps[0], table, scores)
     return page.write("lesions")
 
 
@@ -79,7 +79,9 @@ def trained(lab: Lab) -> dict[str, list[Path]]:
 
     Raises InputError where GMIC or f_loc has no weights.
     """
-    named = {"gmic": "gmic", "f_loc": "floc/run*"} | {c: f"fagg/{c}/run*" for c in COMBINATIONS}
+    named = {"gmic": "gmic/run*", "f_loc": "floc/run*"} | {
+        c: f"fagg/{c}/run*" for c in COMBINATIONS
+    }
     # the maps of another context network cannot be made here
     given = lab.settings.fagg.saliency_file
     named = {name: place for name, place in named.items() if not (given and "S" in name.split("+"))}
@@ -95,7 +97,7 @@ def trained(lab: Lab) -> dict[str, list[Path]]:
 
 
 def _run(folder: Path) -> int:
-    return int(folder.name.removeprefix("run") or 0) if folder.name.startswith("run") else 0
+    return int(folder.name.removeprefix("run"))
 
 
 def _store(lab: Lab, kept: Path, dataset: str, folder: Path, options: dict) -> ImageStore:
@@ -125,21 +127,31 @@ def _windows(lab: Lab, images: ImageStore) -> pd.DataFrame:
     return drawn
 
 
+def _maps(lab: Lab, networks: dict, images: ImageStore) -> list[np.ndarray]:
+    """Saliency maps of every image, as each run of f_agg reads them."""
+    folders, s = networks["gmic"], lab.settings
+    runs = range(max(map(len, networks.values())))
+    read = [run_read(lab, run, len(folders), folders.__getitem__) for run in runs]
+    made = {k: saliency_maps(gmic_network(lab, folders[k]), images, s) for k in set(read)}
+    return [made[k] for k in read]
+
+
 def _window_scores(
-    lab: Lab, networks: dict, images: ImageStore, drawn: pd.DataFrame, maps: np.ndarray
+    lab: Lab, networks: dict, images: ImageStore, drawn: pd.DataFrame, maps: list[np.ndarray]
 ) -> dict[tuple[str, int], np.ndarray]:
-    """(model, run) -> score of each window; h is that of the best f_loc, as in the experiment."""
+    """(model, run) -> score of each window; what f_agg reads is chosen as in the experiment."""
     s, out, outputs = lab.settings, {}, []
     for run, folder in enumerate(networks["f_loc"]):
         lab.progress(f"f_loc, run {run}: {len(drawn)} windows")
         outputs.append(window_outputs(floc_network(lab, folder, s.floc), images, drawn, s))
         out["f_loc", run] = window_scores(outputs[-1][1])
-    h = outputs[int(np.argmax([validation_auc(folder) for folder in networks["f_loc"]]))][0]
     shift = windows.CELL_SHIFTS[s.fagg.cells]
     location = windows.location_maps(drawn, s.canvas.map_shape, s.canvas.cell, shift=shift)
-    given = location, maps[drawn["image"].to_numpy()], h
+    image, patch_runs = drawn["image"].to_numpy(), networks["f_loc"]
     for name in COMBINATIONS:
         for run, folder in enumerate(networks.get(name, [])):
+            best = run_read(lab, run, len(patch_runs), patch_runs.__getitem__)
+            given = location, maps[run][image], outputs[best][0]
             logits = _logits(fagg_network(lab, folder, name), name, given, s.compute.device)
             out[name, run] = window_scores(logits)
     return out

@@ -23,7 +23,7 @@ from study.steps.data import (
     store,
 )
 from study.steps.lesion_scores import predictions, predictions_other_cells
-from study.steps.patch_network import architectures, best_floc, floc, load_floc, outputs
+from study.steps.patch_network import architectures, floc, load_floc, outputs
 from study.steps.results_file import phantom_cases, results
 from study.steps.runs import torch_ready
 from study.steps.searches import search
@@ -39,7 +39,6 @@ STEPS = {
 __all__ = [
     "STEPS",
     "architectures",
-    "best_floc",
     "data_folder",
     "evaluation_windows",
     "fagg",

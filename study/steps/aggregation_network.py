@@ -9,18 +9,21 @@ import pandas as pd
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
 from study.stages import once, stage
-from study.steps.context_network import saliency
+from study.steps.context_network import saliency, saliency_folder
 from study.steps.data import store
 from study.steps.patch_network import stored_outputs
 from study.steps.runs import learning_rate, loaded, machine, torch_ready, train
-from study.steps.windows import LOCATION, OUTPUTS, SCORED, location_maps, stored_windows
+from study.steps.windows import LOCATION, SCORED, location_maps, stored_windows
 
-# in the keys of the stages that f_agg reads, or in the name of its run
-_NOT_OF_A_RUN = {"runs", "cells", "both_cells", "saliency_file", "pool_windows", "pool_epochs"}
+# in the keys or names of the stages that f_agg reads, or in the name of its run
+_NOT_OF_A_RUN = {"runs", "pair_runs", "cells", "both_cells", "saliency_file"}
+_NOT_OF_A_RUN |= {"pool_windows", "pool_epochs"}
 
 
-def features(lab: Lab, cells: str | None = None, *, h: bool = True) -> dict[str, dict]:
-    """What f_agg reads: for each split the stored windows with h, logits and location maps.
+def features(
+    lab: Lab, cells: str | None = None, run: int = 0, *, h: bool = True
+) -> dict[str, dict]:
+    """What run `run` of f_agg reads: for each split the stored windows with h, logits and location maps.
 
     Keys of a split: ``windows`` (data frame), ``location`` (n, h, w), ``h`` (n, 32), ``logits``
     (n, 4).  Training windows are a pool drawn once; validation and test are the evaluation windows.
@@ -30,7 +33,10 @@ def features(lab: Lab, cells: str | None = None, *, h: bool = True) -> dict[str,
     """
     maps = location_maps(lab, cells or lab.settings.fagg.cells)
     found = {n: {"windows": w, "location": maps[n]} for n, w in stored_windows(lab).items()}
-    return {n: part | stored_outputs(lab)[n] for n, part in found.items()} if h else found
+    if not h:
+        return found
+    _, outputs = stored_outputs(lab, run)
+    return {n: part | outputs[n] for n, part in found.items()}
 
 
 @once
@@ -60,18 +66,29 @@ def fagg_network(lab: Lab, run_folder: Path, combination: str):
 
 
 def trained_fagg(
-    lab: Lab, name: str, settings, combination: str, run: int, cells: str | None = None
+    lab: Lab,
+    name: str,
+    settings,
+    combination: str,
+    run: int,
+    cells: str | None = None,
+    *,
+    reads: int | None = None,
 ) -> Path:
     """The folder of an f_agg trained by these settings (`settings.FAgg`) as stage `name`.
 
     It waits for what the combination reads alone: GMIC for S, f_loc for E.
+    reads : the run whose maps it reads, where that is not its own.
     """
     s, images, used = lab.settings, store(lab), combination.split("+")
     seed = derive_seed(s.seed, "fagg", combination, run)
-    read = features(lab, cells, h="E" in used)
-    maps = saliency(lab) if "S" in used else None
+    source = run if reads is None else reads
+    read = features(lab, cells, source, h="E" in used)
+    maps = saliency(lab, source) if "S" in used else None
+    folders = [stored_outputs(lab, source)[0]] if "E" in used else []
+    folders += [saliency_folder(lab, source)] if "S" in used else []
     stages = [f"{LOCATION}/{cells or s.fagg.cells}"]
-    stages += [OUTPUTS] * ("E" in used) + ["saliency"] * ("S" in used)
+    stages += [folder.relative_to(lab.runs).as_posix() for folder in folders]
     own = settings.model_dump(exclude=_NOT_OF_A_RUN)
     inputs = {"fagg": own, "combination": combination, "seed": seed}
 
@@ -97,6 +114,6 @@ def trained_fagg(
 def fagg_trial(lab: Lab, name: str, settings, k: int) -> Path:
     """The folder of trial k of the search over f_agg's learning rate.
 
-    It reads E+S; the rate that is found serves every combination of maps.
+    It reads E+S, of run 0 in every trial; the rate that is found serves every combination of maps.
     """
-    return trained_fagg(lab, name, settings, "E+S", k)
+    return trained_fagg(lab, name, settings, "E+S", k, reads=0)

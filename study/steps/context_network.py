@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +13,29 @@ from study.lab import Lab
 from study.settings import project_path
 from study.stages import once, stage
 from study.steps.data import need_lesions, store
-from study.steps.runs import file_state, loaded, machine, torch_ready, train, with_weights_file
+from study.steps.runs import (
+    file_state,
+    loaded,
+    machine,
+    run_read,
+    torch_ready,
+    train,
+    with_weights_file,
+)
 from study.steps.saliency_file import read_saliency
 
 IMAGES_AT_ONCE = 8
 
 
 @once
-def gmic(lab: Lab) -> Path:
-    """The folder of the trained context network."""
+def gmic(lab: Lab, run: int = 0) -> Path:
+    """The folder of one trained context network."""
     need_lesions(lab)
     images, s = store(lab), lab.settings
-    seed = derive_seed(s.seed, "gmic")
-    inputs = {"gmic": s.gmic.model_dump(), "seed": seed}
+    name = f"gmic/run{run}"
+    # the first run's seed has no number, so that it is the same as where there is one run
+    seed = derive_seed(s.seed, "gmic", *([run] if run else []))
+    inputs = {"gmic": s.gmic.model_dump(exclude={"runs"}), "seed": seed}
     inputs |= {"weights_file": file_state(s.gmic.weights_file)}
 
     def compute(place: Path) -> None:
@@ -32,14 +43,14 @@ def gmic(lab: Lab) -> Path:
 
         torch_ready(lab)
         task = GMICTask(images, with_weights_file(s.gmic), seed=seed, workers=s.compute.workers)
-        train(lab, "gmic", task, place, s.gmic, seed)
+        train(lab, name, task, place, s.gmic, seed)
 
-    return stage(lab, "gmic", inputs, compute, reads=["store"], resumes=True, shared=machine(lab))
+    return stage(lab, name, inputs, compute, reads=["store"], resumes=True, shared=machine(lab))
 
 
-def load_gmic(lab: Lab):
-    """The trained GMIC in evaluation mode."""
-    return gmic_network(lab, gmic(lab))
+def load_gmic(lab: Lab, run: int = 0):
+    """A trained GMIC in evaluation mode."""
+    return gmic_network(lab, gmic(lab, run))
 
 
 def gmic_network(lab: Lab, run_folder: Path):
@@ -50,24 +61,32 @@ def gmic_network(lab: Lab, run_folder: Path):
 
 
 @once
-def saliency(lab: Lab) -> np.ndarray:
+def saliency(lab: Lab, run: int = 0) -> np.ndarray:
     """Saliency maps of every image of the store, float32 (n, 2, h, w); S_m first, then S_b.
 
-    They are GMIC's, or those of the file that `fagg.saliency_file` names, made by any other network
-    (see `study.steps.saliency_file`).
+    run : of f_agg, which reads them.  They are GMIC's, or those of the file that
+    `fagg.saliency_file` names, made by any other network (see `study.steps.saliency_file`).
     """
-    make = _given_saliency if lab.settings.fagg.saliency_file else _gmic_saliency
-    return np.load(make(lab) / "maps.npy", mmap_mode="c")
+    return np.load(saliency_folder(lab, run) / "maps.npy", mmap_mode="c")
 
 
-def _gmic_saliency(lab: Lab) -> Path:
-    folder, images, s = gmic(lab), store(lab), lab.settings
+@once
+def saliency_folder(lab: Lab, run: int = 0) -> Path:
+    """The stage of the maps that run `run` of f_agg reads, see `runs.run_read`."""
+    s = lab.settings
+    if s.fagg.saliency_file:
+        return _given_saliency(lab)
+    return _gmic_saliency(lab, run_read(lab, run, s.gmic.runs, partial(gmic, lab)))
+
+
+def _gmic_saliency(lab: Lab, run: int) -> Path:
+    folder, images, s = gmic(lab, run), store(lab), lab.settings
 
     def compute(place: Path) -> None:
         torch_ready(lab)
         np.save(place / "maps.npy", saliency_maps(gmic_network(lab, folder), images, s))
 
-    return stage(lab, "saliency", {}, compute, reads=["gmic"])
+    return stage(lab, f"saliency/run{run}", {}, compute, reads=[f"gmic/run{run}"])
 
 
 def saliency_maps(net, images, settings) -> np.ndarray:
@@ -96,4 +115,4 @@ def _given_saliency(lab: Lab) -> Path:
         return hashlib.sha256(maps).hexdigest()[:16]
 
     inputs = {"file": [name, file_state(name)]}
-    return stage(lab, "saliency", inputs, compute, reads=["store"])
+    return stage(lab, "saliency/given", inputs, compute, reads=["store"])

@@ -1,7 +1,8 @@
-"""f_loc, the patch network: its runs, outputs, search and backbones, and the run that feeds f_agg."""
+"""f_loc, the patch network: its runs, what f_agg reads of them, its search and backbones."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from study.steps.runs import (
     learning_rate,
     loaded,
     machine,
+    run_read,
     torch_ready,
     train,
+    validation_auc,
     with_weights_file,
 )
 from study.steps.windows import (
@@ -118,34 +121,28 @@ def window_outputs(net, images, windows: pd.DataFrame, settings) -> tuple[np.nda
 
 
 @once
-def best_floc(lab: Lab) -> tuple[int, Path]:
-    """The run of f_loc whose validation AUC is highest; its h feeds every f_agg."""
-    runs = [floc(lab, run) for run in range(lab.settings.floc.runs)]
-    best = int(np.argmax([validation_auc(folder) for folder in runs]))
-    return best, runs[best]
+def stored_outputs(lab: Lab, run: int = 0) -> tuple[Path, dict[str, dict[str, np.ndarray]]]:
+    """The stage of the outputs that run `run` of f_agg reads, and these by split.
 
-
-def validation_auc(run_folder: Path) -> float:
-    """AUC of a run's best epoch, read without torch."""
-    history = pd.read_csv(run_folder / "history.csv", float_precision="round_trip")
-    return float(history["score"].max())
+    h (n, 32) and logits (n, 4) of the stored windows, by the f_loc of `runs.run_read`.
+    """
+    return _outputs_of(lab, run_read(lab, run, lab.settings.floc.runs, partial(floc, lab)))
 
 
 @once
-def stored_outputs(lab: Lab) -> dict[str, dict[str, np.ndarray]]:
-    """h (n, 32) and logits (n, 4) of the stored windows by the best f_loc, by split."""
+def _outputs_of(lab: Lab, run: int) -> tuple[Path, dict[str, dict[str, np.ndarray]]]:
     images, windows, s = store(lab), training_windows(lab), lab.settings
-    run, folder = best_floc(lab)
+    folder = floc(lab, run)
 
     def compute(place: Path) -> None:
         torch_ready(lab)
         h, logits = window_outputs(floc_network(lab, folder, s.floc), images, windows, s)
         np.savez(place / "training.npz", h=h, logits=logits)
 
-    place = stage(lab, OUTPUTS, {}, compute, reads=(f"floc/run{run}", TRAINING))
+    place = stage(lab, f"{OUTPUTS}/run{run}", {}, compute, reads=(f"floc/run{run}", TRAINING))
     files = {"training": (place / "training.npz", slice(None))}
     files |= {name: (folder / "evaluation.npz", of_split(lab, name)) for name in SCORED}
-    return {
+    return place, {
         name: {key: values[rows] for key, values in np.load(file).items()}
         for name, (file, rows) in files.items()
     }

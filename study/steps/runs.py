@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lesionlib.seeds import derive_seed
@@ -61,6 +62,23 @@ def train(lab: Lab, name: str, task, place: Path, settings, seed: int) -> None:
 
     say = lambda message: lab.progress(f"{name}: {message}")  # noqa: E731
     fit(task, place, settings, seed=seed, compute=lab.settings.compute, progress=say)
+
+
+def validation_auc(run_folder: Path) -> float:
+    """AUC of a run's best epoch, read without torch."""
+    history = pd.read_csv(run_folder / "history.csv", float_precision="round_trip")
+    return float(history["score"].max())
+
+
+def run_read(lab: Lab, run: int, runs: int, folder_of: Callable[[int], Path]) -> int:
+    """Which of the `runs` runs of f_loc, or of GMIC, run `run` of f_agg reads.
+
+    With `fagg.pair_runs` each run of f_agg has its own; otherwise all of them read the best on
+    validation, and every run is trained for that.  folder_of : of a run, by its number.
+    """
+    if lab.settings.fagg.pair_runs:
+        return run % runs
+    return int(np.argmax([validation_auc(folder_of(each)) for each in range(runs)]))
 
 
 def machine(lab: Lab) -> dict:

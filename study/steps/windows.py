@@ -2,7 +2,7 @@
 
 Folders: ``runs/<experiment>/windows/evaluation`` (drawn once for all models), ``training`` (f_agg's
 pool), ``location/<cells>`` (the maps I of both, one file per split).  h and logits of the evaluation
-windows are in the folder of each f_loc, those of the pool in ``windows/outputs``.
+windows are in the folder of each f_loc, those of the pool in ``windows/outputs/<run>``.
 """
 
 from __future__ import annotations

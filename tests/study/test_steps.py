@@ -26,11 +26,13 @@ from lesionlib.windows import window_table
 from study import freshness, stages, steps, tables
 from study import lab as lab_module
 from study.commands import predict
-from study.marks import write_mark
+from study.marks import read_mark, write_mark
 from study.settings import Compute, Experiment, Windows, load_experiment
 from study.steps import lesion_scores, patch_network
 from study.steps.aggregation_network import fagg_trial
-from study.steps.runs import file_state, learning_rate
+from study.steps.context_network import saliency_folder
+from study.steps.patch_network import stored_outputs
+from study.steps.runs import file_state, learning_rate, validation_auc
 from study.steps.windows import training_windows
 
 SMALL = {
@@ -234,6 +236,32 @@ def test_saliency_of_another_network_comes_from_a_file(lab, tmp_path):
     assert not (other.runs / "gmic").exists(), "GMIC is not needed"
 
 
+def test_paired_runs_of_f_agg_each_read_a_run_of_f_loc_and_gmic(lab, tmp_path):
+    """And the first run is that of an experiment without pairs."""
+    changed = {"fagg": SMALL["fagg"] | {"runs": 3, "pair_runs": True}}
+    changed |= {"floc": SMALL["floc"] | {"runs": 2}, "gmic": {"runs": 2}}
+    paired = on_a_copy(lab, tmp_path, **changed)
+    maps, read = (
+        [step(paired, run=k) for k in range(3)] for step in (steps.saliency, steps.features)
+    )
+    for first, second, third in (maps, [each["test"]["h"] for each in read]):
+        assert not np.array_equal(first, second) and np.array_equal(first, third)
+    np.testing.assert_array_equal(maps[0], steps.saliency(lab))
+    same = [pd.read_csv(steps.fagg(one, "E+S") / "predictions.csv") for one in (lab, paired)]
+    pd.testing.assert_frame_equal(*same)
+    again = [read_mark(steps.fagg(paired, "E+S", k) / stages.STAGE)["key"] for k in range(2)]
+    assert again[0] != again[1]
+
+
+def test_without_pairs_the_best_runs_on_validation_are_read_by_all(lab, tmp_path):
+    changed = {"floc": SMALL["floc"] | {"runs": 2}, "gmic": {"runs": 2}}
+    other = on_a_copy(lab, tmp_path, **changed)
+    best = np.argmax([validation_auc(steps.gmic(other, run)) for run in range(2)])
+    assert saliency_folder(other, 5) == other.runs / "saliency" / f"run{best}"
+    best = np.argmax([validation_auc(steps.floc(other, run)) for run in range(2)])
+    assert stored_outputs(other, 5)[0] == other.runs / "windows" / "outputs" / f"run{best}"
+
+
 def test_an_experiment_with_other_maps_takes_over_store_and_networks(lab, tmp_path, monkeypatch):
     images, trained, run = steps.store(lab).images, [], training._Loop.run
     steps.fagg(lab, "E"), steps.fagg(lab, "E+S")
@@ -428,9 +456,9 @@ def arms(wanted) -> set[str]:
 
 
 FAGG = arms(lambda arm: True)
-OF_MAPS = {"saliency"} | arms(lambda arm: "S" in arm)
-OF_GMIC = {"gmic"} | OF_MAPS
-OF_H = {"windows/outputs"} | arms(lambda arm: "E" in arm)
+OF_MAPS = {"saliency/run0"} | arms(lambda arm: "S" in arm)
+OF_GMIC = {"gmic/run0"} | OF_MAPS
+OF_H = {"windows/outputs/run0"} | arms(lambda arm: "E" in arm)
 OF_FLOC = {"floc/run0"} | OF_H
 LOCATION = {"windows/location/nominal", "windows/location/true_centre"}
 OF_WINDOWS = {"windows/evaluation", "windows/training"} | LOCATION | OF_FLOC | FAGG
