@@ -13,12 +13,15 @@ from study.plots import style
 from study.plots.relations import by_truth
 
 IDEAL_COLOUR = "#B8860B"
-PANELS = (("E", "u"), ("E", "c"), ("s_m", "u"), ("s_m", "c"))
 NAMES = {
     "E": "lesion score of E",
     "s_m": "mean of S_m over the image",
+    "s_m_half": "mean of S_m over the lesion's half",
+    "s_m_other": "mean of S_m over the other half",
+    "s_m_near": "mean of S_m at the lesion, 3 x 3 cells",
     "u": "u as drawn: how the lesion looks (SD)",
-    "c": "c as drawn: the context (SD)",
+    "c": "c as drawn: the context in its half (SD)",
+    "c_other": "c of the other half as drawn (SD)",
 }
 
 
@@ -53,17 +56,19 @@ def beside_ideal(rows: pd.DataFrame, pairs: Mapping[str, str]) -> Axes:
 
 
 def said_and_drawn(cases: pd.DataFrame, titles: Mapping[tuple[str, str], str]) -> Figure:
-    """What E and S_m say of each lesion against the two latents that were drawn, four panels.
+    """What E and S_m say of each lesion against what was drawn, a panel per pair, two in a row.
 
-    cases : columns E, s_m, u, c, y_true, one row per lesion.  titles : (said, latent) -> title.
-    The diagonal panels should rise within each truth, the other two should be flat.
+    cases : one row per lesion, y_true and the columns that the pairs name.
+    titles : (said, latent) -> title, in the order of the panels.
     """
-    figure = style.new_figure(style.PAGE, 5.2)
-    grid = figure.subplots(2, 2, sharex="col", sharey="row")
-    for ax, (said, latent) in zip(grid.ravel(), PANELS, strict=True):
+    rows = -(-len(titles) // 2)
+    figure = style.new_figure(style.PAGE, 2.6 * rows)
+    grid = figure.subplots(rows, 2, squeeze=False).ravel()
+    for ax in grid[len(titles) :]:
+        ax.set_axis_off()
+    for ax, ((said, latent), title) in zip(grid, titles.items(), strict=False):
         by_truth(cases, latent, said, malignant=cases["y_true"] == 1, ax=ax)
-        ax.set(title=titles[(said, latent)], xlabel=NAMES[latent], ylabel=NAMES[said])
-        ax.label_outer()
+        ax.set(title=title, xlabel=NAMES[latent], ylabel=NAMES[said])
         legend = ax.get_legend_handles_labels()
         ax.get_legend().remove()  # one for all panels
     figure.legend(*legend, loc="outside upper center", ncols=2, markerscale=2)

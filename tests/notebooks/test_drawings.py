@@ -12,7 +12,7 @@ from matplotlib.text import Text
 
 from data_manifest.phantom.reader import PhantomSettings, draw_cases
 from lesionlib.errors import InputError
-from notebooks.drawings import lesion_sizes, overview, phantom_latents, saliency
+from notebooks.drawings import lesion_sizes, observers, overview, phantom_latents, saliency
 from notebooks.drawings.contact_sheet import breast_contour, contact_sheet
 from notebooks.drawings.receptive_field import cell_grid, receptive_field
 from study import plots
@@ -88,12 +88,45 @@ def test_sizes_are_shown_for_columns_with_groups_and_counted_beside_the_windows(
         lesion_sizes.sizes(lesions, ["view"], 35, 72)
 
 
-def test_latents_are_counted_by_lesion_and_by_image():
+def test_latents_are_counted_by_lesion_and_by_half():
     truth = draw_cases(SMALL, 3).query("n_lesions > 0")
-    shown = " ".join(texts(phantom_latents.latents(truth, SMALL)))
+    figure = phantom_latents.latents(truth, SMALL)
+    shown = " ".join(texts(figure))
     assert f"n = {len(truth)} lesions" in shown
-    assert f"n = {truth['image_id'].nunique()} images" in shown
+    assert f"n = {2 * truth['image_id'].nunique()} halves" in shown
     assert f"means {SMALL.local_effect:g} SD apart" in shown
+    benign, malignant = figure.axes[1].containers
+    edges = np.linspace(-4, 4, 33)
+    for bars, c in (
+        (malignant, truth.loc[truth["malignant"] == 1, "c"]),
+        (benign, [*truth.loc[truth["malignant"] == 0, "c"],
+                  *truth.loc[truth["n_lesions"] == 1, "c_other"]]),
+    ):  # fmt: skip
+        expected = np.histogram(c, edges, density=True)[0]
+        np.testing.assert_allclose([bar.get_height() for bar in bars], expected)
+
+
+def test_two_halves_show_their_border_and_each_its_c():
+    figure = phantom_latents.two_halves(mammogram(0), np.full((3, 2), 0.4), 50.0, (1.25, -0.5))
+    pictures = [ax for ax in figure.axes if ax.images]
+    assert [len(ax.images) for ax in pictures[:2]] == [1, 2]
+    for ax in pictures[:2]:
+        assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == "--"] == [50.0]
+    place = {t.get_text(): t.get_position()[1] for t in pictures[0].texts}
+    assert place["c +1.2"] < 50 < place["c -0.5"]
+
+
+def test_every_pair_of_said_and_drawn_has_its_panel():
+    random = np.random.default_rng(0)
+    names = ("E", "s_m_half", "s_m_near", "u", "c")
+    cases = pd.DataFrame({name: random.normal(size=20) for name in names}).assign(
+        y_true=[0, 1] * 10
+    )
+    titles = {("E", "u"): "r 1", ("s_m_half", "c"): "r 2", ("s_m_near", "u"): "r 3"}
+    figure = observers.said_and_drawn(cases, titles)
+    drawn = [ax for ax in figure.axes if ax.axison]
+    assert [ax.get_title() for ax in drawn] == ["r 1", "r 2", "r 3"]
+    assert "lesion's half" in drawn[1].get_ylabel() and "context" in drawn[1].get_xlabel()
 
 
 # ------------------------------------------------------------------ saliency of many images
