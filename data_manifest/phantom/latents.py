@@ -8,10 +8,11 @@ Truth t of a lesion is malignant (1) or benign (0).  Two kinds of numbers carry 
 with M = 1 where that half of the breast, upper or lower, holds a malignant lesion, z standard
 normal, a^2 = view_correlation and a^2 + b^2 = 1.  A half holds one lesion or none.  The half of the
 first lesion is drawn anew for each view, by a fair coin; a second lesion is in the other half, and
-z_half goes with the lesion.  The picture shows u in the lesion alone, and c in its half alone, away from every lesion.  The model is
-so small that Bayes' rule gives the exact probability that a lesion is malignant, which no network
-that sees the lesion and its context can beat on average, whatever its size.  (The u of a second
-lesion and the other view would add a little; the networks here read neither.)
+z_half goes with the lesion.  The picture shows u in the lesion alone, and c in its half alone, away
+from every lesion.  The model is so small that Bayes' rule gives the exact probability that a lesion
+is malignant, which no network that sees the lesion and its context can beat on average, whatever
+its size.  (The u of a second lesion and the other view would add a little; the networks here read
+neither.)
 """
 
 from __future__ import annotations
