@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from lesionlib.errors import InputError
 from study import tables
 from study.statistics import common
 from study.statistics.calibration import probabilities
@@ -48,6 +49,9 @@ def _logits(one: tables.Scores, two: tables.Scores) -> list[np.ndarray]:
     """Logits of both models, (lesions, 2), of each run."""
     a, b = (common.log_odds(s.runs) for s in (one, two))
     runs = max(a.shape[1], b.shape[1])
+    if not {a.shape[1], b.shape[1]} <= {1, runs}:
+        what = f"{one.model} has {a.shape[1]} runs, {two.model} {b.shape[1]}"
+        raise InputError(what, "fusion", "Score as many runs with both, or one with one of them")
     a, b = (np.tile(x, runs) if x.shape[1] == 1 else x for x in (a, b))
     return [np.column_stack(x) for x in zip(a.T, b.T, strict=True)]
 

@@ -39,18 +39,12 @@ def net_benefit(truth, score, times, at: Sequence[float], share: float | None = 
 
 
 def decision_curves(
-    predictions: pd.DataFrame,
-    models: Sequence[str],
-    at=THRESHOLDS,
-    share=None,
-    *,
-    resamples=2000,
-    seed=0,
+    predictions: pd.DataFrame, models, at=THRESHOLDS, share=None, *, resamples=2000, seed=0
 ) -> pd.DataFrame:
     """Net benefit of models, of "biopsy all" and of "biopsy none", with 95 % over patients.
 
     predictions : recalibrate first (`calibration.platt`): a threshold probability means nothing to
-        scores of another prevalence.
+        scores of another prevalence.  models : names.  at : threshold probabilities.
     Columns: model, threshold, value, low, high, lesions, malignant, benign, patients.  Raises
     InputError for scores or thresholds that are no probabilities.
     """

@@ -60,18 +60,13 @@ def auc_by(
 
 
 def auc_of_units(
-    predictions: pd.DataFrame,
-    models: Sequence[str],
-    unit=None,
-    how="mean",
-    *,
-    resamples=2000,
-    seed=0,
+    predictions: pd.DataFrame, models, unit=None, how: str = "mean", *, resamples=2000, seed=0
 ) -> pd.DataFrame:
     """As :func:`auc_by`, of findings or of women instead of lesions.
 
-    unit : the finding of each lesion, index lesion_id; None for its patient.  how : mean or max of
-    the unit's lesions, run by run.  A unit is malignant where one of its lesions is.
+    models : one or two names.  unit : the finding of each lesion, a Series with index lesion_id; by
+        default its patient.  how : mean or max of the unit's lesions, run by run.
+    A unit is malignant where one of its lesions is.  Raises InputError for another `how`.
     Columns: model, value, low, high, units, malignant, benign, patients.
     """
     if how not in HOW:
