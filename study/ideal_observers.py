@@ -1,9 +1,9 @@
 """Networks next to the ideal observers of the phantom, whose latents u and c are known.
 
-u is how a lesion looks, c the context of its image.  An ideal observer knows one of them, or both,
-exactly as drawn (`data_manifest.phantom.reader.ideal_scores`); no network that sees the same can
-score better but by chance.  :func:`acceptance` answers, question by question, whether the method
-works as built.
+u is how a lesion looks, c the context of one half of its breast.  An ideal observer knows u, the c
+of both halves, or all of them, exactly as drawn, with or without the half that the lesion is in
+(`data_manifest.phantom.reader.ideal_scores`); no network that sees the same can score better but by
+chance.  :func:`acceptance` answers, question by question, whether the method works as built.
 """
 
 from __future__ import annotations
@@ -20,27 +20,44 @@ from lesionlib.errors import InputError
 from lesionlib.metrics import resampling
 from lesionlib.scoring import PREDICTION_COLUMNS
 from study import tables
+from study.statistics.fusion import LATE, fuse
+from study.statistics.mixed_pairs import pairs_in_order
 
-OBSERVERS = ("local", "context", "both")
+OBSERVERS = ("local", "context", "context_no_place", "both", "both_no_place")
 TRUE_CONTEXT = "E + true context"
 # model -> the ideal observer that sees the same, and how far below it the model may be
-LIMITS = {"S": ("context", 0.04), "f_loc": ("local", 0.06), "E+S": ("both", 0.06)}
+LIMITS = {
+    "S": ("context_no_place", 0.04),
+    "I+S": ("context", 0.08),
+    "f_loc": ("local", 0.06),
+    "E": ("local", 0.06),
+    "E+S": ("both", 0.08),
+}
 LEAK = 0.1  # a larger correlation within truth is taken as a leak
-CONTROL_GAIN = 0.015  # of a control, where there is nothing to gain
-# name -> (model's number, latent, whether the two should agree)
+MARGIN = 0.015  # of a gain in a control, where there is nothing to gain
+# what each gain asks
+GAINS = {
+    ("I+S", "S"): "the place adds to the context",
+    ("E+S", "E"): "the context adds to the patch",
+    ("E+S", LATE): "the place is used beside the patch",
+}
+MIXED = ("S", "I+S", "E", LATE, "E+S")  # judged within images of both kinds
+# name -> (model's number, latent, whether the two should agree; None is reported alone)
 WITHIN_TRUTH = {
     "E_u": ("E", "u", True),
     "E_c": ("E", "c", False),
-    "S_m_c": ("s_m", "c", True),
-    "S_m_u": ("s_m", "u", False),
+    "S_m_half_c": ("s_m_half", "c", True),
+    "S_m_near_u": ("s_m_near", "u", False),
+    "S_m_other_c": ("s_m_other", "c", None),
 }
 
 
 def with_observers(predictions: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     """Predictions of the test split with the ideal observers as further models.
 
-    Added are "ideal local", "ideal context", "ideal both", and "E + true context": the logit of E's
-    run-averaged score plus the evidence of c, which no better context network could beat.
+    Added are "ideal <observer>" of each of :data:`OBSERVERS`, the late fusion of E and S, and
+    "E + true context": the logit of E's run-averaged score plus the evidence of c, which no better
+    context network could beat.
     """
     e, known = _judged(predictions, cases)
     test = predictions[predictions["split"] == "test"]
@@ -51,6 +68,7 @@ def with_observers(predictions: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFra
     head |= {"y_true": e.truth.astype(int), "run": 0}
     seen |= {TRUE_CONTEXT: expit(own)}
     parts = [pd.DataFrame(head | {"model": m, "y_score": x}) for m, x in seen.items()]
+    parts += [fuse(predictions, LATE)]
     return pd.concat([test, *parts], ignore_index=True)[list(PREDICTION_COLUMNS)]
 
 
@@ -89,13 +107,15 @@ def compare(
     def less(a: str, b: str) -> dict:
         return tables.gain_entry(tables.gain(seen, a, b, resamples=resamples))
 
-    below = LIMITS | {"E": ("local", None)}
     out = {
         "ideal": {name: _auc(rows.loc[f"ideal {name}"]) for name in OBSERVERS},
         "E_true_context": _auc(rows.loc[TRUE_CONTEXT]),
-        "gain": less("E+S", "E"),
+        "gains": {f"{a}-{b}": less(a, b) for a, b in GAINS},
         "ideal_gain": less("ideal both", "ideal local"),
-        "shortfall": {m: less(f"ideal {n}", m) | {"ideal": n} for m, (n, _) in below.items()},
+        "shortfall": {m: less(f"ideal {n}", m) | {"ideal": n} for m, (n, _) in LIMITS.items()},
+        "mixed_pairs": {
+            m: pairs_in_order(seen, cases["image_id"], m, resamples=resamples) for m in MIXED
+        },
         "within_truth": correlations(predictions, cases, resamples),
     }
     return out | {"acceptance": acceptance(_auc(rows.loc["I"]), out)}
@@ -110,7 +130,7 @@ def flat(found: Mapping) -> dict[str, dict]:
     """The numbers of :func:`compare` under one key each: ideal.local, shortfall.S, within_truth.E_c."""
     out = {f"ideal.{name}": entry for name, entry in found["ideal"].items()}
     out |= {f"auc.{TRUE_CONTEXT}": found["E_true_context"], "ideal.gain": found["ideal_gain"]}
-    for part in ("shortfall", "within_truth"):
+    for part in ("shortfall", "mixed_pairs", "within_truth"):
         out |= {f"{part}.{name}": entry for name, entry in found[part].items()}
     return out
 
@@ -118,8 +138,9 @@ def flat(found: Mapping) -> dict[str, dict]:
 def correlations(predictions: pd.DataFrame, cases: pd.DataFrame, resamples: int = 2000) -> dict:
     """Correlation within truth between what a network says and what was drawn, with its interval.
 
-    E should follow u and not c, the mean of S_m should follow c and not u.  Truth moves both
-    latents, so the mean of each truth is subtracted first; what is left would be a leak.
+    E should follow u and not c; S_m should follow c in the half that it was drawn for, and not u at
+    the lesion.  Truth moves both latents, so the mean of each truth is subtracted first; what is
+    left would be a leak.
     """
     e, known = _judged(predictions, cases)
     known = known.assign(E=e.mean)
@@ -153,27 +174,41 @@ def within_truth(truth: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
 def acceptance(location: Mapping, found: Mapping) -> list[dict]:
     """The phantom's questions, each with our number, its limit and whether it is met.
 
-    location : the AUC of I.  found : the other parts of :func:`compare`.
+    location : the AUC of I.  found : the other parts of :func:`compare`.  Where the ideal observer
+    gains nothing from the context, the phantom is a control, whose gains have to be small.
     """
-    holds = location["low"] <= 0.5 <= location["high"]
-    rows = [_question("I alone tells nothing", location, ".5 in the interval", holds)]
+    half, above = ".5 in the interval", "interval above {:g}".format
+    rows = [_question("I alone tells nothing", location, half, _holds(location, 0.5))]
     for model, (name, limit) in LIMITS.items():
         entry = found["shortfall"][model]
         text = f"{model} is near the ideal observer ({name}): ideal less {model}"
         rows.append(_question(text, entry, f"within {limit:g}", abs(entry["value"]) <= limit))
-    gain, possible = found["gain"], found["ideal_gain"]["value"]
-    if possible > 0:
-        asked = "the gain of E+S over E", gain, "interval above 0", gain["low"] > 0
-    else:  # the control
-        small = abs(gain["value"]) <= CONTROL_GAIN
-        asked = "no gain of E+S over E where there is none", gain, f"within {CONTROL_GAIN}", small
-    rows.append(_question(*asked))
+    pairs, is_control = found["mixed_pairs"], found["ideal_gain"]["value"] <= 0
+    for (a, b), text in GAINS.items():
+        g = found["gains"][f"{a}-{b}"]
+        asked = f"{text}: {a} less {b}", g, above(0), g["low"] > 0
+        if is_control:
+            small = abs(g["value"]) <= MARGIN
+            asked = f"no gain where there is none: {a} less {b}", g, f"within {MARGIN:g}", small
+        rows.append(_question(*asked))
+    mixed = "mixed pairs: S alone does not tell two lesions of one image apart"
+    rows.append(_question(mixed, pairs["S"], half, _holds(pairs["S"], 0.5)))
+    if not is_control:
+        low = pairs["I+S"]["low"]
+        told = low is not None and low > 0.5
+        rows.append(_question("mixed pairs: I+S does", pairs["I+S"], above(0.5), told))
     for name, entry in found["within_truth"].items():
-        if not entry["wanted"]:
+        if entry["wanted"] is False:
             said, latent, _ = WITHIN_TRUTH[name]
-            text = f"no leak: {said.replace('s_m', 'mean S_m')} with {latent}, within truth"
-            rows.append(_question(text, entry, f"|r| < {LEAK:g}", abs(entry["value"]) < LEAK))
+            text = f"no leak: {said.replace('s_m', 'S_m').replace('_near', ' near')} with {latent}"
+            is_small = abs(entry["value"]) < LEAK
+            rows.append(_question(f"{text}, within truth", entry, f"|r| < {LEAK:g}", is_small))
     return rows
+
+
+def _holds(entry: Mapping, value: float) -> bool:
+    """Whether an interval holds a value; one of too few images, which is None, does not."""
+    return entry["low"] is not None and entry["low"] <= value <= entry["high"]
 
 
 def _question(text: str, entry: Mapping, limit: str, holds: bool) -> dict:

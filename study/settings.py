@@ -444,7 +444,9 @@ def runs_folder(experiment: str) -> Path:
 
 
 def figures_folder(experiment: str) -> Path:
-    return project_root() / "figures" / experiment
+    """Where results go; those of the experiments that are read together lie in one folder."""
+    place = project_root() / "figures"
+    return place / (f"evidence/{experiment}" if experiment.startswith("evidence_") else experiment)
 
 
 def project_path(name: str | Path) -> Path:

@@ -43,8 +43,12 @@ GAINS = (
     ("I+E", "E"),
     ("I+S+E", "E+S"),
     ("E", "f_loc"),
+    # late fusions, see study.statistics.fusion
+    ("E+S", "late E & S"),
+    ("E+S", "fitted E & S"),
+    ("E+S", "late E & I+S"),
+    ("E+S", "f_loc + S"),
 )
-
 
 DRAWN = ("E", "S", "E+S")  # of the curves, where no model is named
 NAMES = ("lesion_id", "patient_id", "split", "model")
@@ -294,22 +298,6 @@ def gain(
     return resampling.paired_difference(
         one.truth, one.mean, two.mean, one.patient, "auc", resamples, seed
     )
-
-
-def pooled_gain(
-    sets: Sequence[pd.DataFrame],
-    a: str = "E+S",
-    b: str = "E",
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> resampling.PooledInterval:
-    """Mean gain over several predictions frames, each of its own patients (phantom seeds, say)."""
-    parts = []
-    for predictions in sets:
-        one, two = pair(predictions, a, b)
-        parts.append((one.truth, one.mean, two.mean, one.patient))
-    return resampling.pooled_difference(parts, "auc", resamples, seed)
 
 
 def spared_more(

@@ -22,9 +22,10 @@ from study.steps.data import (
     need_lesions,
     store,
 )
+from study.steps.drawn_cases import phantom_cases
 from study.steps.lesion_scores import predictions, predictions_other_cells
 from study.steps.patch_network import architectures, floc, load_floc, outputs
-from study.steps.results_file import phantom_cases, results
+from study.steps.results_file import results
 from study.steps.runs import torch_ready
 from study.steps.searches import search
 from study.steps.windows import evaluation_windows

@@ -161,13 +161,6 @@ def test_spared_more_counts_lesions(scored):
     assert more["per_100_benign"] == pytest.approx(100 * more["value"])
 
 
-def test_pooled_gain_over_seeds():
-    sets = [predictions(seed) for seed in range(3)]
-    pooled = tables.pooled_gain(sets, **FEW)
-    assert pooled.value == pytest.approx(np.mean([tables.gain(p, **FEW).value for p in sets]))
-    assert pooled.patients == 360 and len(pooled.each) == 3
-
-
 def test_results_are_json_and_complete(scored):
     out = tables.numbers(scored, **FEW)
     assert json.loads(json.dumps(out, allow_nan=False)) == out
@@ -214,7 +207,6 @@ FUNCTIONS = {
     "table_2": lambda p: tables.table_2(p, **FEW),
     "table_3": lambda p: tables.table_3(p, **FEW),
     "gain": lambda p: tables.gain(p, **FEW),
-    "pooled_gain": lambda p: tables.pooled_gain([p], **FEW),
     "spared_more": lambda p: tables.spared_more(p, **FEW),
     "numbers": lambda p: tables.numbers(p, **FEW),
     "figure_7": lambda p: tables.figure_7(p, **FEW),

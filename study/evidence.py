@@ -1,0 +1,243 @@
+"""The evidence of several phantoms: the outcomes of the protocol, by seed and pooled.
+
+Reads the lesion scores and ``results.json`` of the experiments evidence_seed<n>, and of their
+controls evidence_control<n>, from ``figures/evidence/<name>/``, and writes ``evidence.csv``,
+``evidence.md`` and ``evidence.json`` beside them.  Nothing is trained.
+
+The value of a seed is the mean over its runs of each run's own value.  Pooled is the mean over the
+seeds, with two intervals: a two-level bootstrap, which draws seeds with replacement and within each
+its patients with all their lesions, and the t interval over the seeds' values.  Outcomes that need
+what was drawn of a lesion (shortfalls, leaks) have the t interval alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtr, stdtrit
+
+from lesionlib import files
+from lesionlib.errors import InputError
+from lesionlib.metrics import resampling, roc
+from study import provenance, tables
+from study.ideal_observers import LEAK, LIMITS, MARGIN, MIXED, WITHIN_TRUTH
+from study.settings import experiment_files, experiment_names, figures_folder
+from study.statistics.fusion import LATE, LATE_PLACED, with_fusions
+from study.statistics.multiplicity import holm
+
+RESAMPLES, SEED = 2000, 0
+SETS = {"evidence": r"evidence_seed\d+", "control": r"evidence_control\d+"}
+BOOTSTRAP, T = "95 %, seeds and their patients resampled", "95 %, t over seeds"
+POOLED = "pooled"
+HALF, ABOVE, REPORTED = "holds .5", "above ", "reported"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One outcome: a measure of one model, or the difference of two.
+
+    supports : what the pooled interval has to be, for the outcome to support the method.
+    """
+
+    name: str
+    measure: str
+    models: tuple[str, ...]
+    supports: str = REPORTED
+    fnr: float = 0.0
+
+
+def _gain(a: str, b: str, supports: str = ABOVE + "0") -> Outcome:
+    return Outcome(f"{a} less {b}", "auc", (a, b), supports)
+
+
+# the order of the protocol
+PRIMARY = (_gain("I+S", "S"), _gain("E+S", "E"), _gain("E+S", LATE))
+OUTCOMES = (
+    Outcome("AUC of I", "auc", ("I",), HALF),
+    *PRIMARY,
+    _gain("E+S", LATE_PLACED, REPORTED),
+    *(
+        Outcome(f"{what} more at {fnr:.0%} missed, {how} threshold", measure, ("E+S", "E"), wanted, fnr)
+        for fnr in (0.02, 0.05)
+        for what, how, measure, wanted in (
+            ("benign spared", "validation's", "spared", ABOVE + "0"),
+            ("malignant missed", "validation's", "missed", REPORTED),
+            ("benign spared", "the test's", "spared on test", ABOVE + "0"),
+        )
+    ),
+    *(
+        Outcome(f"mixed pairs in order by {m}", "pairs", (m,), wanted)
+        for m, wanted in zip(MIXED, (HALF, ABOVE + ".5", *[REPORTED] * 3), strict=True)
+    ),
+    *(Outcome(f"AUC of {m}", "auc", (m,)) for m in (*tables.MODELS, LATE, LATE_PLACED) if m != "I"),
+)
+
+
+# ------------------------------------------------------------------ one seed
+def of_seed(
+    predictions: pd.DataFrame, outcome: Outcome, number: int = 0, resamples: int = RESAMPLES
+) -> tuple[float, np.ndarray]:
+    """The mean over runs of an outcome, and the same in resamples of the patients, (resamples,).
+
+    predictions : with late fusions, see ``fusion.with_fusions``.  number : of the set of patients,
+    whose resamples are its own.
+    """
+    one, *_ = known = (
+        tables.pair(predictions, *outcome.models)
+        if len(outcome.models) == 2
+        else [tables.scores(predictions, *outcome.models)]
+    )
+    statistic, cut = _statistic(one, outcome), outcome.measure in ("spared", "missed")
+    limits = [_thresholds(predictions, s, outcome.fnr) if cut else 0 * s.runs[0] for s in known]
+    values, drawn = [], []
+    for k in range(max(s.runs.shape[1] for s in known)):
+        # a model of fewer runs lends them to the others'
+        at = [(s, x, k % s.runs.shape[1]) for s, x in zip(known, limits, strict=True)]
+        each = tuple(s.runs[:, run] - x[run] for s, x, run in at)
+        found, of_resample = resampling._interval(
+            one.truth, each, one.patient, statistic, resamples, (SEED, number)
+        )
+        values.append(found.value)
+        drawn.append(of_resample)
+    return float(np.mean(values)), np.mean(drawn, axis=0)
+
+
+def _statistic(one: tables.Scores, outcome: Outcome) -> str | Callable:
+    if outcome.measure == "auc":
+        return "auc"
+    if outcome.measure == "pairs":
+        return _pairs_in_order(one)
+    if outcome.measure == "spared on test":
+        return lambda truth, score, times=None: roc.tnr_at(truth, score, outcome.fnr, times)[..., 0]
+    return partial(_called_benign, kind=outcome.measure == "missed")
+
+
+def _thresholds(predictions: pd.DataFrame, s: tables.Scores, fnr: float) -> np.ndarray:
+    """The threshold of each run, as its validation lesions give it."""
+    known = tables.scores(predictions, s.model, "validation")
+    points = [roc.operating_points(known.truth, score, fnr) for score in known.runs.T]
+    return np.array([each["threshold"].iloc[0] for each in points])
+
+
+def _called_benign(truth, score, times=None, *, kind: bool):
+    """Share of the lesions of one kind (True malignant) whose score is below 0, their threshold."""
+    weight = np.ones(len(truth)) if times is None else times
+    return (score[truth == kind] < 0) @ weight[truth == kind] / weight[truth == kind].sum(axis=0)
+
+
+def _pairs_in_order(one: tables.Scores) -> Callable:
+    """Share of the pairs, one of each truth on one image, that a score ranks rightly."""
+    image = np.array([lesion.rpartition("@")[2] for lesion in one.lesion])  # finding@image
+    malignant, benign = np.nonzero(one.truth[:, None] & ~one.truth & (image[:, None] == image))
+
+    def share(truth, score, times=None):
+        right = (np.sign(score[malignant] - score[benign]) + 1) / 2
+        weight = np.ones(len(truth)) if times is None else times
+        return right @ weight[malignant] / weight[malignant].sum(axis=0)
+
+    return share
+
+
+# ------------------------------------------------------------------ several
+def pooled(values: Sequence[float], drawn: Sequence[np.ndarray] | None = None) -> dict:
+    """Mean over seeds with both intervals (95 %, and 90 % for equivalence) and p of the t test.
+
+    values : of each seed.  drawn : its value in resamples of its patients, (resamples,) each.
+    """
+    x, k = np.asarray(values, float), len(values)
+    se = x.std(ddof=1) / np.sqrt(k) if k > 1 else np.nan
+    mean, out = x.mean(), {}
+    for level in (95, 90):
+        width = stdtrit(k - 1, 0.5 + level / 200) * se if k > 1 else np.nan
+        out |= {f"t_low_{level}": mean - width, f"t_high_{level}": mean + width}
+        if drawn is not None:
+            ends = np.quantile(_two_levels(np.array(drawn)), (0.5 - level / 200, 0.5 + level / 200))
+            out |= dict(zip((f"low_{level}", f"high_{level}"), ends.tolist(), strict=True))
+    p = 2 * stdtr(k - 1, -abs(mean) / se) if k > 1 and se > 0 else np.nan
+    return {"value": mean, "seeds": k, "sd": x.std(ddof=1) if k > 1 else np.nan, "p": p} | out
+
+
+def _two_levels(drawn: np.ndarray) -> np.ndarray:
+    """Resampled means, (resamples,): seeds drawn with replacement, each with patients of its own."""
+    k, n = drawn.shape
+    rng = np.random.default_rng(SEED)
+    return drawn[rng.integers(k, size=(n, k)), rng.integers(n, size=(n, k))].mean(axis=1)
+
+
+def collected(
+    scored: Mapping[str, pd.DataFrame], stored: Mapping[str, Mapping], resamples: int = RESAMPLES
+) -> pd.DataFrame:
+    """Every outcome of one set of experiments: a row for each experiment, then the pooled one.
+
+    scored : lesion scores by experiment.  stored : the content of its ``results.json``.
+    """
+    every, rows = {name: with_fusions(table) for name, table in scored.items()}, []
+    for o in OUTCOMES:
+        found = [of_seed(p, o, j, resamples) for j, p in enumerate(every.values())]
+        values, drawn = zip(*found, strict=True)
+        for name, value, of in zip(every, values, drawn, strict=True):
+            low, high = np.quantile(of, (0.025, 0.975))
+            ends = {"value": value, "low_95": low, "high_95": high}
+            rows.append({"outcome": o.name, "experiment": name} | ends)
+        both = pooled(values, drawn)
+        head = {"outcome": o.name, "experiment": POOLED, "supports": o.supports}
+        rows.append(head | both | {"holds": _holds(o.supports, both)})
+    rows += _of_phantom(every, {name: stored[name]["phantom"] for name in every})
+    table = pd.DataFrame(rows)
+    first = table["outcome"].isin([o.name for o in PRIMARY]) & (table["experiment"] == POOLED)
+    table.loc[first, "p_holm"] = holm(table.loc[first, "p"])
+    return table
+
+
+def _holds(supports: str, found: Mapping) -> bool | None:
+    if supports == REPORTED:
+        return None
+    if supports == HALF:
+        return bool(found["low_95"] <= 0.5 <= found["high_95"])
+    return bool(found["low_95"] > float(supports.removeprefix(ABOVE)))
+
+
+def _of_phantom(every: Mapping[str, pd.DataFrame], drawn: Mapping[str, Mapping]) -> list[dict]:
+    """Shortfalls from ideal observers and leaks, which need what was drawn of each lesion."""
+    asked = {}
+    for model, (ideal, limit) in LIMITS.items():
+        best = {name: found["ideal"][ideal]["value"] for name, found in drawn.items()}
+        runs = {name: tables.scores(p, model).over_runs(roc.auc) for name, p in every.items()}
+        values = {name: {"value": best[name] - runs[name].mean} for name in every}
+        asked[f"shortfall of {model} from ideal {ideal}"] = values, f"pooled at most {limit:g}"
+    for key, (said, latent, wanted) in WITHIN_TRUTH.items():
+        values = {name: found["within_truth"][key] for name, found in drawn.items()}
+        supports = f"each below {LEAK:g} in size" if wanted is False else REPORTED
+        asked[f"correlation within truth of {said} and {latent}"] = values, supports
+    rows = []
+    for outcome, (values, supports) in asked.items():
+        for name, entry in values.items():
+            ends = {"low_95": entry.get("low"), "high_95": entry.get("high")}
+            rows.append({"outcome": outcome, "experiment": name, "value": entry["value"]} | ends)
+        each = [entry["value"] for entry in values.values()]
+        limit = re.search(r"[\d.]+", supports)
+        judged = [np.mean(each)] if supports.startswith(POOLED) else each
+        holds = bool(np.max(np.abs(judged)) <= float(limit[0])) if limit else None
+        head = {"outcome": outcome, "experiment": POOLED, "supports": supports}
+        rows.append(head | pooled(each) | {"holds": holds})
+    return rows
+
+
+def equivalent(table: pd.DataFrame) -> pd.DataFrame:
+    """The pooled primary outcomes of the controls: is the gain none, within the margin?
+
+    Two one-sided tests at 5 %, that is, the 90 % interval inside the margin; p of the t test.
+    """
+    rows = table[table["outcome"].isin([o.name for o in PRIMARY]) & (table["experiment"] == POOLED)]
+    rows = rows.assign(supports=f"90 % interval within ±{MARGIN:g}")
+    se = rows["sd"] / np.sqrt(rows["seeds"])
+    rows["p"] = stdtr(rows["seeds"] - 1, (rows["value"].abs() - MARGIN) / se)
+    rows["holds"] = (rows["low_90"] > -MARGIN) & (rows["high_90"] < MARGIN)
+    rows["holds_t"] = (rows["t_low_90"] > -MARGIN) & (rows["t_high_90"] < MARGIN)
+    return rows
