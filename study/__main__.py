@@ -64,13 +64,15 @@ def _named(words: list[str]) -> dict[str, str]:
 
 
 def _check(args) -> None:
-    from study.workflow import check, is_complete
+    from study.workflow import check, check_splits, is_complete
 
-    check(args.experiment, args.data)
+    settings = check(args.experiment, args.data)
     if args.complete and not is_complete(args.experiment):
         remedy = f"Run make run EXPERIMENT={args.experiment}"
         raise InputError("jobs are still to be run", f"experiment {args.experiment}", remedy)
-    state = "complete" if args.complete else "settings and data folder are fine"
+    if not args.complete:
+        check_splits(settings)
+    state = "complete" if args.complete else "settings, data folder and splits are fine"
     print(f"experiment {args.experiment}: {state}")
 
 
@@ -199,7 +201,7 @@ COMMANDS = {
              "experiment --folds --data --cores", {}),
     _lab: ("--no-browser. Options of JupyterLab may follow",
            "open copies of the notebooks in JupyterLab", "", {}),
-    _check: ("demo", "check an experiment's settings and data folder",
+    _check: ("demo", "check an experiment's settings, data folder and splits",
              "experiment --data --complete", {}),
     _data_check: ("table --data FOLDER --pixels", "look through a set before it is used",
                   "dataset --pixels --experiment --data -p --cores", SET | {

@@ -94,6 +94,32 @@ def data_state(settings: Experiment) -> str:
     return digest([states, str(folder.resolve()), steps.fingerprint(folder)])
 
 
+def read_set(settings: Experiment):
+    """The :class:`~data_manifest.manifest.Manifest` of an experiment's data set, as yet not split.
+
+    Raises InputError as :func:`data_manifest.registry.read`, and as :func:`data_state`.
+    """
+    from data_manifest import registry
+    from study import steps
+    from study.lab import open_bench
+
+    folder = steps.data_folder(open_bench(settings.name))
+    return registry.read(settings.data.dataset, folder, **settings.data.options)
+
+
+def check_splits(settings: Experiment) -> None:
+    """Read an experiment's data set and split it as notebook 01 will.
+
+    Raises InputError as :func:`read_set`, and where a split lacks malignant or benign lesions.  A
+    phantom is drawn with its splits, and a set without a lesion has none.
+    """
+    from data_manifest.splits import split_by_settings
+
+    found = None if settings.is_phantom else read_set(settings)
+    if found and len(found.lesions):
+        split_by_settings(found, settings.data, settings.seed)
+
+
 def is_complete(experiment: str) -> bool:
     """Whether a run of an experiment would have nothing to do; JobError where Snakemake fails."""
     words = [*_command(experiment, 1), "--dry-run", "--quiet", "rules"]

@@ -219,26 +219,61 @@ def test_folds_are_experiments_whose_tests_are_pooled(project, tmp_path, monkeyp
 
     def run(name, data, cores):
         done.append(load_experiment(name).data)
-        fold = whole["patient_id"].str[1:].astype(int) % 3 == done[-1].fold
+        fold = whole["patient_id"].str[1:].astype(int) % 4 == done[-1].fold
         table = whole.assign(split=np.where(fold, "test", "validation"))
         (project / "figures" / name).mkdir(parents=True)
         table.to_csv(project / "figures" / name / "predictions.csv.gz", index=False)
 
     monkeypatch.setattr(folds, "run_experiment", run)
-    assert main(["folds", "real", "--folds", "3", "--data", data]) == 0
-    assert [(d.fold, d.folds, d.dataset) for d in done] == [(k, 3, "table") for k in range(3)]
+    assert main(["folds", "real", "--folds", "4", "--data", data]) == 0
+    assert [(d.fold, d.folds, d.dataset) for d in done] == [(k, 4, "table") for k in range(4)]
     place = project / "figures" / "real_folds"
     pooled = pd.read_csv(place / "predictions.csv")
     assert (pooled["split"] == "test").all() and len(pooled) == len(whole)
-    assert len(pd.read_csv(place / "auc_by_fold.csv")) == 3 * len(MODELS)
+    assert len(pd.read_csv(place / "auc_by_fold.csv")) == 4 * len(MODELS)
     assert (place / "report.html").is_file()
     file = project / "experiments" / "real_fold0.yaml"
-    assert yaml.safe_load(file.read_text()) == {"extends": "real", "data": {"folds": 3, "fold": 0}}
-    with pytest.raises(InputError, match="fold 0 of 3, not 0 of 4"):
-        folds.run_folds("real", 4, data)
+    assert yaml.safe_load(file.read_text()) == {"extends": "real", "data": {"folds": 4, "fold": 0}}
+    with pytest.raises(InputError, match="fold 0 of 4, not 0 of 5"):
+        folds.run_folds("real", 5, data)
     for names, number, said in (("toy", 3, "a phantom is drawn"), ("real", 1, "1 folds")):
         with pytest.raises(InputError, match=said):
             folds.run_folds(names, number, data)
+
+
+@pytest.mark.parametrize(("number", "said"), [
+    (3, "split validation has 0 malignant .*fold 0 of 3.*number of folds"),
+    (5, "split test .* 0 benign .*fold 3 of 5.*number of folds"),
+    (13, "13 folds of 12 patients"),
+])  # fmt: skip
+def test_folds_that_lack_a_kind_are_refused_before_anything_is_written(
+    project, tmp_path, capsys, number, said
+):
+    data = str(write_tiny_table(tmp_path / "tiny"))
+    before = sorted((project / "experiments").iterdir())
+    assert main(["folds", "real", "--folds", str(number), "--data", data]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(said, line) and sorted((project / "experiments").iterdir()) == before
+
+
+def test_folds_find_the_folder_that_the_experiment_was_given(project, tmp_path, monkeypatch):
+    data, given = str(write_tiny_table(tmp_path / "tiny")), []
+    assert main(["check", "real", "--data", data]) == 0
+    monkeypatch.delenv("LESIONLIB_DATA")
+    monkeypatch.setattr(folds, "run_experiment", lambda name, data, cores: given.append(data))
+    monkeypatch.setattr(folds, "saved", lambda name: predictions(patients=20, runs=1))
+    with pytest.raises(InputError, match="tested in two folds"):
+        folds.run_folds("real", 4)
+    assert given == [data] * 4
+
+
+def test_the_check_reads_the_splits(project, tmp_path, capsys):
+    data = write_tiny_table(tmp_path / "tiny")
+    images = pd.read_csv(data / "images.csv", dtype=str, keep_default_na=False)
+    images.loc[images["patient_id"] == "P10", "split"] = "training"
+    images.to_csv(data / "images.csv", index=False)
+    assert main(["check", "real", "--data", str(data)]) == 2
+    assert "split test has 0 malignant and 2 benign lesions" in capsys.readouterr().err
 
 
 def test_a_lesion_tested_in_two_folds_is_refused():
