@@ -202,18 +202,19 @@ def _place(task: Task, pixels: np.ndarray, mask: np.ndarray, row: dict, image: I
 
 
 def _check_edge(found: str, row: dict, image: Image) -> None:
-    """InputError where a DICOM file is oriented otherwise than its header says.
+    """InputError where a digital image is mirrored, or its side is wrong.
 
     Digital images have the chest wall of a left breast at the left edge; scanned films are as they
-    were put on the scanner.
+    were put on the scanner.  The header of a DICOM file may state the orientation itself.
     """
-    digital = image.oriented and row["source"] != "film"
-    side = {"L": "left", "R": "right"}.get(row["laterality"], "") if digital else ""
+    film = row["source"] == "film"
+    side = "" if film else {"L": "left", "R": "right"}.get(row["laterality"], "")
     for edge, source in ((image.chest_wall, "PatientOrientation"), (side, "laterality")):
         if edge and edge != found:
             what = f"the breast is at the {found} edge, its {source} means the {edge} one"
             remedy = "Correct the side, or, if it is right, write chest_wall"
-            raise InputError(what, row["file"], f"{remedy} {found} into the table")
+            scan = "" if image.oriented else "; source film, if it is a scan"
+            raise InputError(what, row["file"], f"{remedy} {found} into the table{scan}")
 
 
 def moments(canvas: np.ndarray) -> dict[str, float]:

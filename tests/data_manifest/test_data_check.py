@@ -102,7 +102,10 @@ def test_missing_and_damaged_files_are_faults(tiny_table, capsys):
 def test_one_film_under_two_names_is_a_fault_where_it_leaks(tiny_table, capsys):
     source = (tiny_table / "png" / "P05_CC.png").read_bytes()  # training
     (tiny_table / "png" / "P09_MLO.png").write_bytes(source)  # validation
-    (tiny_table / "png" / "P06_CC.png").write_bytes(source)  # training, mirrored by its side
+    (tiny_table / "png" / "P06_CC.png").write_bytes(source)  # training, a right breast
+    images = pd.read_csv(tiny_table / "images.csv").set_index("image_id")
+    images.loc["P06_CC", "chest_wall"] = "left"
+    images.to_csv(tiny_table / "images.csv")
     faults = data_check("table", tiny_table, SMALL, pixels=True)
     assert faults == ["2 pairs of near-duplicates are in different splits"]
     pairs = lines_below("near-duplicates of different patients", capsys.readouterr().out)
