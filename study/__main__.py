@@ -79,11 +79,14 @@ def _check(args) -> None:
 def _data_check(args) -> int:
     """1 where the set has a fault."""
     from data_manifest.data_check import data_check
+    from lesionlib.seeds import digest
     from study.settings import runs_folder, settings_for
 
     options = _options(args.p)
     settings, workers = settings_for(args.dataset, args.experiment), args.cores or os.cpu_count()
-    more = {"workers": workers or 1, "pages": runs_folder("data-check") / args.dataset}
+    place = expanded(args.data).resolve()  # two sets of one reader have pages of their own
+    pages = runs_folder("data-check") / args.dataset / f"{place.name}-{digest(str(place))[:8]}"
+    more = {"workers": workers or 1, "pages": pages}
     faults = data_check(args.dataset, args.data, settings, options, pixels=args.pixels, **more)
     return 1 if faults else 0
 
