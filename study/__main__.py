@@ -45,7 +45,7 @@ def _run(args) -> None:
 def _notebook(args) -> None:
     from study.runner import run_notebook
 
-    run_notebook(args.notebook, args.experiment, dict(args.p), args.output)
+    run_notebook(args.notebook, args.experiment, dict(args.p), args.output, args.data)
 
 
 def _stage(args) -> None:
@@ -192,7 +192,7 @@ COMMANDS = {
     _run: ("demo", "run every notebook of an experiment not up to date",
            "experiment --data --cores", {}),
     _notebook: ("04 --experiment demo", "run one notebook",
-                "notebook --experiment -p --output", {
+                "notebook --experiment --data -p --output", {
         "--experiment": {"required": False, "help": "default: what the notebook's parameters say"},
         "-p": {"metavar": ("NAME", "VALUE"),
                "help": "another parameter of the notebook; may be repeated"},

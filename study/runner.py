@@ -33,6 +33,7 @@ from study.parameters import changed, explored_folder, known_parameters, literal
 from study.settings import figures_folder, load_experiment, project_root, runs_folder
 
 DEFAULT_EXPERIMENT = "demo"
+DATA_VARIABLE = "LESIONLIB_DATA"
 LOOK_EVERY = 0.5  # s between two looks at a file that is followed
 
 
@@ -50,11 +51,25 @@ def find_notebook(name: str) -> Path:
     return found[0]
 
 
+def give_data(settings, data: str) -> None:
+    """Name the user's data folder to this process and to those that it starts.
+
+    The first step that looks for the folder remembers it for the next runs of the experiment.
+    Raises InputError for a phantom.
+    """
+    if settings.is_phantom:
+        where = f"experiment {settings.name}"
+        remedy = "Leave DATA= out, or name an experiment that reads a data set"
+        raise InputError("this experiment draws its own data", where, remedy)
+    os.environ[DATA_VARIABLE] = str(Path(os.path.expanduser(data)).resolve())
+
+
 def run_notebook(
     name: str,
     experiment: str | None = None,
     given: dict[str, str] | None = None,
     output: Path | None = None,
+    data: str | None = None,
 ) -> Path:
     """Execute a notebook in a kernel of its own; returns the path of the executed copy.
 
@@ -65,6 +80,7 @@ def run_notebook(
     given : other parameters as words; each is checked against the notebook's tagged cell.
     output : where the executed copy goes; if None, ``runs/<experiment>/notebooks/``, or for another
         notebook than the project's and for other parameters ``runs/<experiment>/explored/``.
+    data : the user's folder, see :func:`give_data`.
 
     Raises
     ------
@@ -77,6 +93,8 @@ def run_notebook(
     values = read_values(words, {n: p.type for n, p in known.items()}, path.name)
     default = known["experiment"].default if "experiment" in known else DEFAULT_EXPERIMENT
     settings = load_experiment(values.get("experiment", default))
+    if data:
+        give_data(settings, data)
     number = path.stem.partition("_")[0]
     runs = runs_folder(settings.name)
     others, progress = changed(values, known), runs / "progress" / f"{number}.log"

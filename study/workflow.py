@@ -17,7 +17,7 @@ from pathlib import Path
 from lesionlib.errors import InputError
 from lesionlib.seeds import digest
 from study import jobs
-from study.runner import following, say
+from study.runner import following, give_data, say
 from study.settings import (
     Experiment,
     load_experiment,
@@ -26,7 +26,6 @@ from study.settings import (
     runs_folder,
 )
 
-DATA_VARIABLE = "LESIONLIB_DATA"
 SHARE = re.compile(r"(\d+) of (\d+) steps")
 
 
@@ -38,11 +37,8 @@ def check(experiment: str, data: str | None = None) -> Experiment:
     data : the user's folder, kept for this process and for the next runs of this experiment.
     """
     settings = load_experiment(experiment)
-    if data and settings.is_phantom:
-        remedy = "Leave DATA= out, or name an experiment that reads a data set"
-        raise InputError("this experiment draws its own data", f"experiment {experiment}", remedy)
     if data:
-        os.environ[DATA_VARIABLE] = str(Path(os.path.expanduser(data)).resolve())
+        give_data(settings, data)
     for name, file in given_files(settings).items():
         if not file.is_file():
             raise InputError(f"the file of {name} is missing", file, "Correct its path")

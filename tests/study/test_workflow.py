@@ -180,6 +180,25 @@ def test_a_notebook_is_run_echoed_and_marked(project, capsys):
 
 
 @pytest.mark.parametrize("output", [None, "out.ipynb"])
+def test_a_notebook_takes_the_data_folder_and_remembers_it(project, tiny_table, capsys):
+    cell = (
+        "from study import steps\nfrom study.lab import open_lab\n"
+        "print(steps.data_folder(open_lab(experiment, '04')))"
+    )
+    write_notebook(project, "04", cell)
+    assert (
+        command_line.main(["notebook", "04", "--experiment", "real", "--data", str(tiny_table)])
+        == 0
+    )
+    ran = nbformat.read(project / "runs/real/notebooks/04_toy.ipynb", as_version=4)
+    assert ran.cells[-1].outputs[0].text == f"{tiny_table}\n"
+    assert (project / "runs/real/data_folder.txt").read_text() == f"{tiny_table}\n"
+    assert (
+        command_line.main(["notebook", "04", "--experiment", "toy", "--data", str(tiny_table)]) == 2
+    )
+    assert "draws its own data" in capsys.readouterr().err
+
+
 def test_what_is_tried_out_leaves_the_run_and_its_marks_alone(project, output):
     path = write_notebook(project, "04", "run")
     own = runner.run_notebook("04", "toy", {"run": "0"})  # its default
