@@ -179,7 +179,6 @@ def test_a_notebook_is_run_echoed_and_marked(project, capsys):
     assert took["seconds"] > 0 and took["cpu_seconds"] > 0
 
 
-@pytest.mark.parametrize("output", [None, "out.ipynb"])
 def test_a_notebook_takes_the_data_folder_and_remembers_it(project, tiny_table, capsys):
     cell = (
         "from study import steps\nfrom study.lab import open_lab\n"
@@ -199,6 +198,7 @@ def test_a_notebook_takes_the_data_folder_and_remembers_it(project, tiny_table, 
     assert "draws its own data" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("output", [None, "out.ipynb"])
 def test_what_is_tried_out_leaves_the_run_and_its_marks_alone(project, output):
     path = write_notebook(project, "04", "run")
     own = runner.run_notebook("04", "toy", {"run": "0"})  # its default
