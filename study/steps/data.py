@@ -79,7 +79,9 @@ def manifest(lab: Lab):
         check_manifest(found).write(place)
         if s.data.sha256:
             write_checksums(found, place / "files.sha256", s.compute.workers)
-        return _digest_of_files(place)
+        # a phantom's pictures change with settings that its tables do not show
+        drawn = folder.rglob("*") if lab.is_phantom else ()
+        return _digest_of_files([*place.glob("*.csv"), *drawn])
 
     # a reader is found by its name; one of another package is not watched
     readers = [f"data_manifest.{name}.reader.read" for name in OWN if name == s.data.dataset]
@@ -154,9 +156,9 @@ def fingerprint(folder: Path) -> str:
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
 
 
-def _digest_of_files(place: Path) -> str:
+def _digest_of_files(found: list[Path]) -> str:
     total = hashlib.sha256()
-    for file in sorted(p for p in place.iterdir() if p.suffix == ".csv"):
+    for file in sorted(path for path in found if path.is_file()):
         total.update(file.name.encode() + file.read_bytes())
     return total.hexdigest()[:16]
 

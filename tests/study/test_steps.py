@@ -250,6 +250,16 @@ def test_an_experiment_with_other_maps_takes_over_store_and_networks(lab, tmp_pa
     assert stored[0].samefile(stored[1])
 
 
+def test_phantoms_that_differ_in_their_pictures_alone_have_stores_of_their_own(lab):
+    """Trap: the tables of a phantom are the same whatever its context says."""
+    silent = SMALL["phantom"] | {"context_effect": 0.0}
+    other = bench(lab.runs.parent, phantom=silent)
+    other.runs = lab.runs.with_name("other_phantom")
+    here, there = steps.store(lab), steps.store(other)
+    assert here.lesions.equals(there.lesions)
+    assert not np.array_equal(here.raw(0), there.raw(0))
+
+
 def test_stored_maps_are_gmics_own_with_malignant_first(lab):
     """Trap: GMIC gives benign first; every map stored and stacked has malignant first."""
     stored, net = steps.saliency(lab)[3], steps.load_gmic(lab)
