@@ -65,7 +65,7 @@ class PooledInterval(Interval):
 
 @dataclass(frozen=True)
 class RunsInterval:
-    """Mean and spread of n repeated runs on the same lesions: the paper's "+-"."""
+    """Mean and spread of n repeated runs on the same lesions."""
 
     mean: float
     sd: float

@@ -39,7 +39,7 @@ def report(file: Path | str, output: Path | str | None = None) -> Path:
     page.text(
         f"{Path(file).name}: {counts}, of {len(set(first.patient))} patients. Not for clinical use.",
         "Intervals over patients resample patients with all their lesions; those over runs are "
-        "mean ± 1.96 SD of repeated trainings, as the paper prints.",
+        "mean ± 1.96 SD of repeated trainings.",
     )
     _table_3(page, predictions)
     judged = [m for m in ("E", "E+S") if m in models] or shown

@@ -41,7 +41,7 @@ def figure_7(
         bars = [printed["tnr"] - printed["low"], printed["high"] - printed["tnr"]]
         ax.errorbar(printed["fnr"], printed["tnr"], bars, fmt="o", markerfacecolor="white",
                     markersize=4.5, color=style.PAPER_COLOUR, linewidth=0.8, capsize=2, zorder=5,
-                    label=f"E+S, {paper.LABEL}, over runs")  # fmt: skip
+                    label=f"E+S, {paper.LABEL}")  # fmt: skip
     malignant, benign = curves[["malignant", "benign"]].iloc[0]
     ax.set(xlim=(-0.02 * FNR_MAX, 1.02 * FNR_MAX), ylim=(-0.02, 1.02),
            xlabel=f"FNR (share of {malignant:.0f} malignant lesions missed)",

@@ -204,8 +204,14 @@ def test_figure_6_summarises_runs_and_names_the_papers_arm():
     assert t.at["he", paper.LABEL] == "0.762 +- 0.015"
     assert t.at["imagenet", paper.LABEL] == "not printed"
     out = tables.figure_6_numbers(tables.figure_6(runs))
-    assert out["floc_gain.resnetv2_50"]["value"] == pytest.approx(0.06)
+    gain = out["floc_gain.resnetv2_50"]
+    assert gain["value"] == pytest.approx(0.06) and "low" not in gain, "one run has no spread"
     json.dumps(out, allow_nan=False)
+    # a second run of the other arm: SDs .0707 and .0141, so sqrt(.005 + .0002) for the difference
+    runs.loc[3] = ["resnetv2_50", "imagenet", 1, 0.83]
+    gain = tables.figure_6_numbers(tables.figure_6(runs))["floc_gain.resnetv2_50"]
+    half = 1.96 * 0.0052**0.5
+    assert (gain["low"], gain["high"]) == pytest.approx((0.07 - half, 0.07 + half))
 
 
 # ------------------------------------------------------------------ refusals
