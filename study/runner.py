@@ -169,11 +169,13 @@ def _job(
 
     The mark has no time and holds the numbers recorded, so that what reads them is redone when
     they change, and only then.  A second one, of no consequence for others, vouches for the first,
-    for the records, the results and the executed `copy` of a notebook, and says what the job took:
-    `seconds` by the clock, and `cpu_seconds` of its process and those that it started.
+    for the records, the results with their list and the executed `copy` of a notebook, and says
+    what the job took: `seconds` by the clock, and `cpu_seconds` of its process and those that it
+    started.
     """
     runs, start = runs_folder(settings.name), time.monotonic()
     failed, done = runs / "failed" / f"{title}.txt", runs / "done" / f"{title}.json"
+    written = runs / "written" / f"{title}.json"
     (runs / "jobs").mkdir(parents=True, exist_ok=True)
     end_with_the_run()
     with FileLock(runs / "jobs" / f"{title}.lock"):
@@ -181,7 +183,7 @@ def _job(
             file.unlink(missing_ok=True)
         if mark:
             done.unlink(missing_ok=True)
-            (runs / "written" / f"{title}.json").unlink(missing_ok=True)
+            written.unlink(missing_ok=True)
         say(title, "starts")
         try:
             yield
@@ -198,8 +200,8 @@ def _job(
             kept, figures = runs / "records" / f"{title}.json", figures_folder(settings.name)
             content = {"experiment": settings.name, "job": title}
             files.write_json(done, content | {"records": files.read_json(kept, {})})
-            results = files.read_json(runs / "written" / f"{title}.json", [])
-            left = [done, kept, copy, *(figures / name for name in results)]
+            results = files.read_json(written, [])
+            left = [done, kept, copy, written, *(figures / name for name in results)]
             found = [file for file in left if file and file.is_file()]
             took = {"seconds": round(time.monotonic() - start, 1), "cpu_seconds": _cpu_seconds()}
             write_mark(runs / "jobs" / f"{title}.json", took, found)
