@@ -147,9 +147,16 @@ def run_stage(name: str, experiment: str, words: dict[str, str]) -> None:
 
     if name not in STEPS:
         raise InputError(f"unknown stage '{name}'", "command line", nearest(name, STEPS))
-    _, *names = inspect.signature(STEPS[name]).parameters  # the first is the lab
-    types = get_type_hints(STEPS[name])
+    _, *taken = inspect.signature(STEPS[name]).parameters.values()  # the first is the lab
+    names, types = [each.name for each in taken], get_type_hints(STEPS[name])
     arguments = read_values(words, {n: types[n] for n in names}, f"stage {name}")
+    lacking = [n.name for n in taken if n.default is n.empty and n.name not in words]
+    if lacking:
+        what, remedy = (
+            f"no {lacking[0]} was given",
+            f"Give it: --{lacking[0]} VALUE, see study stages",
+        )
+        raise InputError(what, f"stage {name}", remedy)
     runs = getattr(getattr(settings, name, None), "runs", 1) if "run" in names else 1
     parts = [{"run": run} for run in range(runs)] if runs > 1 and "run" not in words else [{}]
     title = ".".join([name, *words.values()])  # as fagg.E+S, floc.0, search.floc.3

@@ -36,7 +36,7 @@ def project(tmp_path, monkeypatch):
     folder = make_project(tmp_path / "project")
     shutil.copy(ROOT / "experiments" / "mini_mias.yaml", folder / "experiments")
     monkeypatch.setenv("LESIONLIB_ROOT", str(folder))
-    monkeypatch.delenv("LESIONLIB_DATA", raising=False)
+    monkeypatch.setenv("LESIONLIB_DATA", "")  # a check sets it
     settings.project_root.cache_clear()
     yield folder
     settings.project_root.cache_clear()
@@ -127,10 +127,12 @@ def sized(folder, spacing=0.1, source="ffdm"):
 
 
 def test_a_new_experiment_is_checked_and_says_where_each_number_comes_from(
-    project, tmp_path, capsys
+    project, tmp_path, capsys, monkeypatch
 ):
     data = str(write_tiny_table(tmp_path / "my films"))
     assert main(["new", "mine", "--data", data, "-p", "partial", "true"]) == 0
+    monkeypatch.setenv("LESIONLIB_DATA", "")
+    assert main(["check", "mine"]) == 0, "the folder is remembered"
     file = project / "experiments" / "mine.yaml"
     lines = file.read_text().partition("canvas:")[2].splitlines()
     assert all("  # " in line for line in lines if line.startswith("  "))
