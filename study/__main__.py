@@ -11,10 +11,11 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import lesionlib
-from lesionlib.errors import InputError
+from lesionlib.errors import InputError, nearest
 from study.jobs import PIPE, STOPPED, UNWRITABLE, JobError, end_soon, provide_home, unforeseen
 
 UNREAD = 141  # exit code where what we write is not read any more, as a shell gives it
@@ -32,6 +33,13 @@ class Parser(argparse.ArgumentParser):
 def expanded(path: str) -> Path:
     """A path in which ~ is the user's own folder, also where a shell leaves it, as in --output=~/x."""
     return Path(os.path.expanduser(path))
+
+
+def count(word: str) -> int:
+    """A whole number from 1 on."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"'{word}' is no whole number from 1 on")
+    return int(word)
 
 
 # ------------------------------------------------------------------ the commands
@@ -137,8 +145,10 @@ def _folds(args) -> None:
 
 def _new(args) -> None:
     from study.commands.new import new_experiment
+    from study.workflow import check
 
     file = new_experiment(args.name, args.data, args.dataset, _options(args.p))
+    check(args.name, args.data)  # the folder is remembered
     run = shlex.join(["study", "run", args.name, "--data", args.data])
     print(f"{file} is written: look it through, then\n  {run}")
 
@@ -180,10 +190,10 @@ ARGUMENTS = {
     "--data": {"help": "folder of the data set; remembered for the next runs"},
     "-p": {"nargs": 2, "action": "append", "default": [], "metavar": ("OPTION", "VALUE"),
            "help": "an option of the reader; may be repeated"},
-    "--folds": {"type": int, "help": "number of folds; default: data.folds, or 5"},
+    "--folds": {"type": count, "help": "number of folds; default: data.folds, or 5"},
     "--pixels": {"action": "store_true", "help": "open every image and outline, too"},
     "--complete": {"action": "store_true", "help": "fail unless all is up to date"},
-    "--cores": {"type": int, "help": "jobs side by side; default: all cores"},
+    "--cores": {"type": count, "help": "jobs side by side; default: all cores"},
     "--output": {"type": expanded},
 }  # fmt: skip
 SET = {"--data": {"required": True, "help": "folder of the data set"}}
@@ -233,6 +243,11 @@ COMMANDS = {
 }  # fmt: skip
 
 
+def _name(function: Callable) -> str:
+    """The command of a function."""
+    return function.__name__.strip("_").replace("_", "-")
+
+
 def parser() -> Parser:
     """The commands, named as their functions are less the underscores, and their arguments."""
     top = Parser(prog="study", description="Run experiments, notebooks and stages.")
@@ -240,7 +255,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"lesionlib {lesionlib.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for function, (example, text, arguments, own) in COMMANDS.items():
-        name = function.__name__.strip("_").replace("_", "-")
+        name = _name(function)
         made = commands.add_parser(name, help=text, usage=own.get("usage"))
         made.description = f"{text[0].upper()}{text[1:]}."
         made.epilog = f"Example: study {name} {example}"
@@ -253,6 +268,9 @@ def parser() -> Parser:
 # ------------------------------------------------------------------ how it ends
 def carry_out(words: list[str]) -> int:
     """Do what a command line says; its exit code.  InputError and JobError go to the caller."""
+    first, names = " ".join(words[:1]), list(map(_name, COMMANDS))
+    if first and not first.startswith("-") and first not in names:
+        raise InputError(f"unknown command '{first}'", "command line", nearest(first, names))
     args, args.rest = parser().parse_known_args(words)
     if args.rest and args.function not in (_stage, _lab):
         raise InputError(f"cannot read '{args.rest[0]}'", "command line", "See --help")

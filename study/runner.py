@@ -165,9 +165,16 @@ def run_stage(name: str, experiment: str, words: dict[str, str]) -> None:
 
     if name not in STEPS:
         raise InputError(f"unknown stage '{name}'", "command line", nearest(name, STEPS))
-    _, *names = inspect.signature(STEPS[name]).parameters  # the first is the lab
-    types = get_type_hints(STEPS[name])
+    _, *taken = inspect.signature(STEPS[name]).parameters.values()  # the first is the lab
+    names, types = [each.name for each in taken], get_type_hints(STEPS[name])
     arguments = read_values(words, {n: types[n] for n in names}, f"stage {name}")
+    lacking = [n.name for n in taken if n.default is n.empty and n.name not in words]
+    if lacking:
+        what, remedy = (
+            f"no {lacking[0]} was given",
+            f"Give it: --{lacking[0]} VALUE, see study stages",
+        )
+        raise InputError(what, f"stage {name}", remedy)
     runs = getattr(getattr(settings, name, None), "runs", 1) if "run" in names else 1
     parts = [{"run": run} for run in range(runs)] if runs > 1 and "run" not in words else [{}]
     title = ".".join([name, *words.values()])  # as fagg.E+S, floc.0, search.floc.3
@@ -187,11 +194,13 @@ def _job(
 
     The mark has no time and holds the numbers recorded, so that what reads them is redone when
     they change, and only then.  A second one, of no consequence for others, vouches for the first,
-    for the records, the results and the executed `copy` of a notebook, and says what the job took:
-    `seconds` by the clock, and `cpu_seconds` of its process and those that it started.
+    for the records, the results with their list and the executed `copy` of a notebook, and says
+    what the job took: `seconds` by the clock, and `cpu_seconds` of its process and those that it
+    started.
     """
     runs, start = runs_folder(settings.name), time.monotonic()
     failed, done = runs / "failed" / f"{title}.txt", runs / "done" / f"{title}.json"
+    written = runs / "written" / f"{title}.json"
     (runs / "jobs").mkdir(parents=True, exist_ok=True)
     end_with_the_run()
     with FileLock(runs / "jobs" / f"{title}.lock"):
@@ -199,7 +208,7 @@ def _job(
             file.unlink(missing_ok=True)
         if mark:
             done.unlink(missing_ok=True)
-            (runs / "written" / f"{title}.json").unlink(missing_ok=True)
+            written.unlink(missing_ok=True)
         say(title, "starts")
         try:
             yield
@@ -216,8 +225,8 @@ def _job(
             kept, figures = runs / "records" / f"{title}.json", figures_folder(settings.name)
             content = {"experiment": settings.name, "job": title}
             files.write_json(done, content | {"records": files.read_json(kept, {})})
-            results = files.read_json(runs / "written" / f"{title}.json", [])
-            left = [done, kept, copy, *(figures / name for name in results)]
+            results = files.read_json(written, [])
+            left = [done, kept, copy, written, *(figures / name for name in results)]
             found = [file for file in left if file and file.is_file()]
             took = {"seconds": round(time.monotonic() - start, 1), "cpu_seconds": _cpu_seconds()}
             write_mark(runs / "jobs" / f"{title}.json", took, found)

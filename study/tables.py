@@ -12,7 +12,8 @@ Models are `f_loc` and the seven combinations of maps.  Two intervals are given 
 
 Every rate is given with its counts.  All functions raise InputError for a predictions frame that
 lacks a column, a value or the model asked for, spells a model otherwise than the paper, has a lesion
-twice, holds a truth or a score that is none, or scores models on different lesions.
+twice or with two truths or patients, holds a truth or a score that is none, or scores models on
+different lesions.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,9 @@ GAINS = (
 DRAWN = ("E", "S", "E+S")  # of the curves, where no model is named
 NAMES = ("lesion_id", "patient_id", "split", "model")
 COLUMNS_WANTED = "Give the columns " + ", ".join(PREDICTION_COLUMNS)
+SEPARATORS = {";": "semicolons", "\t": "tabs"}  # that others than a comma are
+TRUTHS = {"1": 1, "1.0": 1, "true": 1, "malignant": 1}
+TRUTHS |= {"0": 0, "0.0": 0, "false": 0, "benign": 0}
 
 
 # ------------------------------------------------------------------ table 1
@@ -127,6 +132,11 @@ def read_predictions(file: Path | str) -> pd.DataFrame:
     if not Path(file).is_file():
         raise InputError("there is no such file", file, "Give the path of a predictions.csv")
     try:
+        head = list(pd.read_csv(file, nrows=0))
+        for sign, name in SEPARATORS.items():
+            if "lesion_id" not in head and sign in "".join(head):
+                remedy = "Save it with commas between the columns and points in the numbers"
+                raise InputError(f"its columns are separated by {name}", file, remedy)
         table = pd.read_csv(file, dtype=dict.fromkeys(NAMES, str), float_precision="round_trip")
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = " ".join(str(error).split())
@@ -135,10 +145,11 @@ def read_predictions(file: Path | str) -> pd.DataFrame:
 
 
 def checked_predictions(predictions: pd.DataFrame, where: object = "predictions") -> pd.DataFrame:
-    """The frame itself, which has every column, rows, no gap but in truth and score, known models.
+    """The frame itself, which has every column, rows, no gap but in truth and score, known models,
+    and one patient and truth per lesion, whatever the model and the run.
 
-    Truth and score are checked by :func:`scores`, for the split that is judged: lesions of unknown
-    truth may be in another.  A model of one's own has a name of its own.
+    Each truth and score is checked by :func:`scores`, for the split that is judged: lesions of
+    unknown truth may be in another.  A model of one's own has a name of its own.
     """
     absent = [column for column in PREDICTION_COLUMNS if column not in predictions]
     if absent:
@@ -153,7 +164,18 @@ def checked_predictions(predictions: pd.DataFrame, where: object = "predictions"
         meant = _LETTERS.get(_letters(model), model)
         if meant != model:
             raise InputError(f"unknown model '{model}'", where, f"did you mean '{meant}'?")
+    told = {"patients": predictions["patient_id"], "truths": _truth(predictions["y_true"])}
+    for name, column in told.items():
+        each = column.groupby(predictions["lesion_id"]).nunique()
+        if (each > 1).any():
+            what = f"lesion {each.index[each > 1][0]} has two {name}"
+            raise InputError(what, where, "Give it the same in the rows of every model and run")
     return predictions
+
+
+def _truth(column: pd.Series) -> pd.Series:
+    """1 malignant, 0 benign, however it is spelt; nan for anything else."""
+    return column.map({value: TRUTHS.get(str(value).lower()) for value in column.unique()})
 
 
 def _letters(model: object) -> str:
@@ -167,38 +189,65 @@ _LETTERS = {_letters(model): model for model in MODELS}
 def scores(predictions: pd.DataFrame, model: str, split: str = "test") -> Scores:
     """One model's lesion scores of a split, checked and aligned."""
     where, frame = f"predictions, {split} split", checked_predictions(predictions)
-    part = frame[frame["model"] == model]
-    if part.empty:
+    own, on_split = frame["model"] == model, frame["split"] == split
+    if not own.any():
         known = nearest(model, frame["model"].unique())
         raise InputError(f"no prediction of '{model}'", where, known)
-    known, part = nearest(split, part["split"].unique()), part[part["split"] == split]
-    if part.empty:
-        raise InputError(f"no prediction of {model} on the split '{split}'", where, known)
-    truth, score = roc.checked(part["y_true"], part["y_score"], f"y_score of {model}, {split}")
+    if not (own & on_split).any():
+        known = ", ".join(map(str, frame.loc[own, "split"].unique()))
+        remedy = f"Its splits are {known}: name the one to be judged '{split}'"
+        raise InputError(f"no prediction of {model} on the split '{split}'", where, remedy)
+    part = frame[own & on_split]
+    _refuse_odd_rows(part, 1 + np.flatnonzero(own & on_split), model)
+    truth, score = roc.checked(_truth(part["y_true"]), part["y_score"], f"{model}, {split}")
     part = part.assign(y_true=truth, y_score=score)
-    twice = part.loc[part.duplicated(["lesion_id", "run"]), "lesion_id"]
-    if len(twice):
-        what = f"lesion {twice.iloc[0]} has two scores in one run of {model}"
-        raise InputError(what, where, "Give one row per lesion, model and run")
     wide = part.pivot(index="lesion_id", columns="run", values="y_score")
-    missing = int(wide.isna().to_numpy().sum())
-    if missing:
-        what = f"{missing} scores of {model} are missing"
-        raise InputError(what, where, "Score every lesion in every run")
-    each = part.groupby("lesion_id")[["patient_id", "y_true"]]
-    if (each.nunique() > 1).to_numpy().any():
-        raise InputError("a lesion has two patients or two truths", where, "Correct its rows")
-    first = each.first().loc[wide.index]
+    absent = wide.isna().stack()
+    if absent.any():
+        lesion, run = absent.idxmax()
+        what = f"{absent.sum()} scores of {model} are missing, first {lesion} in run {run}"
+        raise InputError(what, where, "Score every lesion in every run, and spell the model alike")
+    first = part.groupby("lesion_id")[["patient_id", "y_true"]].first().loc[wide.index]
     lesion, patient = wide.index.to_numpy(), first["patient_id"].to_numpy()
     return Scores(model, lesion, patient, first["y_true"].to_numpy(), wide.to_numpy(float))
+
+
+def _refuse_odd_rows(part: pd.DataFrame, rows: np.ndarray, model: str) -> None:
+    """InputError that names the first row without truth or score, or with a lesion scored already.
+
+    rows : number of each row in its file, from 1 below the header.
+    """
+    score = pd.to_numeric(part["y_score"], errors="coerce").astype(float)
+    for column, odd, what, remedy in (
+        ("y_true", _truth(part["y_true"]).isna(), "truths are neither malignant nor benign",
+         "Write 1 or 0, and leave lesions of unknown truth out"),
+        ("y_score", ~np.isfinite(score), "scores are missing or infinite",
+         "Score every lesion, or drop it for every model alike"),
+        ("lesion_id", part.duplicated(["lesion_id", "run"]), "rows are a lesion's second in a run",
+         "Give one row per lesion, model and run"),
+    ):  # fmt: skip
+        if odd.any():
+            what = f"{odd.sum()} of {len(part)} {what}: '{part[column][odd].iloc[0]}'"
+            raise InputError(what, f"row {rows[odd][0]}, {column} of {model}", remedy)
+
+
+def same_lesions(predictions: pd.DataFrame, split: str = "test") -> None:
+    """InputError where a model lacks lesions of a split that another one has."""
+    part = predictions[predictions["split"] == split]
+    found = {model: set(lesions) for model, lesions in part.groupby("model")["lesion_id"]}
+    by_size = sorted(found, key=lambda model: len(found[model]))
+    for model, other in product(by_size, by_size[::-1]):
+        if lost := sorted(found[other] - found[model], key=str):
+            some = ", ".join(map(str, lost[:3])) + f" and {len(lost) - 3} more" * (len(lost) > 3)
+            what = f"{model} lacks {len(lost)} lesions that {other} has: {some}"
+            remedy = "Score the same lesions with every model, and spell each model alike"
+            raise InputError(what, f"predictions, {split} split", remedy)
 
 
 def pair(predictions: pd.DataFrame, a: str, b: str) -> tuple[Scores, Scores]:
     """Two models' scores of the same test lesions; InputError where their lesions differ."""
     one, two = scores(predictions, a), scores(predictions, b)
-    if not np.array_equal(one.lesion, two.lesion):
-        what = f"{a} and {b} differ in {len(set(one.lesion) ^ set(two.lesion))} lesions"
-        raise InputError(what, "predictions", "Score the same lesions with every model")
+    same_lesions(predictions[predictions["model"].isin([a, b])])
     return one, two
 
 

@@ -25,12 +25,12 @@ def figure_7(
     printed : the paper's table 2 (``paper.table_2()``), drawn hollow.
     """
     style.need(curves, "model", "fnr", "tnr", "malignant", "benign")
-    ax = style.axes(ax, style.WIDTH, 3.5)
+    ax, looks = style.axes(ax, style.WIDTH, 3.5), style.lines(curves["model"].unique())
     for model, part in curves[curves["fnr"] <= FNR_MAX + 1e-9].groupby("model", sort=False):
         part = part.sort_values("fnr")
         if part["fnr"].iloc[-1] < FNR_MAX:  # the last step goes on to the end of the axis
             part = pd.concat([part, part.tail(1).assign(fnr=FNR_MAX)])
-        look = style.line(model)
+        look = looks[model]
         if {"low", "high"} <= set(part) and part["low"].notna().all():
             ax.fill_between(part["fnr"], part["low"], part["high"], step="post", color=look.colour,
                             alpha=0.13, linewidth=0, label=f"{model}: 95 % over patients")  # fmt: skip

@@ -36,7 +36,7 @@ def project(tmp_path, monkeypatch):
     folder = make_project(tmp_path / "project")
     shutil.copy(ROOT / "experiments" / "mini_mias.yaml", folder / "experiments")
     monkeypatch.setenv("LESIONLIB_ROOT", str(folder))
-    monkeypatch.delenv("LESIONLIB_DATA", raising=False)
+    monkeypatch.setenv("LESIONLIB_DATA", "")  # a check sets it
     settings.project_root.cache_clear()
     yield folder
     settings.project_root.cache_clear()
@@ -127,10 +127,12 @@ def sized(folder, spacing=0.1, source="ffdm"):
 
 
 def test_a_new_experiment_is_checked_and_says_where_each_number_comes_from(
-    project, tmp_path, capsys
+    project, tmp_path, capsys, monkeypatch
 ):
     data = str(write_tiny_table(tmp_path / "my films"))
     assert main(["new", "mine", "--data", data, "-p", "partial", "true"]) == 0
+    monkeypatch.setenv("LESIONLIB_DATA", "")
+    assert main(["check", "mine"]) == 0, "the folder is remembered"
     file = project / "experiments" / "mine.yaml"
     lines = file.read_text().partition("canvas:")[2].splitlines()
     assert all("  # " in line for line in lines if line.startswith("  "))
@@ -206,6 +208,32 @@ def test_a_report_of_own_models_and_of_arms_of_figure_6(tmp_path):
     assert "<b>mine" not in page and "&lt;b&gt;mine less densenet121-he" in page
     arms = pd.read_csv(tmp_path / "out" / "figure_6.csv")
     assert list(arms["initialisation"]) == ["he", "imagenet"] and (arms["runs"] == 2).all()
+
+
+def test_own_models_are_all_drawn_and_told_apart_as_far_as_a_legend_carries(tmp_path, monkeypatch):
+    made, drawn = predictions(patients=60, runs=1), []
+    kept = report.plots.figure_7
+    monkeypatch.setattr(
+        report.plots, "figure_7", lambda *a, **named: drawn.append(kept(*a, **named)) or drawn[-1]
+    )
+    ninth = made[made["model"] == "S"].assign(model="z")
+    for names, left in (("klmnopqr", ""), ("Eklmnopq", "z")):
+        table = made.replace({"model": dict(zip(MODELS, names, strict=True))})
+        table = pd.concat([table, ninth]) if left else table
+        table.to_csv(tmp_path / "p.csv", index=False)
+        page = report.report(tmp_path / "p.csv").read_text(encoding="utf-8")
+        looks = {(x.get_color(), str(x.get_linestyle())) for x in drawn[-1].lines}
+        assert len(looks) == len({look[0] for look in looks}) == report.MOST_CURVES
+        assert ("Not drawn in figure 7: z." in page) == bool(left)
+
+
+def test_a_misspelt_model_of_a_report_is_named_with_what_it_lacks(tmp_path):
+    made = predictions(patients=60, runs=1).replace({"model": {"E": "mine"}})
+    row = made.index[made["model"] == "mine"][3]
+    made.loc[row, "model"] = "mien"
+    made.to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(InputError, match="^mien lacks [0-9]+ lesions .*: L0000, L0001, L0002 and "):
+        report.report(tmp_path / "p.csv")
 
 
 def test_columns_in_the_help_are_those_that_are_read():

@@ -252,16 +252,21 @@ FAULTS = {
     "1 rows have no run": first_is("run", np.nan, float),
     "unknown model 'es' .*did you mean 'E.S'": lambda p: p.replace({"model": {"E+S": "es"}}),
     "unknown model 's . E' .*did you mean 'E.S'": first_is("model", "s + E"),
-    "split 'test' .*did you mean 'tests'": lambda p: p.assign(split="tests"),
-    "neither malignant nor benign: '2'": first_is("y_true", 2),
-    "neither malignant nor benign: 'nan'": first_is("y_true", np.nan, float),
-    "neither malignant nor benign: 'maybe'": first_is("y_true", "maybe"),
-    "1 of .* scores are missing or infinite .*y_score of E": first_is("y_score", np.inf),
-    "scores are missing or infinite": first_is("y_score", "high"),
+    "split 'test' .*Its splits are Test: name the one to be judged 'test'": lambda p: p.assign(
+        split="Test"
+    ),
+    "neither malignant nor benign: '2' .row 1,": first_is("y_true", 2),
+    "neither malignant nor benign: 'nan' .row 1,": first_is("y_true", np.nan, float),
+    "neither malignant nor benign: 'maybe' .row 1,": first_is("y_true", "maybe"),
+    "1 of .* scores are missing or infinite: 'inf' .row 1, y_score of E": first_is(
+        "y_score", np.inf
+    ),
+    "scores are missing or infinite: 'high' .row 1,": first_is("y_score", "high"),
     "all .* lesions are benign": lambda p: p.assign(y_true=0),
-    "two scores": lambda p: pd.concat([p, p.iloc[:1]]),
-    "are missing": lambda p: p.drop(index=p.index[0]),
-    "two patients or two truths": lambda p: first_is("y_true", 1 - p["y_true"].iloc[0], int)(p),
+    "second in a run: 'L0000' .row [0-9]{3,}, lesion_id of E": lambda p: pd.concat([p, p.iloc[:1]]),
+    "1 scores of E.* are missing, first L0000 in run 0": lambda p: p.drop(index=p.index[0]),
+    "lesion L0000 has two truths": lambda p: first_is("y_true", 1 - p["y_true"].iloc[0], int)(p),
+    "lesion L0000 has two patients": first_is("patient_id", "P999"),
 }
 
 
@@ -310,7 +315,9 @@ def test_a_file_of_predictions_keeps_its_names_and_scores(scored, tmp_path, name
         (b"", "cannot be read as CSV"),
         (b"\x00\xff\xfe\x1f", "as CSV|no column"),
         (b'a,b\n"1,2\n', "as CSV|no column"),
-        (b"lesion;patient\n1;2\n", "no column lesion_id"),
+        (b"lesion|patient\n1|2\n", "no column lesion_id"),
+        (b'"split";"lesion_id"\n"test";0,5\n', "separated by semicolons"),
+        (b"lesion_id\tsplit\n1\t0,5\n", "separated by tabs"),
     ],
 )
 def test_a_file_that_holds_no_predictions_is_one_line(tmp_path, content, said):
@@ -325,8 +332,29 @@ def test_a_file_that_holds_no_predictions_is_one_line(tmp_path, content, said):
 
 def test_models_on_different_lesions_are_not_compared(scored):
     gone = (scored["model"] == "E") & (scored["lesion_id"] == "L0000")
-    with pytest.raises(InputError, match="differ in 1 lesions"):
+    with pytest.raises(InputError, match="^E lacks 1 lesions that .* has: L0000 "):
         tables.gain(scored[~gone], **FEW)
+
+
+def test_a_lesion_has_one_truth_and_one_patient_whatever_the_model(scored):
+    """Each model for itself may be right: it is the models that differ."""
+    other = (scored["model"] == "S") & (scored["lesion_id"] == "L0007")
+    turned = scored.assign(y_true=scored["y_true"].where(~other, 1 - scored["y_true"]))
+    moved = scored.assign(patient_id=scored["patient_id"].where(~other, "P999"))
+    for frame, said in ((turned, "two truths"), (moved, "two patients")):
+        with pytest.raises(InputError, match=f"lesion L0007 has {said} .predictions"):
+            tables.checked_predictions(frame)
+    words = scored["y_true"].map({1: "Malignant", 0: "benign"})
+    spelt = scored.assign(y_true=scored["y_true"].astype(object).where(~other, words))
+    pd.testing.assert_frame_equal(tables.table_3(spelt, **FEW), tables.table_3(scored, **FEW))
+
+
+def test_an_odd_row_is_counted_in_the_whole_file(scored):
+    odd = scored.index[scored["model"] == "S"][4]
+    frame = scored.astype({"y_score": object})
+    frame.loc[odd, "y_score"] = "high"
+    with pytest.raises(InputError, match=rf"'high' .row {odd + 1}, y_score of S"):
+        tables.scores(frame, "S")
 
 
 # ------------------------------------------------------------------ text and paper

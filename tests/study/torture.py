@@ -169,7 +169,7 @@ def harm(file: Path, draw: random.Random) -> str:
 def owner(name: str) -> str:
     """The stage or job that is told where this file is damaged; empty for files of no account."""
     room, _, rest = name.partition("/")
-    if room in ("done", "records", "jobs", "notebooks"):
+    if room in ("done", "records", "jobs", "notebooks", "written"):
         title = rest.rpartition(".")[0]
         return "job " + (title[:2] if room == "notebooks" else title)
     if room == "store":
