@@ -353,9 +353,9 @@ def delong(y_true, a, b=None, patient=None) -> DeLong:
         Where a lesion has no patient.
     """
     truth, a = checked(y_true, a, "a")
-    v10, v01, value = _components(truth, a)
+    v10, v01, value = placements(truth, a)
     if b is not None:
-        w10, w01, other = _components(truth, checked(y_true, b, "b")[1])
+        w10, w01, other = placements(truth, checked(y_true, b, "b")[1])
         v10, v01, value = v10 - w10, v01 - w01, value - other
     patients = None
     if patient is None:
@@ -377,8 +377,18 @@ def delong(y_true, a, b=None, patient=None) -> DeLong:
     return DeLong(ends[0], se, *ends[1:], z, p, *counts, patients)
 
 
-def _components(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Share of benign lesions below each malignant one, of malignant above each benign; the AUC."""
+def placements(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Each lesion's share of the AUC (the components of DeLong et al. 1988), of checked input.
+
+    Parameters
+    ----------
+    truth, score : array of shape (n,), as :func:`checked` gives them
+
+    Returns
+    -------
+    float64 array of shape (malignant,), float64 array of shape (benign,), float
+        Share of benign lesions below each malignant one, of malignant above each benign; the AUC.
+    """
     m, b = int(truth.sum()), int((~truth).sum())
     every = score, score[truth], score[~truth]
     rank, own, other = (pd.Series(each).rank().to_numpy() for each in every)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from lesionlib.errors import InputError
-from lesionlib.metrics import auc, resampling
+from lesionlib.metrics import resampling
 from study.statistics.run_intervals import runs_interval, t_interval, two_level
 
 
@@ -58,18 +58,20 @@ def test_equal_runs_leave_the_interval_over_patients():
     assert (one.low, one.high, one.kind) == (over.low, over.high, "95 % over patients")
 
 
-def test_runs_that_differ_widen_the_interval_as_far_as_their_standard_error_says():
-    """Patients enough that only the runs count: SD of the resampled means = SD / sqrt(runs)."""
-    truth, scores, patient = sample(patients=3000, runs=4, spread=0.5)
-    got = two_level(truth, scores, patient, n=1000, seed=1)
-    each = [auc(truth, s) for s in scores.T]
-    assert got.value == pytest.approx(np.mean(each)) and got.runs == 4
-    assert got.kind == "95 % over runs and patients"
-    # all 4^3 choices of three of the runs
-    means = np.mean(np.stack(np.meshgrid(*[each] * 3)), axis=0).ravel()
-    assert means.std() == pytest.approx(np.std(each, ddof=1) / 2)
-    expected = np.quantile(means, (0.025, 0.975))
-    assert (got.low, got.high) == pytest.approx(expected, abs=0.015)
+def test_of_four_runs_three_are_drawn_which_has_the_variance_of_a_mean_of_four():
+    """A statistic that knows no patients: 0, 1, 2 or 3 by run."""
+
+    def of_run(truth, score, times=None):
+        return score[0] if times is None else np.full(times.shape[1], score[0])
+
+    truth, _, patient = sample()
+    runs = np.tile(np.arange(4.0), (truth.size, 1))
+    got = two_level(truth, runs, patient, of_run, n=3000, seed=1)
+    assert got.value == 1.5 and (got.runs, got.kind) == (4, "95 % over runs and patients")
+    means = np.mean(np.stack(np.meshgrid(*[range(4)] * 3)), axis=0)  # all choices of three
+    assert means.std() == pytest.approx(np.std(range(4), ddof=1) / 2)
+    assert (got.low, got.high) == pytest.approx(np.quantile(means, (0.025, 0.975)))
+    assert (got.low, got.high) == pytest.approx((1 / 3, 8 / 3))  # of four drawn: 0.5 and 2.5
 
 
 def test_a_gain_over_runs_is_paired():
