@@ -24,7 +24,7 @@ from scipy.special import ndtr, ndtri
 
 from lesionlib.metrics import auc, delong, resampling, roc
 from lesionlib.seeds import rng
-from study.statistics.bca import auc_influence, bca_ends
+from study.statistics.bca import auc_without_each, bca_ends
 from study.statistics.run_intervals import runs_interval, t_interval, two_level
 from study.statistics.thresholds import carried_over
 
@@ -75,7 +75,7 @@ def auc_intervals(draw, truth, woman, resamples: int) -> Rows:
     values, drawn = zip(
         *(resampling.resampled(truth, s, woman, "auc", resamples) for s in scores), strict=True
     )
-    each = [auc_influence(truth, s, woman) for s in scores]
+    each = [auc_without_each(truth, s, woman) for s in scores]
     gain = values[0] - values[1], drawn[0] - drawn[1], each[0] - each[1]
     cases = (("AUC", AUC, scores[:1], (values[0], drawn[0], each[0])),
              ("gain", AUC - AUC_OTHER, scores, gain))  # fmt: skip
@@ -94,7 +94,7 @@ def tnr_intervals(draw, truth, woman, resamples: int) -> Rows:
     value, drawn = resampling.resampled(truth, a, woman, tnr, resamples)
     yield "TNR: percentile", *np.quantile(drawn, ENDS), true
     left_out = tnr(truth, a, without_each(woman))
-    yield "TNR: BCa", *bca_ends(value, drawn, left_out.mean() - left_out), true
+    yield "TNR: BCa", *bca_ends(value, drawn, left_out), true
     row = carried_over((truth, other, woman), (truth, a, woman), FNR, resamples).iloc[0]
     yield "TNR: threshold carried over", row["tnr_low"], row["tnr_high"], true
     at = lambda t, s, times=None: below(t, s, row["threshold"], times)  # noqa: E731

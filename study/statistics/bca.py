@@ -18,14 +18,14 @@ from lesionlib.metrics.resampling import Interval, interval, resampled
 from lesionlib.metrics.roc import checked, placements
 
 
-def bca_ends(value: float, drawn: np.ndarray, influence: np.ndarray) -> tuple[float, float]:
+def bca_ends(value: float, drawn: np.ndarray, left_out: np.ndarray) -> tuple[float, float]:
     """Ends of the 95 % BCa interval.
 
     Parameters
     ----------
     value : float
     drawn : array of shape (n,), the statistic in n resamples
-    influence : array of shape (patients,), of each patient on the statistic, of any unit
+    left_out : array of shape (patients,), the statistic without one patient each
 
     Returns
     -------
@@ -33,15 +33,16 @@ def bca_ends(value: float, drawn: np.ndarray, influence: np.ndarray) -> tuple[fl
     """
     below = np.mean(drawn < value) + np.mean(drawn == value) / 2
     bias = ndtri(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
-    spread = np.sum(influence**2) ** 1.5
-    speed = np.sum(influence**3) / (6 * spread) if spread > 0 else 0.0
+    away = left_out.mean() - left_out
+    spread = np.sum(away**2) ** 1.5
+    speed = np.sum(away**3) / (6 * spread) if spread > 0 else 0.0
     z = bias + ndtri((0.025, 0.975))
     low, high = np.quantile(drawn, ndtr(bias + z / (1 - speed * z)))
     return float(low), float(high)
 
 
-def auc_influence(y, score, patient) -> np.ndarray:
-    """Empirical influence of each patient on the AUC, of the patients in rising order.
+def auc_without_each(y, score, patient) -> np.ndarray:
+    """The AUC without one patient after the other, of the patients in rising order.
 
     Parameters
     ----------
@@ -49,13 +50,21 @@ def auc_influence(y, score, patient) -> np.ndarray:
 
     Returns
     -------
-    array of shape (patients,); they sum to 0
+    array of shape (patients,)
+        Without those patients who alone have a kind of lesions.
     """
     truth, score = checked(y, score)
     v10, v01, value = placements(truth, score)
-    share = np.empty(truth.size)
-    share[truth], share[~truth] = (v10 - value) / v10.size, (v01 - value) / v01.size
-    return pd.Series(share).groupby(np.asarray(patient)).sum().to_numpy()
+    m, b, patient = v10.size, v01.size, np.asarray(patient)
+    won = np.empty(truth.size)  # pairs of the lesion, as :func:`~lesionlib.metrics.auc` counts them
+    won[truth], won[~truth] = v10 * b, v01 * m
+    of = pd.DataFrame({"m": truth, "b": ~truth, "won": won}).groupby(patient).sum()
+    for name in of.index[(of["m"] > 0) & (of["b"] > 0)]:  # pairs within a patient count once
+        own, kind = score[patient == name], truth[patient == name]
+        of.loc[name, "won"] -= np.sum(np.sign(own[kind][:, None] - own[~kind]) / 2 + 0.5)
+    of = of[(of["m"] < m) & (of["b"] < b)]
+    left_out = (value * m * b - of["won"]) / ((m - of["m"]) * (b - of["b"]))
+    return left_out.to_numpy(float)
 
 
 def auc_bca(y, score, patient, n: int = 2000, seed: int = 0) -> Interval:
@@ -69,5 +78,5 @@ def auc_bca(y, score, patient, n: int = 2000, seed: int = 0) -> Interval:
     """
     over = interval(y, score, patient, "auc", n, seed)
     value, drawn = resampled(y, score, patient, "auc", n, seed)
-    low, high = bca_ends(value, drawn, auc_influence(y, score, patient))
+    low, high = bca_ends(value, drawn, auc_without_each(y, score, patient))
     return replace(over, low=low, high=high, kind="95 % BCa over patients")
