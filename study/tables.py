@@ -8,6 +8,8 @@ Models are `f_loc` and the seven combinations of maps.  Columns that end with
 
 * `_patients`: the value of the run-averaged score with its 95 % percentile interval, patients
   resampled with all their lesions;
+* `_bca`: the same AUC's bias-corrected and accelerated interval, which holds better where a class
+  has few lesions (below 100, say);
 * `_both`: the mean of the runs' own values with its 95 % interval over runs and patients, the one
   to rest a conclusion on where there are several runs;
 * `_t_runs`: that mean with its t interval, over runs on the same lesions;
@@ -36,7 +38,7 @@ from lesionlib.errors import InputError, nearest
 from lesionlib.metrics import resampling, roc
 from lesionlib.scoring import PREDICTION_COLUMNS
 from study import paper
-from study.statistics import run_intervals, thresholds
+from study.statistics import bca, run_intervals, thresholds
 
 MODELS = ("f_loc", "I", "E", "S", "I+E", "I+S", "E+S", "I+S+E")
 GAINS = (
@@ -285,8 +287,7 @@ def _printed(rows: pd.DataFrame, text: str = "{auc:.3f} +- {spread:.3f}") -> str
 def table_3(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """AUC of f_loc and of each combination of maps, one row per model, and the paper's value.
 
-    auc, low_patients and high_patients belong to the run-averaged score; mean_runs .. high_both to
-    the runs' own AUCs.  Models that the predictions lack have no row.
+    auc .. high_bca belong to the run-averaged score; mean_runs .. high_both to the runs' own AUCs.  Models that the predictions lack have no row.
     """
     printed, rows = paper.table_3(), []
     for model in models_of(predictions):
@@ -294,6 +295,8 @@ def table_3(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) 
         over = resampling.interval(s.truth, s.mean, s.patient, "auc", resamples, seed)
         row = {"model": model, "auc": over.value}
         row |= {"low_patients": over.low, "high_patients": over.high}
+        corrected = bca.auc_bca(s.truth, s.mean, s.patient, resamples, seed)
+        row |= {"low_bca": corrected.low, "high_bca": corrected.high}
         row |= _over_runs([roc.auc(s.truth, score) for score in s.runs.T])
         both = s.over_both("auc", resamples, seed)
         row |= {"low_both": both.low, "high_both": both.high}
@@ -384,8 +387,8 @@ def numbers(
 
     Keys: `auc.<model>`; `gain.<a>-<b>` for the pairs of :data:`GAINS`; `tnr.<model>@<fnr>` for E
     and E+S; `tnr_gain.E+S-E@0.02`.  Each entry has value, low, high, kind and its counts; AUC and
-    TNR also mean and sd over runs with low_both and high_both, and AUC the value of each run.  No
-    interval is None.
+    TNR also mean and sd over runs with low_both and high_both, as gains of as many runs, and AUC
+    the value of each run.  No interval is None.
     """
     sampling = dict(resamples=resamples, seed=seed)
     models, out = models_of(predictions), {}
@@ -396,7 +399,13 @@ def numbers(
         out[f"auc.{row['model']}"] = _entry(row, "auc", each=each, **counts)
     for a, b in GAINS:
         if a in models and b in models:
-            out[f"gain.{a}-{b}"] = gain_entry(gain(predictions, a, b, **sampling))
+            entry = gain_entry(gain(predictions, a, b, **sampling))
+            one, two = pair(predictions, a, b)
+            if one.runs.shape == two.runs.shape:
+                both = gain_over_runs(predictions, a, b, **sampling)
+                entry |= dict(mean=float(both.value), runs=both.runs)
+                entry |= dict(low_both=float(both.low), high_both=float(both.high))
+            out[f"gain.{a}-{b}"] = entry
     for model in (m for m in ("E", "E+S") if m in models):
         for row in table_2(predictions, model, fnr, **sampling).to_dict("records"):
             names = ("missed", "malignant", "spared", "benign", "patients")

@@ -10,6 +10,7 @@ from made_up import MODELS, predictions
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
 from study import ideal_observers, paper, tables
+from study.statistics.bca import auc_bca
 from study.statistics.run_intervals import two_level
 
 FEW = dict(resamples=200, seed=3)
@@ -152,6 +153,13 @@ def test_table_3_has_the_papers_order_and_counts(scored):
     assert row["mean_runs"] == pytest.approx(np.mean([roc.auc(s.truth, x) for x in s.runs.T]))
 
 
+def test_table_3_has_the_corrected_interval_of_the_mean_score(scored):
+    row = tables.table_3(scored, **FEW).set_index("model").loc["E+S"]
+    s = tables.scores(scored, "E+S")
+    expected = auc_bca(s.truth, s.mean, s.patient, 200, 3)
+    assert (row["low_bca"], row["high_bca"]) == (expected.low, expected.high)
+
+
 def test_rows_in_any_order_give_the_same_table(scored):
     shuffled = scored.sample(frac=1, random_state=1)
     pd.testing.assert_frame_equal(tables.table_3(scored, **FEW), tables.table_3(shuffled, **FEW))
@@ -184,6 +192,13 @@ def test_a_gain_over_runs_is_the_mean_of_the_runs_gains(scored):
     t = tables.table_3(scored, **FEW).set_index("model")["mean_runs"]
     assert got.value == pytest.approx(t["E+S"] - t["E"]) and got.runs == 3
     assert got.low < got.value < got.high
+    entry = tables.numbers(scored, **FEW)["gain.E+S-E"]
+    ends = [entry[name] for name in ("mean", "low_both", "high_both")]
+    assert ends == [got.value, got.low, got.high]
+    more = pd.concat(
+        [scored, scored[(scored["model"] == "E") & (scored["run"] == 0)].assign(run=9)]
+    )
+    assert "low_both" not in tables.numbers(more, **FEW)["gain.E+S-E"]
 
 
 def test_spared_more_counts_lesions(scored):
