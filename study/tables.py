@@ -4,11 +4,17 @@ The one input is the predictions frame, one row per lesion, model and run:
 
     lesion_id, patient_id, split, y_true (1 malignant, 0 benign), model, run, y_score
 
-Models are `f_loc` and the seven combinations of maps.  Two intervals are given throughout:
+Models are `f_loc` and the seven combinations of maps.  Columns that end with
 
-* over runs: mean, SD and mean +- 1.96 SD of the runs' own values;
-* over patients: the value of the run-averaged score with its 95 % percentile interval, patients
-  resampled with all their lesions.
+* `_patients`: the value of the run-averaged score with its 95 % percentile interval, patients
+  resampled with all their lesions;
+* `_bca`: the same AUC's bias-corrected and accelerated interval, which holds better where a class
+  has few lesions (below 100, say);
+* `_both`: the mean of the runs' own values with its 95 % interval over runs and patients, the one
+  to rest a conclusion on where there are several runs;
+* `_t_runs`: that mean with its t interval, over runs on the same lesions;
+* `_runs`: mean, SD and mean +- 1.96 SD of the runs' own values: a description
+  (with 3 runs it covers the next one in about 77 %).
 
 Every rate is given with its counts.  All functions raise InputError for a predictions frame that
 lacks a column, a value or the model asked for, spells a model otherwise than the paper, has a lesion
@@ -34,6 +40,7 @@ from lesionlib.errors import InputError, nearest
 from lesionlib.metrics import resampling, roc
 from lesionlib.scoring import PREDICTION_COLUMNS
 from study import paper
+from study.statistics import bca, run_intervals, thresholds
 
 MODELS = ("f_loc", "I", "E", "S", "I+E", "I+S", "E+S", "I+S+E")
 GAINS = (
@@ -119,9 +126,14 @@ class Scores:
         """(n,) score averaged over runs."""
         return self.runs.mean(axis=1)
 
-    def over_runs(self, statistic) -> resampling.RunsInterval:
+    def over_runs(self, statistic) -> run_intervals.RunsInterval:
         """Spread over runs of statistic(truth, score)."""
-        return resampling.runs_interval([statistic(self.truth, s) for s in self.runs.T])
+        return run_intervals.runs_interval([statistic(self.truth, s) for s in self.runs.T])
+
+    def over_both(self, statistic, resamples: int, seed: int) -> run_intervals.TwoLevel:
+        """Mean over runs, with its interval over runs and patients."""
+        how = statistic, resamples, seed
+        return run_intervals.two_level(self.truth, self.runs, self.patient, *how)
 
 
 def read_predictions(file: Path | str) -> pd.DataFrame:
@@ -283,12 +295,12 @@ def table_2(
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """TNR at each FNR, with counts, both kinds of interval, and the paper's value.
+    """TNR at each FNR, with counts, every kind of interval, and the paper's value.
 
-    missed .. high_patients belong to the run-averaged score; mean_runs .. high_runs to the runs'
-    own values.  At FNR 0 the value depends on the one malignant lesion with the
-    lowest score, and resampling does not show how far such an extreme would move: do not rest a
-    conclusion on that row.
+    missed .. high_patients belong to the run-averaged score; mean_runs .. high_both to the runs'
+    own values.  `note` says what an interval rests on (`study.statistics.thresholds.notes`): at FNR
+    0 the value depends on the one malignant lesion with the lowest score, and there is no interval
+    over patients.
     """
     s = scores(predictions, model)
     fnr = np.asarray(fnr, float)
@@ -299,6 +311,11 @@ def table_2(
     points["patients"] = len(np.unique(s.patient))
     each = np.array([at(s.truth, score) for score in s.runs.T])
     points = points.join(pd.DataFrame([_over_runs(column) for column in each.T]))
+    both = s.over_both(at, resamples, seed)
+    points["low_both"], points["high_both"] = both.low, both.high
+    ends = [f"{end}_{kind}" for end in ("low", "high") for kind in ("patients", "t_runs", "both")]
+    points.loc[fnr == 0, ends] = np.nan
+    points["note"] = thresholds.notes(fnr, s.truth.sum())
     printed = paper.table_2().query("model == @model")
     rows = (printed[np.isclose(printed["fnr"], x)] for x in fnr)
     points[paper.LABEL] = [_printed(r, "{tnr:.3f} [{low:.3f}, {high:.3f}]") for r in rows]
@@ -306,9 +323,10 @@ def table_2(
 
 
 def _over_runs(values) -> dict:
-    r = resampling.runs_interval(values)
-    ends = {"low_runs": r.low, "high_runs": r.high}
-    return {"mean_runs": r.mean, "sd_runs": r.sd} | ends | {"runs": r.n}
+    r, t = run_intervals.runs_interval(values), run_intervals.t_interval(values)
+    ends = {"low_runs": r.low, "high_runs": r.high, "runs": r.n}
+    ends |= {"low_t_runs": t.low, "high_t_runs": t.high}
+    return {"mean_runs": r.mean, "sd_runs": r.sd} | ends
 
 
 def _printed(rows: pd.DataFrame, text: str = "{auc:.3f} +- {spread:.3f}") -> str:
@@ -318,8 +336,7 @@ def _printed(rows: pd.DataFrame, text: str = "{auc:.3f} +- {spread:.3f}") -> str
 def table_3(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """AUC of f_loc and of each combination of maps, one row per model, and the paper's value.
 
-    auc, low_patients and high_patients belong to the run-averaged score; mean_runs .. high_runs to
-    the runs' own AUCs.  Models that the predictions lack have no row.
+    auc .. high_bca belong to the run-averaged score; mean_runs .. high_both to the runs' own AUCs.  Models that the predictions lack have no row.
     """
     printed, rows = paper.table_3(), []
     for model in models_of(predictions):
@@ -327,7 +344,11 @@ def table_3(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) 
         over = resampling.interval(s.truth, s.mean, s.patient, "auc", resamples, seed)
         row = {"model": model, "auc": over.value}
         row |= {"low_patients": over.low, "high_patients": over.high}
+        corrected = bca.auc_bca(s.truth, s.mean, s.patient, resamples, seed)
+        row |= {"low_bca": corrected.low, "high_bca": corrected.high}
         row |= _over_runs([roc.auc(s.truth, score) for score in s.runs.T])
+        both = s.over_both("auc", resamples, seed)
+        row |= {"low_both": both.low, "high_both": both.high}
         row |= {"lesions": over.n, "malignant": over.malignant, "benign": over.benign}
         row |= {"patients": over.patients}
         rows.append(row | {paper.LABEL: _printed(printed[printed["model"] == model])})
@@ -343,6 +364,18 @@ def gain(
     return resampling.paired_difference(
         one.truth, one.mean, two.mean, one.patient, "auc", resamples, seed
     )
+
+
+def gain_over_runs(
+    predictions: pd.DataFrame, a: str = "E+S", b: str = "E", *, resamples: int = 2000, seed: int = 0
+) -> run_intervals.TwoLevel:
+    """Mean over runs of AUC of a minus AUC of b, with its interval over runs and patients.
+
+    Raises InputError where a and b have other numbers of runs.
+    """
+    one, two = pair(predictions, a, b)
+    how = one.truth, one.runs, one.patient, "auc", resamples, seed
+    return run_intervals.two_level(*how, less=two.runs)
 
 
 def pooled_gain(
@@ -374,7 +407,8 @@ def spared_more(
 
     Keys: value, low, high (difference of the TNRs, interval over patients), per_100_benign,
     relative (spared by a over spared by b, less 1; None where b spares none), and the counts
-    spared_a, spared_b, benign, missed_a, missed_b, malignant, patients.
+    spared_a, spared_b, benign, missed_a, missed_b, malignant, patients, and note (as
+    :func:`table_2`).
     """
     one, two = pair(predictions, a, b)
     at = lambda truth, score, times=None: roc.tnr_at(truth, score, fnr, times)[..., 0]  # noqa: E731
@@ -388,7 +422,7 @@ def spared_more(
     out |= dict(relative=spared[0] / spared[1] - 1 if spared[1] else None)
     out |= dict(spared_a=spared[0], spared_b=spared[1], benign=over.benign)
     out |= dict(missed_a=missed[0], missed_b=missed[1], malignant=over.malignant)
-    return out | dict(patients=over.patients)
+    return out | dict(patients=over.patients, note=thresholds.notes(fnr, over.malignant)[0])
 
 
 def numbers(
@@ -402,7 +436,8 @@ def numbers(
 
     Keys: `auc.<model>`; `gain.<a>-<b>` for the pairs of :data:`GAINS`; `tnr.<model>@<fnr>` for E
     and E+S; `tnr_gain.E+S-E@0.02`.  Each entry has value, low, high, kind and its counts; AUC and
-    TNR also mean and sd over runs, and AUC the value of each run.
+    TNR also mean and sd over runs with low_both and high_both, as gains of as many runs, and AUC
+    the value of each run.  No interval is None.
     """
     sampling = dict(resamples=resamples, seed=seed)
     models, out = models_of(predictions), {}
@@ -413,12 +448,18 @@ def numbers(
         out[f"auc.{row['model']}"] = _entry(row, "auc", each=each, **counts)
     for a, b in GAINS:
         if a in models and b in models:
-            out[f"gain.{a}-{b}"] = gain_entry(gain(predictions, a, b, **sampling))
+            entry = gain_entry(gain(predictions, a, b, **sampling))
+            one, two = pair(predictions, a, b)
+            if one.runs.shape == two.runs.shape:
+                both = gain_over_runs(predictions, a, b, **sampling)
+                entry |= dict(mean=float(both.value), runs=both.runs)
+                entry |= dict(low_both=float(both.low), high_both=float(both.high))
+            out[f"gain.{a}-{b}"] = entry
     for model in (m for m in ("E", "E+S") if m in models):
         for row in table_2(predictions, model, fnr, **sampling).to_dict("records"):
             names = ("missed", "malignant", "spared", "benign", "patients")
             counts = {k: row[k] for k in names}
-            out[f"tnr.{model}@{row['fnr']:g}"] = _entry(row, "tnr", **counts)
+            out[f"tnr.{model}@{row['fnr']:g}"] = _entry(row, "tnr", **counts, note=row["note"])
     if {"E", "E+S"} <= set(models):
         out["tnr_gain.E+S-E@0.02"] = spared_more(predictions, **sampling)
     return out
@@ -431,10 +472,11 @@ def gain_entry(g: resampling.Interval) -> dict:
 
 
 def _entry(row: dict, value: str, **more) -> dict:
+    # one run has no SD, FNR 0 no interval: JSON has no NaN
+    row = {name: None if x != x else x for name, x in row.items()}
     over = dict(value=row[value], low=row["low_patients"], high=row["high_patients"])
-    # one run has no SD: JSON has no NaN
-    sd = None if np.isnan(row["sd_runs"]) else row["sd_runs"]
-    runs = dict(mean=row["mean_runs"], sd=sd, runs=row["runs"])
+    runs = dict(mean=row["mean_runs"], sd=row["sd_runs"], runs=row["runs"])
+    runs |= dict(low_both=row["low_both"], high_both=row["high_both"])
     return {**over, "kind": "95 % over patients", **runs, **more}
 
 
@@ -495,7 +537,7 @@ def figure_6(runs: pd.DataFrame) -> pd.DataFrame:
     """
     printed, arms, rows = paper.figure_6(), ["backbone", "initialisation"], []
     for arm, part in runs.groupby(arms, sort=False):
-        r = resampling.runs_interval(part["test_auc"])
+        r = run_intervals.runs_interval(part["test_auc"])
         row = dict(zip(arms, arm, strict=True))
         row |= dict(auc=r.mean, sd=r.sd, low=r.low, high=r.high, runs=r.n)
         row[paper.LABEL] = _printed(printed[(printed[arms] == arm).all(axis=1)])

@@ -10,6 +10,8 @@ from made_up import MODELS, predictions
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
 from study import ideal_observers, paper, tables
+from study.statistics.bca import auc_bca
+from study.statistics.run_intervals import two_level
 
 FEW = dict(resamples=200, seed=3)
 
@@ -106,6 +108,30 @@ def test_table_2_over_runs_is_mean_and_sd_of_the_runs(scored):
     assert t["high_runs"] == pytest.approx(np.mean(each) + 1.96 * np.std(each, ddof=1), abs=1e-4)
 
 
+def test_table_2_gives_no_interval_at_fnr_0_and_marks_the_rows_that_rest_on_few(scored):
+    malignant = int(tables.scores(scored, "E+S").truth.sum())
+    fnr = (0, 0.5 / malignant, 4 / malignant, 5 / malignant)
+    t = tables.table_2(scored, fnr=fnr, **FEW)
+    assert [note[:5] for note in t["note"]] == ["exact", "no mi", "rests", ""]
+    ends = t[
+        [f"{end}_{kind}" for end in ("low", "high") for kind in ("patients", "t_runs", "both")]
+    ]
+    assert ends.iloc[0].isna().all() and ends.iloc[1:].notna().all(axis=None)
+
+
+def test_the_interval_over_runs_and_patients_is_of_the_mean_of_the_runs(scored):
+    s = tables.scores(scored, "E+S")
+    at = lambda truth, score, times=None: roc.tnr_at(truth, score, 0.1, times)[..., 0]  # noqa: E731
+    second = tables.table_2(scored, fnr=(0.1,), **FEW).iloc[0]
+    third = tables.table_3(scored, **FEW).set_index("model").loc["E+S"]
+    for row, statistic in ((second, at), (third, "auc")):
+        both = two_level(s.truth, s.runs, s.patient, statistic, 200, 3)
+        assert row["mean_runs"] == pytest.approx(both.value)
+        assert (row["low_both"], row["high_both"]) == pytest.approx((both.low, both.high))
+        half = (row["high_t_runs"] - row["low_t_runs"]) / 2  # t of 2 degrees of freedom
+        assert half == pytest.approx(4.302653 * row["sd_runs"] / np.sqrt(3))
+
+
 def test_the_papers_values_stand_in_a_labelled_column_only(scored):
     t = tables.table_2(scored, **FEW)
     assert t[paper.LABEL][2] == "0.231 [0.190, 0.273]"
@@ -125,6 +151,13 @@ def test_table_3_has_the_papers_order_and_counts(scored):
     expected = resampling.interval(s.truth, s.mean, s.patient, n=200, seed=3)
     assert (row["low_patients"], row["high_patients"]) == (expected.low, expected.high)
     assert row["mean_runs"] == pytest.approx(np.mean([roc.auc(s.truth, x) for x in s.runs.T]))
+
+
+def test_table_3_has_the_corrected_interval_of_the_mean_score(scored):
+    row = tables.table_3(scored, **FEW).set_index("model").loc["E+S"]
+    s = tables.scores(scored, "E+S")
+    expected = auc_bca(s.truth, s.mean, s.patient, 200, 3)
+    assert (row["low_bca"], row["high_bca"]) == (expected.low, expected.high)
 
 
 def test_rows_in_any_order_give_the_same_table(scored):
@@ -154,6 +187,20 @@ def test_gain_is_paired_and_narrower_than_its_parts(scored):
     assert tables.gain(scored, "E", "E+S", **FEW).value == pytest.approx(-g.value)
 
 
+def test_a_gain_over_runs_is_the_mean_of_the_runs_gains(scored):
+    got = tables.gain_over_runs(scored, **FEW)
+    t = tables.table_3(scored, **FEW).set_index("model")["mean_runs"]
+    assert got.value == pytest.approx(t["E+S"] - t["E"]) and got.runs == 3
+    assert got.low < got.value < got.high
+    entry = tables.numbers(scored, **FEW)["gain.E+S-E"]
+    ends = [entry[name] for name in ("mean", "low_both", "high_both")]
+    assert ends == [got.value, got.low, got.high]
+    more = pd.concat(
+        [scored, scored[(scored["model"] == "E") & (scored["run"] == 0)].assign(run=9)]
+    )
+    assert "low_both" not in tables.numbers(more, **FEW)["gain.E+S-E"]
+
+
 def test_spared_more_counts_lesions(scored):
     more = tables.spared_more(scored, **FEW)
     assert more["value"] == pytest.approx((more["spared_a"] - more["spared_b"]) / more["benign"])
@@ -176,7 +223,11 @@ def test_results_are_json_and_complete(scored):
     auc = out["auc.E+S"]
     assert len(auc["each"]) == 3 and auc["patients"] == 120 and auc["kind"] == "95 % over patients"
     for key, entry in out.items():
-        assert entry["low"] <= entry["high"], key
+        if key.endswith("@0"):
+            assert entry["low"] is entry["high"] is entry["low_both"] is None
+        else:
+            assert entry["low"] <= entry["high"], key
+    assert out["tnr.E@0.02"]["note"] == out["tnr_gain.E+S-E@0.02"]["note"] != ""
 
 
 # ------------------------------------------------------------------ frames of figures
@@ -220,6 +271,7 @@ FUNCTIONS = {
     "table_2": lambda p: tables.table_2(p, **FEW),
     "table_3": lambda p: tables.table_3(p, **FEW),
     "gain": lambda p: tables.gain(p, **FEW),
+    "gain_over_runs": lambda p: tables.gain_over_runs(p, **FEW),
     "pooled_gain": lambda p: tables.pooled_gain([p], **FEW),
     "spared_more": lambda p: tables.spared_more(p, **FEW),
     "numbers": lambda p: tables.numbers(p, **FEW),
