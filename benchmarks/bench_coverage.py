@@ -24,9 +24,9 @@ from scipy.special import ndtr, ndtri
 
 from lesionlib.metrics import auc, delong, resampling, roc
 from lesionlib.seeds import rng
-from study.statistics.bca import auc_without_each, bca_ends
-from study.statistics.run_intervals import runs_interval, t_interval, two_level
-from study.statistics.thresholds import carried_over
+from study.intervals.bca import auc_without_each, bca_ends
+from study.intervals.run_intervals import runs_interval, t_interval, two_level
+from study.intervals.thresholds import carried_over
 
 AUC, AUC_OTHER, ICC, SHARED, FNR = 0.8, 0.75, 0.5, 0.6, 0.02
 RUNS, RUN_SD = 3, 0.15  # SD over runs of the distance between the kinds

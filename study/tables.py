@@ -40,7 +40,7 @@ from lesionlib.errors import InputError, nearest
 from lesionlib.metrics import resampling, roc
 from lesionlib.scoring import PREDICTION_COLUMNS
 from study import paper
-from study.statistics import bca, run_intervals, thresholds
+from study.intervals import bca, run_intervals, thresholds
 
 MODELS = ("f_loc", "I", "E", "S", "I+E", "I+S", "E+S", "I+S+E")
 GAINS = (
@@ -298,7 +298,7 @@ def table_2(
     """TNR at each FNR, with counts, every kind of interval, and the paper's value.
 
     missed .. high_patients belong to the run-averaged score; mean_runs .. high_both to the runs'
-    own values.  `note` says what an interval rests on (`study.statistics.thresholds.notes`): at FNR
+    own values.  `note` says what an interval rests on (`study.intervals.thresholds.notes`): at FNR
     0 the value depends on the one malignant lesion with the lowest score, and there is no interval
     over patients.
     """

@@ -10,8 +10,8 @@ from made_up import MODELS, predictions
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
 from study import ideal_observers, paper, tables
-from study.statistics.bca import auc_bca
-from study.statistics.run_intervals import two_level
+from study.intervals.bca import auc_bca
+from study.intervals.run_intervals import two_level
 
 FEW = dict(resamples=200, seed=3)
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling
-from study.statistics.run_intervals import runs_interval, t_interval, two_level
+from study.intervals.run_intervals import runs_interval, t_interval, two_level
 
 
 def sample(seed=0, patients=80, runs=3, spread=0.0):

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from lesionlib.metrics import auc, interval, resampling
-from study.statistics.bca import auc_bca, auc_without_each
+from study.intervals.bca import auc_bca, auc_without_each
 
 
 def sample(seed=0, patients=60):

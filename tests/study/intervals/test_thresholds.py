@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lesionlib.metrics import resampling, roc
-from study.statistics import thresholds
+from study.intervals import thresholds
 
 
 def sample(seed=0, patients=150):
