@@ -42,9 +42,8 @@ def distance(value: float) -> float:
 
 def design(malignant: int, benign: int) -> tuple[np.ndarray, np.ndarray]:
     """Truth and woman of the lesions, for these numbers of women."""
-    return np.repeat([True, False], (2 * malignant, 2 * benign)), np.arange(
-        malignant + benign
-    ).repeat(2)
+    woman = np.arange(malignant + benign).repeat(2)
+    return woman < malignant, woman
 
 
 def noise(draw: np.random.Generator, woman: np.ndarray) -> np.ndarray:
@@ -72,9 +71,8 @@ def tnr(truth, score, times=None):
 def auc_intervals(draw, truth, woman, resamples: int) -> Rows:
     """Of an AUC and of the gain of one model over another."""
     scores = two_models(draw, truth, woman)
-    values, drawn = zip(
-        *(resampling.resampled(truth, s, woman, "auc", resamples) for s in scores), strict=True
-    )
+    found = [resampling.resampled(truth, s, woman, "auc", resamples) for s in scores]
+    values, drawn = zip(*found, strict=True)
     each = [auc_without_each(truth, s, woman) for s in scores]
     gain = values[0] - values[1], drawn[0] - drawn[1], each[0] - each[1]
     cases = (("AUC", AUC, scores[:1], (values[0], drawn[0], each[0])),
@@ -124,12 +122,8 @@ def run_intervals(draw, truth, woman, resamples: int) -> Rows:
     yield f"mean of {RUNS} runs: patients only", *np.quantile(drawn, ENDS), true
     t, described = t_interval(each), runs_interval(each)
     yield f"mean of {RUNS} runs: t over runs only", t.low, t.high, true
-    yield (
-        f"next run, same lesions: mean ± 1.96 SD of {RUNS}",
-        described.low,
-        described.high,
-        next_run,
-    )
+    name = f"next run, same lesions: mean ± 1.96 SD of {RUNS}"
+    yield name, described.low, described.high, next_run
 
 
 def simulate(kind: Callable, women: tuple[int, int], sets: int, resamples: int) -> pd.DataFrame:
