@@ -2,8 +2,8 @@
 
 Three different questions:
 
-* :func:`runs_interval`: mean +- 1.96 SD of k runs, a description.  With k = 3 it covers the next run on the same lesions in about 77 %, not 95 %: the mean
-  and the SD are themselves estimated;
+* :func:`runs_interval`: mean +- 1.96 SD of k runs, a description.  With k = 3 it covers the next
+  run on the same lesions in about 77 %, not 95 %: the mean and the SD are themselves estimated;
 * :func:`t_interval`: the mean over runs, had one trained for ever, on the same lesions;
 * :func:`two_level`: the mean over runs for other runs *and* other patients, which is the interval
   to rest a conclusion on where there are several runs.
