@@ -34,9 +34,7 @@ AT_ONCE = 5  # files damaged before a run
 LINES, WAIT = 12, 5.0
 HANG = 3600.0  # s of an undisturbed run, many times what it takes
 # which hold times or process numbers
-PASSING = (
-    r"/\.|\.(log|lock|ipynb)$|timing\.csv$|(build|code|files|manifest|stage|run)\.json$|/jobs/|/failed/"
-)
+PASSING = r"/\.|\.(log|lock|ipynb)$|timing\.csv$|(build|code|files|manifest|stage|run)\.json$|/jobs/|/failed/"
 KERNEL, JOB, SNAKEMAKE = "ipykernel_launcher", r"-m study (notebook|stage)", "-m snakemake"
 
 
