@@ -2,8 +2,8 @@
 
     python benchmarks/suite.py [NAME ...] [--only-draw]
 
-Each ``bench_<name>.py`` has a process of its own (`bench_gpu` only where it is named) and leaves
-``figures/benchmarks/*.csv``.  Of these files, whichever are there, come benchmarks.png and
+Each ``bench_<name>.py`` has a process of its own (`bench_gpu` and `bench_coverage` only where they
+are named) and leaves ``figures/benchmarks/*.csv``.  Of these files, whichever are there, come benchmarks.png and
 benchmarks.md, which README shows.  A plain runner: pytest-benchmark times one case after the other
 and asv one commit after the other, but on a machine with other work only cases that run in turns
 can be compared.
@@ -27,7 +27,7 @@ import timing
 from study.plots import style
 
 HERE = Path(__file__).resolve().parent
-GPU = "gpu"  # runs on another machine
+NAMED = ("gpu", "coverage")  # run only where named: of another machine; of coverage, not of time
 # titles of what is compared, by file; a file without one is named as it is
 TITLES = {"patches": "cut a patch of 256 px", "statistics": "600 lesions, 2,000 resamples"}
 TITLES |= {"fagg": "an epoch of f_agg", "gmic": "GMIC at 2944 x 1920 px", "demo": "make demo"}
@@ -132,7 +132,7 @@ def _lines(ax, costs: pd.DataFrame, against: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     known = sorted(file.stem[6:] for file in HERE.glob("bench_*.py"))
-    usual = [name for name in known if name != GPU]
+    usual = [name for name in known if name not in NAMED]
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}")
     parser.add_argument("--only-draw", action="store_true", help="from the files that are there")
     args = parser.parse_args(argv)

@@ -49,8 +49,8 @@ def check_manifest(manifest: Manifest) -> Manifest:
     InputError
         Of one line, for the first fault: a value outside its set, an id twice or lost in a
         spreadsheet, a lesion of an unknown image, two spellings of one patient, an exam of two
-        patients, a patient in two splits, a finding with two pathologies, a negative breast with a
-        lesion, a shape that is empty, huge or off its image.
+        patients, a patient in two splits, a finding with two pathologies or on both sides, a
+        negative breast with a lesion, a shape that is empty, huge or off its image.
     """
     if manifest.images.empty:
         raise InputError("no images", manifest.root, "Check the folder and its tables")
@@ -174,12 +174,16 @@ def _check_known_images(manifest: Manifest) -> None:
 
 
 def _check_findings(manifest: Manifest) -> None:
-    """A finding seen on two views is one thing: one patient, one pathology."""
+    """A finding seen on two views is one thing: one patient, one breast, one pathology."""
     lesions, remedy = manifest.lesions, "Give different findings different ids"
-    patient = lesions["image_id"].map(manifest.images.set_index("image_id")["patient_id"])
+    images = manifest.images.set_index("image_id").loc[lesions["image_id"]]
+    images.index = lesions.index
     known = lesions["pathology"].where(lesions["pathology"] != "unknown")
-    for values, word in ((patient, "patients"), (known, "pathologies")):
-        what = f"finding {{}} has {{}} {word}"
+    for values, what in (
+        (images["patient_id"], "finding {} has {} patients"),
+        (images["laterality"], "finding {} is on films of {} sides"),
+        (known, "finding {} has {} pathologies"),
+    ):
         _check_one(values, lesions["finding_id"], what, "lesions", remedy)
 
 

@@ -9,6 +9,7 @@ patients, and every outline is shown on a page.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def data_check(
     faults += more
     outlines = None
     if pixels:
-        outlines, more = _pixels(manifest, settings, workers, pages)
+        manifest, outlines, more = _pixels(manifest, settings, workers, pages)
         faults += more
     _warnings(warnings_of(manifest, outlines))
     _show("result", [f"fault: {fault}" for fault in faults] or ["no fault found"])
@@ -123,15 +124,19 @@ def _origin(brought: list[str], manifest: Manifest, settings) -> str:
 
 def _pixels(
     manifest: Manifest, settings, workers: int, folder: Path | None
-) -> tuple[pd.DataFrame, list[str]]:
-    """Every image and outline as the store would take it: outlines with on_breast, and faults."""
-    start, lost, outlines, small = time.monotonic(), [], [], {}
+) -> tuple[Manifest, pd.DataFrame, list[str]]:
+    """Every image and outline as the store would take it.
+
+    Returns the manifest with the sizes of its images, outlines with on_breast, and faults.
+    """
+    start, lost, outlines, small, sizes = time.monotonic(), [], [], {}, {}
     pages = OutlinePages(folder, f"Outlines of {manifest.name}") if folder else None
     for done in ordered_results(manifest, settings_of(manifest, settings.canvas), workers):
         lost += [f"{level} {name}: {reason}" for level, name, reason in done.exclusions]
         outlines += [(row["lesion_id"], row["on_breast"]) for row in done.lesions]
         if done.canvas is not None:
             small[done.image_id] = thumbnail(_breast_part(done))
+            sizes[done.image_id] = done.record["source_rows"], done.record["source_cols"]
             if pages:
                 pages.add(done)
     number, took = len(manifest.images), time.monotonic() - start
@@ -143,7 +148,18 @@ def _pixels(
     faults = _duplicates(manifest, small) if small else []
     if lost and settings.data.damaged == "error":
         faults.append(f"{len(lost)} images or outlines cannot be used, first {lost[0]}")
-    return pd.DataFrame(outlines, columns=["lesion_id", "on_breast"]), faults
+    manifest = replace(manifest, images=_with_sizes(manifest.images, sizes))
+    return manifest, pd.DataFrame(outlines, columns=["lesion_id", "on_breast"]), faults
+
+
+def _with_sizes(images: pd.DataFrame, sizes: dict[str, tuple[int, int]]) -> pd.DataFrame:
+    """Images with the rows and columns of their files where the set does not state them."""
+    found = pd.DataFrame(
+        [sizes.get(name, (0, 0)) for name in images["image_id"]], images.index, ["rows", "cols"]
+    )
+    return images.assign(
+        **{name: images[name].mask(images[name] == 0, found[name]) for name in found}
+    )
 
 
 def _breast_part(done: Prepared) -> np.ndarray:

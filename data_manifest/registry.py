@@ -78,9 +78,15 @@ def read_as_it_is(dataset: str, folder: Path | str | None, **options) -> Manifes
 
 
 def check_options(dataset: str, options: dict) -> None:
-    """InputError for an unknown data set, and for an option that its reader does not have."""
+    """InputError for an unknown data set, for an option that its reader does not have, and for one
+    that is on or off and is given as anything else."""
     parameters = signature(_reader(dataset)).parameters.values()
     known = [p.name for p in parameters][1:]
+    flags = {p.name for p in parameters if isinstance(p.default, bool)}
+    for name in flags & options.keys():
+        if not isinstance(options[name], bool):
+            what = f"the option '{name}' of '{dataset}' is '{options[name]}'"
+            raise InputError(what, "data.options", "Write true or false")
     unknown = [name for name in options if name not in known]
     if unknown and all(p.kind is not Parameter.VAR_KEYWORD for p in parameters):
         what = f"the reader of '{dataset}' has no option '{unknown[0]}'"

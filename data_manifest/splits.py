@@ -85,28 +85,39 @@ def with_folds(
     Raises
     ------
     InputError
-        If there is no such fold, or as :func:`check_splits`.
+        If there is no such fold, more folds than patients, or as :func:`check_splits`.
     """
     if not (folds >= 2 and 0 <= fold < folds and 0 <= validation_share < 1):
         what = f"fold {fold} of {folds} with validation_share {validation_share:g}"
         remedy = "Choose 2 folds or more, a fold from 0 to folds - 1, and a share below 1"
         raise InputError(what, "data", remedy)
     kind = strata(manifest.images, manifest.lesions)
+    if folds > len(kind):
+        raise InputError(f"{folds} folds of {len(kind)} patients", "data", "Ask for fewer folds")
     dealt = np.concatenate([_shuffled(kind, stratum, seed, "folds") for stratum in STRATA])
     tested = np.arange(len(dealt)) % folds == fold
     rest = kind[np.sort(dealt[~tested])]
     shares = {"validation": validation_share}
     drawn = dict.fromkeys(dealt[tested], "test") | _drawn(rest, shares, seed, f"fold {fold}")
-    return _split(manifest, drawn)
+    remedy = "Ask for another number of folds, or change data.validation_share or the seed"
+    return _split(manifest, drawn, f"fold {fold} of {folds}", remedy)
 
 
-def _split(manifest: Manifest, drawn: dict[str, str]) -> Manifest:
+def _split(manifest: Manifest, drawn: dict[str, str], *told: str) -> Manifest:
     split = manifest.images["patient_id"].map(drawn)
-    return check_splits(replace(manifest, images=manifest.images.assign(split=split)))
+    return check_splits(replace(manifest, images=manifest.images.assign(split=split)), *told)
 
 
-def check_splits(manifest: Manifest) -> Manifest:
+def check_splits(
+    manifest: Manifest,
+    where: str = "splits",
+    remedy: str = "Move patients between the splits, or change the shares or the seed",
+) -> Manifest:
     """Gives the manifest back if it can train and test.
+
+    Parameters
+    ----------
+    where, remedy : what the error says where a split lacks one kind.
 
     Raises
     ------
@@ -124,16 +135,15 @@ def check_splits(manifest: Manifest) -> Manifest:
         raise InputError(what, "images", "Draw them with data_manifest.splits.with_splits")
     if not manifest.lesions["pathology"].isin(["benign", "malignant"]).any():
         what = f"none of {len(manifest.lesions)} lesions has a known pathology"
-        remedy = "Name a stand-in in data.options, where the set has one (truth: birads_proxy)"
-        raise InputError(what, manifest.name, remedy)
+        proxy = "Name a stand-in in data.options, where the set has one (truth: birads_proxy)"
+        raise InputError(what, manifest.name, proxy)
     counts = count_by_split(images, manifest.lesions)
     for split in SPLITS:
         malignant, benign = counts.loc[split, ["lesions_malignant", "lesions_benign"]]
         if not (malignant and benign):
             what = f"split {split} has {malignant} malignant and {benign} benign lesions of "
             what += f"{counts.loc[split, 'patients']} patients; an AUC needs both kinds"
-            remedy = "Move patients between the splits, or change the shares or the seed"
-            raise InputError(what, "splits", remedy)
+            raise InputError(what, where, remedy)
     return manifest
 
 

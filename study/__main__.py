@@ -11,10 +11,11 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import lesionlib
-from lesionlib.errors import InputError
+from lesionlib.errors import InputError, nearest
 from study.jobs import PIPE, STOPPED, UNWRITABLE, JobError, end_soon, provide_home, unforeseen
 
 UNREAD = 141  # exit code where what we write is not read any more, as a shell gives it
@@ -34,6 +35,13 @@ def expanded(path: str) -> Path:
     return Path(os.path.expanduser(path))
 
 
+def count(word: str) -> int:
+    """A whole number from 1 on."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"'{word}' is no whole number from 1 on")
+    return int(word)
+
+
 # ------------------------------------------------------------------ the commands
 # each imports what it needs: a run starts quickly, and torch stays out of it
 def _run(args) -> None:
@@ -45,7 +53,7 @@ def _run(args) -> None:
 def _notebook(args) -> None:
     from study.runner import run_notebook
 
-    run_notebook(args.notebook, args.experiment, dict(args.p), args.output)
+    run_notebook(args.notebook, args.experiment, dict(args.p), args.output, args.data)
 
 
 def _stage(args) -> None:
@@ -64,24 +72,29 @@ def _named(words: list[str]) -> dict[str, str]:
 
 
 def _check(args) -> None:
-    from study.workflow import check, is_complete
+    from study.workflow import check, check_splits, is_complete
 
-    check(args.experiment, args.data)
+    settings = check(args.experiment, args.data)
     if args.complete and not is_complete(args.experiment):
         remedy = f"Run make run EXPERIMENT={args.experiment}"
         raise InputError("jobs are still to be run", f"experiment {args.experiment}", remedy)
-    state = "complete" if args.complete else "settings and data folder are fine"
+    if not args.complete:
+        check_splits(settings)
+    state = "complete" if args.complete else "settings, data folder and splits are fine"
     print(f"experiment {args.experiment}: {state}")
 
 
 def _data_check(args) -> int:
     """1 where the set has a fault."""
     from data_manifest.data_check import data_check
+    from lesionlib.seeds import digest
     from study.settings import runs_folder, settings_for
 
     options = _options(args.p)
     settings, workers = settings_for(args.dataset, args.experiment), args.cores or os.cpu_count()
-    more = {"workers": workers or 1, "pages": runs_folder("data-check") / args.dataset}
+    place = expanded(args.data).resolve()  # two sets of one reader have pages of their own
+    pages = runs_folder("data-check") / args.dataset / f"{place.name}-{digest(str(place))[:8]}"
+    more = {"workers": workers or 1, "pages": pages}
     faults = data_check(args.dataset, args.data, settings, options, pixels=args.pixels, **more)
     return 1 if faults else 0
 
@@ -132,8 +145,10 @@ def _folds(args) -> None:
 
 def _new(args) -> None:
     from study.commands.new import new_experiment
+    from study.workflow import check
 
     file = new_experiment(args.name, args.data, args.dataset, _options(args.p))
+    check(args.name, args.data)  # the folder is remembered
     run = shlex.join(["study", "run", args.name, "--data", args.data])
     print(f"{file} is written: look it through, then\n  {run}")
 
@@ -175,10 +190,10 @@ ARGUMENTS = {
     "--data": {"help": "folder of the data set; remembered for the next runs"},
     "-p": {"nargs": 2, "action": "append", "default": [], "metavar": ("OPTION", "VALUE"),
            "help": "an option of the reader; may be repeated"},
-    "--folds": {"type": int, "help": "number of folds; default: data.folds, or 5"},
+    "--folds": {"type": count, "help": "number of folds; default: data.folds, or 5"},
     "--pixels": {"action": "store_true", "help": "open every image and outline, too"},
     "--complete": {"action": "store_true", "help": "fail unless all is up to date"},
-    "--cores": {"type": int, "help": "jobs side by side; default: all cores"},
+    "--cores": {"type": count, "help": "jobs side by side; default: all cores"},
     "--output": {"type": expanded},
 }  # fmt: skip
 SET = {"--data": {"required": True, "help": "folder of the data set"}}
@@ -187,7 +202,7 @@ COMMANDS = {
     _run: ("demo", "run every notebook of an experiment not up to date",
            "experiment --data --cores", {}),
     _notebook: ("04 --experiment demo", "run one notebook",
-                "notebook --experiment -p --output", {
+                "notebook --experiment --data -p --output", {
         "--experiment": {"required": False, "help": "default: what the notebook's parameters say"},
         "-p": {"metavar": ("NAME", "VALUE"),
                "help": "another parameter of the notebook; may be repeated"},
@@ -199,7 +214,7 @@ COMMANDS = {
              "experiment --folds --data --cores", {}),
     _lab: ("--no-browser. Options of JupyterLab may follow",
            "open copies of the notebooks in JupyterLab", "", {}),
-    _check: ("demo", "check an experiment's settings and data folder",
+    _check: ("demo", "check an experiment's settings, data folder and splits",
              "experiment --data --complete", {}),
     _data_check: ("table --data FOLDER --pixels", "look through a set before it is used",
                   "dataset --pixels --experiment --data -p --cores", SET | {
@@ -228,6 +243,11 @@ COMMANDS = {
 }  # fmt: skip
 
 
+def _name(function: Callable) -> str:
+    """The command of a function."""
+    return function.__name__.strip("_").replace("_", "-")
+
+
 def parser() -> Parser:
     """The commands, named as their functions are less the underscores, and their arguments."""
     top = Parser(prog="study", description="Run experiments, notebooks and stages.")
@@ -235,7 +255,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"lesionlib {lesionlib.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for function, (example, text, arguments, own) in COMMANDS.items():
-        name = function.__name__.strip("_").replace("_", "-")
+        name = _name(function)
         made = commands.add_parser(name, help=text, usage=own.get("usage"))
         made.description = f"{text[0].upper()}{text[1:]}."
         made.epilog = f"Example: study {name} {example}"
@@ -248,6 +268,9 @@ def parser() -> Parser:
 # ------------------------------------------------------------------ how it ends
 def carry_out(words: list[str]) -> int:
     """Do what a command line says; its exit code.  InputError and JobError go to the caller."""
+    first, names = " ".join(words[:1]), list(map(_name, COMMANDS))
+    if first and not first.startswith("-") and first not in names:
+        raise InputError(f"unknown command '{first}'", "command line", nearest(first, names))
     args, args.rest = parser().parse_known_args(words)
     if args.rest and args.function not in (_stage, _lab):
         raise InputError(f"cannot read '{args.rest[0]}'", "command line", "See --help")

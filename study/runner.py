@@ -33,6 +33,7 @@ from study.parameters import changed, explored_folder, known_parameters, literal
 from study.settings import figures_folder, load_experiment, project_root, runs_folder
 
 DEFAULT_EXPERIMENT = "demo"
+DATA_VARIABLE = "LESIONLIB_DATA"
 LOOK_EVERY = 0.5  # s between two looks at a file that is followed
 
 
@@ -50,11 +51,25 @@ def find_notebook(name: str) -> Path:
     return found[0]
 
 
+def give_data(settings, data: str) -> None:
+    """Name the user's data folder to this process and to those that it starts.
+
+    The first step that looks for the folder remembers it for the next runs of the experiment.
+    Raises InputError for a phantom.
+    """
+    if settings.is_phantom:
+        where = f"experiment {settings.name}"
+        remedy = "Leave DATA= out, or name an experiment that reads a data set"
+        raise InputError("this experiment draws its own data", where, remedy)
+    os.environ[DATA_VARIABLE] = str(Path(os.path.expanduser(data)).resolve())
+
+
 def run_notebook(
     name: str,
     experiment: str | None = None,
     given: dict[str, str] | None = None,
     output: Path | None = None,
+    data: str | None = None,
 ) -> Path:
     """Execute a notebook in a kernel of its own; returns the path of the executed copy.
 
@@ -65,6 +80,7 @@ def run_notebook(
     given : other parameters as words; each is checked against the notebook's tagged cell.
     output : where the executed copy goes; if None, ``runs/<experiment>/notebooks/``, or for another
         notebook than the project's and for other parameters ``runs/<experiment>/explored/``.
+    data : the user's folder, see :func:`give_data`.
 
     Raises
     ------
@@ -77,6 +93,8 @@ def run_notebook(
     values = read_values(words, {n: p.type for n, p in known.items()}, path.name)
     default = known["experiment"].default if "experiment" in known else DEFAULT_EXPERIMENT
     settings = load_experiment(values.get("experiment", default))
+    if data:
+        give_data(settings, data)
     number = path.stem.partition("_")[0]
     runs = runs_folder(settings.name)
     others, progress = changed(values, known), runs / "progress" / f"{number}.log"
@@ -147,9 +165,16 @@ def run_stage(name: str, experiment: str, words: dict[str, str]) -> None:
 
     if name not in STEPS:
         raise InputError(f"unknown stage '{name}'", "command line", nearest(name, STEPS))
-    _, *names = inspect.signature(STEPS[name]).parameters  # the first is the lab
-    types = get_type_hints(STEPS[name])
+    _, *taken = inspect.signature(STEPS[name]).parameters.values()  # the first is the lab
+    names, types = [each.name for each in taken], get_type_hints(STEPS[name])
     arguments = read_values(words, {n: types[n] for n in names}, f"stage {name}")
+    lacking = [n.name for n in taken if n.default is n.empty and n.name not in words]
+    if lacking:
+        what, remedy = (
+            f"no {lacking[0]} was given",
+            f"Give it: --{lacking[0]} VALUE, see study stages",
+        )
+        raise InputError(what, f"stage {name}", remedy)
     runs = getattr(getattr(settings, name, None), "runs", 1) if "run" in names else 1
     parts = [{"run": run} for run in range(runs)] if runs > 1 and "run" not in words else [{}]
     title = ".".join([name, *words.values()])  # as fagg.E+S, floc.0, search.floc.3
@@ -169,11 +194,13 @@ def _job(
 
     The mark has no time and holds the numbers recorded, so that what reads them is redone when
     they change, and only then.  A second one, of no consequence for others, vouches for the first,
-    for the records, the results and the executed `copy` of a notebook, and says what the job took:
-    `seconds` by the clock, and `cpu_seconds` of its process and those that it started.
+    for the records, the results with their list and the executed `copy` of a notebook, and says
+    what the job took: `seconds` by the clock, and `cpu_seconds` of its process and those that it
+    started.
     """
     runs, start = runs_folder(settings.name), time.monotonic()
     failed, done = runs / "failed" / f"{title}.txt", runs / "done" / f"{title}.json"
+    written = runs / "written" / f"{title}.json"
     (runs / "jobs").mkdir(parents=True, exist_ok=True)
     end_with_the_run()
     with FileLock(runs / "jobs" / f"{title}.lock"):
@@ -181,7 +208,7 @@ def _job(
             file.unlink(missing_ok=True)
         if mark:
             done.unlink(missing_ok=True)
-            (runs / "written" / f"{title}.json").unlink(missing_ok=True)
+            written.unlink(missing_ok=True)
         say(title, "starts")
         try:
             yield
@@ -198,8 +225,8 @@ def _job(
             kept, figures = runs / "records" / f"{title}.json", figures_folder(settings.name)
             content = {"experiment": settings.name, "job": title}
             files.write_json(done, content | {"records": files.read_json(kept, {})})
-            results = files.read_json(runs / "written" / f"{title}.json", [])
-            left = [done, kept, copy, *(figures / name for name in results)]
+            results = files.read_json(written, [])
+            left = [done, kept, copy, written, *(figures / name for name in results)]
             found = [file for file in left if file and file.is_file()]
             took = {"seconds": round(time.monotonic() - start, 1), "cpu_seconds": _cpu_seconds()}
             write_mark(runs / "jobs" / f"{title}.json", took, found)

@@ -4,15 +4,22 @@ The one input is the predictions frame, one row per lesion, model and run:
 
     lesion_id, patient_id, split, y_true (1 malignant, 0 benign), model, run, y_score
 
-Models are `f_loc` and the seven combinations of maps.  Two intervals are given throughout:
+Models are `f_loc` and the seven combinations of maps.  Columns that end with
 
-* over runs: mean, SD and mean +- 1.96 SD of the runs' own values (what the paper prints);
-* over patients: the value of the run-averaged score with its 95 % percentile interval, patients
-  resampled with all their lesions.
+* `_patients`: the value of the run-averaged score with its 95 % percentile interval, patients
+  resampled with all their lesions;
+* `_bca`: the same AUC's bias-corrected and accelerated interval, which holds better where a class
+  has few lesions (below 100, say);
+* `_both`: the mean of the runs' own values with its 95 % interval over runs and patients, the one
+  to rest a conclusion on where there are several runs;
+* `_t_runs`: that mean with its t interval, over runs on the same lesions;
+* `_runs`: mean, SD and mean +- 1.96 SD of the runs' own values: a description
+  (with 3 runs it covers the next one in about 77 %).
 
 Every rate is given with its counts.  All functions raise InputError for a predictions frame that
 lacks a column, a value or the model asked for, spells a model otherwise than the paper, has a lesion
-twice, holds a truth or a score that is none, or scores models on different lesions.
+twice or with two truths or patients, holds a truth or a score that is none, or scores models on
+different lesions.
 """
 
 from __future__ import annotations
@@ -22,6 +29,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +40,7 @@ from lesionlib.errors import InputError, nearest
 from lesionlib.metrics import resampling, roc
 from lesionlib.scoring import PREDICTION_COLUMNS
 from study import paper
+from study.intervals import bca, run_intervals, thresholds
 
 MODELS = ("f_loc", "I", "E", "S", "I+E", "I+S", "E+S", "I+S+E")
 GAINS = (
@@ -53,6 +62,9 @@ GAINS = (
 DRAWN = ("E", "S", "E+S")  # of the curves, where no model is named
 NAMES = ("lesion_id", "patient_id", "split", "model")
 COLUMNS_WANTED = "Give the columns " + ", ".join(PREDICTION_COLUMNS)
+SEPARATORS = {";": "semicolons", "\t": "tabs"}  # that others than a comma are
+TRUTHS = {"1": 1, "1.0": 1, "true": 1, "malignant": 1}
+TRUTHS |= {"0": 0, "0.0": 0, "false": 0, "benign": 0}
 
 
 # ------------------------------------------------------------------ table 1
@@ -118,9 +130,14 @@ class Scores:
         """(n,) score averaged over runs."""
         return self.runs.mean(axis=1)
 
-    def over_runs(self, statistic) -> resampling.RunsInterval:
+    def over_runs(self, statistic) -> run_intervals.RunsInterval:
         """Spread over runs of statistic(truth, score)."""
-        return resampling.runs_interval([statistic(self.truth, s) for s in self.runs.T])
+        return run_intervals.runs_interval([statistic(self.truth, s) for s in self.runs.T])
+
+    def over_both(self, statistic, resamples: int, seed: int) -> run_intervals.TwoLevel:
+        """Mean over runs, with its interval over runs and patients."""
+        how = statistic, resamples, seed
+        return run_intervals.two_level(self.truth, self.runs, self.patient, *how)
 
 
 def read_predictions(file: Path | str) -> pd.DataFrame:
@@ -131,6 +148,11 @@ def read_predictions(file: Path | str) -> pd.DataFrame:
     if not Path(file).is_file():
         raise InputError("there is no such file", file, "Give the path of a predictions.csv")
     try:
+        head = list(pd.read_csv(file, nrows=0))
+        for sign, name in SEPARATORS.items():
+            if "lesion_id" not in head and sign in "".join(head):
+                remedy = "Save it with commas between the columns and points in the numbers"
+                raise InputError(f"its columns are separated by {name}", file, remedy)
         table = pd.read_csv(file, dtype=dict.fromkeys(NAMES, str), float_precision="round_trip")
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = " ".join(str(error).split())
@@ -139,10 +161,11 @@ def read_predictions(file: Path | str) -> pd.DataFrame:
 
 
 def checked_predictions(predictions: pd.DataFrame, where: object = "predictions") -> pd.DataFrame:
-    """The frame itself, which has every column, rows, no gap but in truth and score, known models.
+    """The frame itself, which has every column, rows, no gap but in truth and score, known models,
+    and one patient and truth per lesion, whatever the model and the run.
 
-    Truth and score are checked by :func:`scores`, for the split that is judged: lesions of unknown
-    truth may be in another.  A model of one's own has a name of its own.
+    Each truth and score is checked by :func:`scores`, for the split that is judged: lesions of
+    unknown truth may be in another.  A model of one's own has a name of its own.
     """
     absent = [column for column in PREDICTION_COLUMNS if column not in predictions]
     if absent:
@@ -157,7 +180,18 @@ def checked_predictions(predictions: pd.DataFrame, where: object = "predictions"
         meant = _LETTERS.get(_letters(model), model)
         if meant != model:
             raise InputError(f"unknown model '{model}'", where, f"did you mean '{meant}'?")
+    told = {"patients": predictions["patient_id"], "truths": _truth(predictions["y_true"])}
+    for name, column in told.items():
+        each = column.groupby(predictions["lesion_id"]).nunique()
+        if (each > 1).any():
+            what = f"lesion {each.index[each > 1][0]} has two {name}"
+            raise InputError(what, where, "Give it the same in the rows of every model and run")
     return predictions
+
+
+def _truth(column: pd.Series) -> pd.Series:
+    """1 malignant, 0 benign, however it is spelt; nan for anything else."""
+    return column.map({value: TRUTHS.get(str(value).lower()) for value in column.unique()})
 
 
 def _letters(model: object) -> str:
@@ -171,38 +205,65 @@ _LETTERS = {_letters(model): model for model in MODELS}
 def scores(predictions: pd.DataFrame, model: str, split: str = "test") -> Scores:
     """One model's lesion scores of a split, checked and aligned."""
     where, frame = f"predictions, {split} split", checked_predictions(predictions)
-    part = frame[frame["model"] == model]
-    if part.empty:
+    own, on_split = frame["model"] == model, frame["split"] == split
+    if not own.any():
         known = nearest(model, frame["model"].unique())
         raise InputError(f"no prediction of '{model}'", where, known)
-    known, part = nearest(split, part["split"].unique()), part[part["split"] == split]
-    if part.empty:
-        raise InputError(f"no prediction of {model} on the split '{split}'", where, known)
-    truth, score = roc.checked(part["y_true"], part["y_score"], f"y_score of {model}, {split}")
+    if not (own & on_split).any():
+        known = ", ".join(map(str, frame.loc[own, "split"].unique()))
+        remedy = f"Its splits are {known}: name the one to be judged '{split}'"
+        raise InputError(f"no prediction of {model} on the split '{split}'", where, remedy)
+    part = frame[own & on_split]
+    _refuse_odd_rows(part, 1 + np.flatnonzero(own & on_split), model)
+    truth, score = roc.checked(_truth(part["y_true"]), part["y_score"], f"{model}, {split}")
     part = part.assign(y_true=truth, y_score=score)
-    twice = part.loc[part.duplicated(["lesion_id", "run"]), "lesion_id"]
-    if len(twice):
-        what = f"lesion {twice.iloc[0]} has two scores in one run of {model}"
-        raise InputError(what, where, "Give one row per lesion, model and run")
     wide = part.pivot(index="lesion_id", columns="run", values="y_score")
-    missing = int(wide.isna().to_numpy().sum())
-    if missing:
-        what = f"{missing} scores of {model} are missing"
-        raise InputError(what, where, "Score every lesion in every run")
-    each = part.groupby("lesion_id")[["patient_id", "y_true"]]
-    if (each.nunique() > 1).to_numpy().any():
-        raise InputError("a lesion has two patients or two truths", where, "Correct its rows")
-    first = each.first().loc[wide.index]
+    absent = wide.isna().stack()
+    if absent.any():
+        lesion, run = absent.idxmax()
+        what = f"{absent.sum()} scores of {model} are missing, first {lesion} in run {run}"
+        raise InputError(what, where, "Score every lesion in every run, and spell the model alike")
+    first = part.groupby("lesion_id")[["patient_id", "y_true"]].first().loc[wide.index]
     lesion, patient = wide.index.to_numpy(), first["patient_id"].to_numpy()
     return Scores(model, lesion, patient, first["y_true"].to_numpy(), wide.to_numpy(float))
+
+
+def _refuse_odd_rows(part: pd.DataFrame, rows: np.ndarray, model: str) -> None:
+    """InputError that names the first row without truth or score, or with a lesion scored already.
+
+    rows : number of each row in its file, from 1 below the header.
+    """
+    score = pd.to_numeric(part["y_score"], errors="coerce").astype(float)
+    for column, odd, what, remedy in (
+        ("y_true", _truth(part["y_true"]).isna(), "truths are neither malignant nor benign",
+         "Write 1 or 0, and leave lesions of unknown truth out"),
+        ("y_score", ~np.isfinite(score), "scores are missing or infinite",
+         "Score every lesion, or drop it for every model alike"),
+        ("lesion_id", part.duplicated(["lesion_id", "run"]), "rows are a lesion's second in a run",
+         "Give one row per lesion, model and run"),
+    ):  # fmt: skip
+        if odd.any():
+            what = f"{odd.sum()} of {len(part)} {what}: '{part[column][odd].iloc[0]}'"
+            raise InputError(what, f"row {rows[odd][0]}, {column} of {model}", remedy)
+
+
+def same_lesions(predictions: pd.DataFrame, split: str = "test") -> None:
+    """InputError where a model lacks lesions of a split that another one has."""
+    part = predictions[predictions["split"] == split]
+    found = {model: set(lesions) for model, lesions in part.groupby("model")["lesion_id"]}
+    by_size = sorted(found, key=lambda model: len(found[model]))
+    for model, other in product(by_size, by_size[::-1]):
+        if lost := sorted(found[other] - found[model], key=str):
+            some = ", ".join(map(str, lost[:3])) + f" and {len(lost) - 3} more" * (len(lost) > 3)
+            what = f"{model} lacks {len(lost)} lesions that {other} has: {some}"
+            remedy = "Score the same lesions with every model, and spell each model alike"
+            raise InputError(what, f"predictions, {split} split", remedy)
 
 
 def pair(predictions: pd.DataFrame, a: str, b: str) -> tuple[Scores, Scores]:
     """Two models' scores of the same test lesions; InputError where their lesions differ."""
     one, two = scores(predictions, a), scores(predictions, b)
-    if not np.array_equal(one.lesion, two.lesion):
-        what = f"{a} and {b} differ in {len(set(one.lesion) ^ set(two.lesion))} lesions"
-        raise InputError(what, "predictions", "Score the same lesions with every model")
+    same_lesions(predictions[predictions["model"].isin([a, b])])
     return one, two
 
 
@@ -238,12 +299,12 @@ def table_2(
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """TNR at each FNR, with counts, both kinds of interval, and the paper's value.
+    """TNR at each FNR, with counts, every kind of interval, and the paper's value.
 
-    missed .. high_patients belong to the run-averaged score; mean_runs .. high_runs to the runs'
-    own values, as the paper's.  At FNR 0 the value depends on the one malignant lesion with the
-    lowest score, and resampling does not show how far such an extreme would move: do not rest a
-    conclusion on that row.
+    missed .. high_patients belong to the run-averaged score; mean_runs .. high_both to the runs'
+    own values.  `note` says what an interval rests on (`study.intervals.thresholds.notes`): at FNR
+    0 the value depends on the one malignant lesion with the lowest score, and there is no interval
+    over patients.
     """
     s = scores(predictions, model)
     fnr = np.asarray(fnr, float)
@@ -254,6 +315,11 @@ def table_2(
     points["patients"] = len(np.unique(s.patient))
     each = np.array([at(s.truth, score) for score in s.runs.T])
     points = points.join(pd.DataFrame([_over_runs(column) for column in each.T]))
+    both = s.over_both(at, resamples, seed)
+    points["low_both"], points["high_both"] = both.low, both.high
+    ends = [f"{end}_{kind}" for end in ("low", "high") for kind in ("patients", "t_runs", "both")]
+    points.loc[fnr == 0, ends] = np.nan
+    points["note"] = thresholds.notes(fnr, s.truth.sum())
     printed = paper.table_2().query("model == @model")
     rows = (printed[np.isclose(printed["fnr"], x)] for x in fnr)
     points[paper.LABEL] = [_printed(r, "{tnr:.3f} [{low:.3f}, {high:.3f}]") for r in rows]
@@ -261,9 +327,10 @@ def table_2(
 
 
 def _over_runs(values) -> dict:
-    r = resampling.runs_interval(values)
-    ends = {"low_runs": r.low, "high_runs": r.high}
-    return {"mean_runs": r.mean, "sd_runs": r.sd} | ends | {"runs": r.n}
+    r, t = run_intervals.runs_interval(values), run_intervals.t_interval(values)
+    ends = {"low_runs": r.low, "high_runs": r.high, "runs": r.n}
+    ends |= {"low_t_runs": t.low, "high_t_runs": t.high}
+    return {"mean_runs": r.mean, "sd_runs": r.sd} | ends
 
 
 def _printed(rows: pd.DataFrame, text: str = "{auc:.3f} +- {spread:.3f}") -> str:
@@ -273,8 +340,7 @@ def _printed(rows: pd.DataFrame, text: str = "{auc:.3f} +- {spread:.3f}") -> str
 def table_3(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """AUC of f_loc and of each combination of maps, one row per model, and the paper's value.
 
-    auc, low_patients and high_patients belong to the run-averaged score; mean_runs .. high_runs to
-    the runs' own AUCs.  Models that the predictions lack have no row.
+    auc .. high_bca belong to the run-averaged score; mean_runs .. high_both to the runs' own AUCs.  Models that the predictions lack have no row.
     """
     printed, rows = paper.table_3(), []
     for model in models_of(predictions):
@@ -282,7 +348,11 @@ def table_3(predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) 
         over = resampling.interval(s.truth, s.mean, s.patient, "auc", resamples, seed)
         row = {"model": model, "auc": over.value}
         row |= {"low_patients": over.low, "high_patients": over.high}
+        corrected = bca.auc_bca(s.truth, s.mean, s.patient, resamples, seed)
+        row |= {"low_bca": corrected.low, "high_bca": corrected.high}
         row |= _over_runs([roc.auc(s.truth, score) for score in s.runs.T])
+        both = s.over_both("auc", resamples, seed)
+        row |= {"low_both": both.low, "high_both": both.high}
         row |= {"lesions": over.n, "malignant": over.malignant, "benign": over.benign}
         row |= {"patients": over.patients}
         rows.append(row | {paper.LABEL: _printed(printed[printed["model"] == model])})
@@ -300,6 +370,18 @@ def gain(
     )
 
 
+def gain_over_runs(
+    predictions: pd.DataFrame, a: str = "E+S", b: str = "E", *, resamples: int = 2000, seed: int = 0
+) -> run_intervals.TwoLevel:
+    """Mean over runs of AUC of a minus AUC of b, with its interval over runs and patients.
+
+    Raises InputError where a and b have other numbers of runs.
+    """
+    one, two = pair(predictions, a, b)
+    how = one.truth, one.runs, one.patient, "auc", resamples, seed
+    return run_intervals.two_level(*how, less=two.runs)
+
+
 def spared_more(
     predictions: pd.DataFrame,
     a: str = "E+S",
@@ -313,7 +395,8 @@ def spared_more(
 
     Keys: value, low, high (difference of the TNRs, interval over patients), per_100_benign,
     relative (spared by a over spared by b, less 1; None where b spares none), and the counts
-    spared_a, spared_b, benign, missed_a, missed_b, malignant, patients.
+    spared_a, spared_b, benign, missed_a, missed_b, malignant, patients, and note (as
+    :func:`table_2`).
     """
     one, two = pair(predictions, a, b)
     at = lambda truth, score, times=None: roc.tnr_at(truth, score, fnr, times)[..., 0]  # noqa: E731
@@ -327,7 +410,7 @@ def spared_more(
     out |= dict(relative=spared[0] / spared[1] - 1 if spared[1] else None)
     out |= dict(spared_a=spared[0], spared_b=spared[1], benign=over.benign)
     out |= dict(missed_a=missed[0], missed_b=missed[1], malignant=over.malignant)
-    return out | dict(patients=over.patients)
+    return out | dict(patients=over.patients, note=thresholds.notes(fnr, over.malignant)[0])
 
 
 def numbers(
@@ -341,7 +424,8 @@ def numbers(
 
     Keys: `auc.<model>`; `gain.<a>-<b>` for the pairs of :data:`GAINS`; `tnr.<model>@<fnr>` for E
     and E+S; `tnr_gain.E+S-E@0.02`.  Each entry has value, low, high, kind and its counts; AUC and
-    TNR also mean and sd over runs, and AUC the value of each run.
+    TNR also mean and sd over runs with low_both and high_both, as gains of as many runs, and AUC
+    the value of each run.  No interval is None.
     """
     sampling = dict(resamples=resamples, seed=seed)
     models, out = models_of(predictions), {}
@@ -352,12 +436,18 @@ def numbers(
         out[f"auc.{row['model']}"] = _entry(row, "auc", each=each, **counts)
     for a, b in GAINS:
         if a in models and b in models:
-            out[f"gain.{a}-{b}"] = gain_entry(gain(predictions, a, b, **sampling))
+            entry = gain_entry(gain(predictions, a, b, **sampling))
+            one, two = pair(predictions, a, b)
+            if one.runs.shape == two.runs.shape:
+                both = gain_over_runs(predictions, a, b, **sampling)
+                entry |= dict(mean=float(both.value), runs=both.runs)
+                entry |= dict(low_both=float(both.low), high_both=float(both.high))
+            out[f"gain.{a}-{b}"] = entry
     for model in (m for m in ("E", "E+S") if m in models):
         for row in table_2(predictions, model, fnr, **sampling).to_dict("records"):
             names = ("missed", "malignant", "spared", "benign", "patients")
             counts = {k: row[k] for k in names}
-            out[f"tnr.{model}@{row['fnr']:g}"] = _entry(row, "tnr", **counts)
+            out[f"tnr.{model}@{row['fnr']:g}"] = _entry(row, "tnr", **counts, note=row["note"])
     if {"E", "E+S"} <= set(models):
         out["tnr_gain.E+S-E@0.02"] = spared_more(predictions, **sampling)
     return out
@@ -370,10 +460,11 @@ def gain_entry(g: resampling.Interval) -> dict:
 
 
 def _entry(row: dict, value: str, **more) -> dict:
+    # one run has no SD, FNR 0 no interval: JSON has no NaN
+    row = {name: None if x != x else x for name, x in row.items()}
     over = dict(value=row[value], low=row["low_patients"], high=row["high_patients"])
-    # one run has no SD: JSON has no NaN
-    sd = None if np.isnan(row["sd_runs"]) else row["sd_runs"]
-    runs = dict(mean=row["mean_runs"], sd=sd, runs=row["runs"])
+    runs = dict(mean=row["mean_runs"], sd=row["sd_runs"], runs=row["runs"])
+    runs |= dict(low_both=row["low_both"], high_both=row["high_both"])
     return {**over, "kind": "95 % over patients", **runs, **more}
 
 
@@ -434,7 +525,7 @@ def figure_6(runs: pd.DataFrame) -> pd.DataFrame:
     """
     printed, arms, rows = paper.figure_6(), ["backbone", "initialisation"], []
     for arm, part in runs.groupby(arms, sort=False):
-        r = resampling.runs_interval(part["test_auc"])
+        r = run_intervals.runs_interval(part["test_auc"])
         row = dict(zip(arms, arm, strict=True))
         row |= dict(auc=r.mean, sd=r.sd, low=r.low, high=r.high, runs=r.n)
         row[paper.LABEL] = _printed(printed[(printed[arms] == arm).all(axis=1)])
@@ -443,16 +534,23 @@ def figure_6(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure_6_numbers(table: pd.DataFrame) -> dict[str, dict]:
-    """Entries `floc.<backbone>.<initialisation>`, and `floc_gain.<backbone>` (ImageNet less He)."""
+    """Entries `floc.<backbone>.<initialisation>`, and `floc_gain.<backbone>` (ImageNet less He).
+
+    The interval of a gain is that of the difference of two trainings, one of each arm.
+    """
     out = {}
     for row in table.to_dict("records"):
         sd = None if np.isnan(row["sd"]) else row["sd"]
         key = f"floc.{row['backbone']}.{row['initialisation']}"
         out[key] = {"value": row["auc"], "sd": sd, "runs": row["runs"], "kind": "mean over runs"}
-    wide = table.pivot(index="backbone", columns="initialisation", values="auc")
-    if {"imagenet", "he"} <= set(wide):
-        for backbone, value in (wide["imagenet"] - wide["he"]).dropna().items():
-            out[f"floc_gain.{backbone}"] = {"value": float(value), "kind": "difference of means"}
+    arms = table.set_index("initialisation")
+    for backbone, part in arms.groupby("backbone"):
+        if {"imagenet", "he"} <= set(part.index):
+            value = float(part.at["imagenet", "auc"] - part.at["he", "auc"])
+            sd = float(np.hypot(*part.loc[["imagenet", "he"], "sd"]))
+            entry = {"value": value, "kind": "difference of means, +- 1.96 SD over runs"}
+            ends = {} if np.isnan(sd) else dict(low=value - 1.96 * sd, high=value + 1.96 * sd)
+            out[f"floc_gain.{backbone}"] = entry | ends
     return out
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from lesionlib.errors import InputError
 from lesionlib.seeds import digest
 from study import jobs
-from study.runner import following, say
+from study.runner import following, give_data, say
 from study.settings import (
     Experiment,
     load_experiment,
@@ -26,7 +26,6 @@ from study.settings import (
     runs_folder,
 )
 
-DATA_VARIABLE = "LESIONLIB_DATA"
 SHARE = re.compile(r"(\d+) of (\d+) steps")
 
 
@@ -38,11 +37,8 @@ def check(experiment: str, data: str | None = None) -> Experiment:
     data : the user's folder, kept for this process and for the next runs of this experiment.
     """
     settings = load_experiment(experiment)
-    if data and settings.is_phantom:
-        remedy = "Leave DATA= out, or name an experiment that reads a data set"
-        raise InputError("this experiment draws its own data", f"experiment {experiment}", remedy)
     if data:
-        os.environ[DATA_VARIABLE] = str(Path(os.path.expanduser(data)).resolve())
+        give_data(settings, data)
     for name, file in given_files(settings).items():
         if not file.is_file():
             raise InputError(f"the file of {name} is missing", file, "Correct its path")
@@ -92,6 +88,32 @@ def data_state(settings: Experiment) -> str:
 
     folder = steps.data_folder(open_bench(settings.name))
     return digest([states, str(folder.resolve()), steps.fingerprint(folder)])
+
+
+def read_set(settings: Experiment):
+    """The :class:`~data_manifest.manifest.Manifest` of an experiment's data set, as yet not split.
+
+    Raises InputError as :func:`data_manifest.registry.read`, and as :func:`data_state`.
+    """
+    from data_manifest import registry
+    from study import steps
+    from study.lab import open_bench
+
+    folder = steps.data_folder(open_bench(settings.name))
+    return registry.read(settings.data.dataset, folder, **settings.data.options)
+
+
+def check_splits(settings: Experiment) -> None:
+    """Read an experiment's data set and split it as notebook 01 will.
+
+    Raises InputError as :func:`read_set`, and where a split lacks malignant or benign lesions.  A
+    phantom is drawn with its splits, and a set without a lesion has none.
+    """
+    from data_manifest.splits import split_by_settings
+
+    found = None if settings.is_phantom else read_set(settings)
+    if found and len(found.lesions):
+        split_by_settings(found, settings.data, settings.seed)
 
 
 def is_complete(experiment: str) -> bool:

@@ -17,6 +17,7 @@ from study.settings import GMIC, Canvas, Compute, Experiment, FLoc, Windows
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+import bench_coverage
 import bench_curves
 import bench_demo
 import bench_fagg
@@ -102,6 +103,17 @@ def test_a_figure_and_a_table_come_from_the_files_that_are_there(figures, capsys
     assert "| cut a patch of 256 px | MONAI | 30 |" in table and "1,000,000 images" in table
     assert (figures / "benchmarks.png").stat().st_size > 10_000
     assert (suite.HERE.parent / "README.md").read_bytes() == before, "of other figures"
+
+
+def test_coverage_is_measured_of_every_interval(figures, capsys):
+    table = bench_coverage.measure(12, 60, lesions=(10,), women=(16,))
+    assert table["interval"].nunique() == len(table) == 8 + 4 + 4
+    sides = table[["coverage", "above", "below"]].sum(axis=1)
+    assert sides.tolist() == pytest.approx([1] * 16) and (table["width"] > 0).all()
+    text = bench_coverage.markdown(table)
+    assert text.count("16 women") == 8 and "12 made-up sets" in text
+    again = bench_coverage.measure(12, 60, lesions=(10,), women=())
+    pd.testing.assert_frame_equal(again, table[:8])
 
 
 def test_an_unknown_benchmark_is_refused_in_a_line(capsys):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import filecmp
 import secrets
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -32,6 +33,10 @@ from data_manifest.table.reader import check_files, read_table, table_file, with
 from lesionlib.errors import InputError
 
 STAGE = "DICOM header"
+SALT_MADE = (
+    "was written: the secret with which ids are hashed. Keep it, since with another one all ids "
+    "change, and keep it to yourself, since it traces them back"
+)
 LESIONS = "lesions.csv"
 FACTS = ("laterality", "rows", "cols", "spacing_mm", "bits", "source")
 MOST_REASONS = 10  # in one message
@@ -126,6 +131,7 @@ def _salt(folder: Path, salt_file: str | None) -> str:
         if not place.exists() and not salt_file:
             place.touch(mode=0o600)
             place.write_text(secrets.token_hex(32) + "\n")
+            print(f"{place} {SALT_MADE}", file=sys.stderr, flush=True)
         salt = input_file(place).read_text().strip()
     except (InputError, OSError, UnicodeDecodeError):
         remedy = "Write 16 letters or more into a file and name it: data.options: {salt_file: path}"

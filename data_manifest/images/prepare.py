@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from data_manifest.images.breast import (
+    LEAST_PX,
     blanked_film,
     breast_box,
     chest_wall,
@@ -112,9 +113,10 @@ def _prepare(task: Task, out: Prepared) -> None:
         raise InputError(f"no usable truth: {out.exclusions[0][2]}")
     canvas = placement.apply(pixels)
     on_canvas = placement.apply_mask(mask)
-    if not on_canvas.any():
+    breast = _reduced_mask(on_canvas)
+    if not breast.any():
         raise InputError("no breast on the canvas", row["file"], "Check canvas.scale")
-    out.canvas, out.breast, out.lesions = canvas, _reduced_mask(on_canvas), outlines
+    out.canvas, out.breast, out.lesions = canvas, breast, outlines
     box = dict(zip(_BOX, breast_box(on_canvas), strict=True))
     out.record = {**moments(canvas), **box, **placement.record(), "sha256": image.sha256}
     out.record["unplaced"] = len(task.lesions) - len(outlines)
@@ -173,8 +175,14 @@ def _brought_to(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _breast(pixels: np.ndarray, row: dict) -> np.ndarray:
-    """The mask of the breast; InputError where it is background, or an image full of tissue."""
+    """The mask of the breast; InputError where it is tiny, background, or an image full of tissue."""
     mask = find_breast(pixels, row["source"])
+    r0, c0, r1, c1 = breast_box(mask)
+    if min(r1 - r0, c1 - c0) < LEAST_PX:
+        what = f"what looks like breast is {r1 - r0} rows x {c1 - c0} cols, least {LEAST_PX} each"
+        raise InputError(
+            what, row["file"], "Give the whole film, no thumbnail; leave it out if empty"
+        )
     if not is_breast_shaped(mask) and "filled" not in _accepted(row):
         raise InputError(
             f"what looks like breast is {mask.mean():.0%} of the whole image, and has no breast's shape",
@@ -202,18 +210,19 @@ def _place(task: Task, pixels: np.ndarray, mask: np.ndarray, row: dict, image: I
 
 
 def _check_edge(found: str, row: dict, image: Image) -> None:
-    """InputError where a DICOM file is oriented otherwise than its header says.
+    """InputError where a digital image is mirrored, or its side is wrong.
 
     Digital images have the chest wall of a left breast at the left edge; scanned films are as they
-    were put on the scanner.
+    were put on the scanner.  The header of a DICOM file may state the orientation itself.
     """
-    digital = image.oriented and row["source"] != "film"
-    side = {"L": "left", "R": "right"}.get(row["laterality"], "") if digital else ""
+    film = row["source"] == "film"
+    side = "" if film else {"L": "left", "R": "right"}.get(row["laterality"], "")
     for edge, source in ((image.chest_wall, "PatientOrientation"), (side, "laterality")):
         if edge and edge != found:
             what = f"the breast is at the {found} edge, its {source} means the {edge} one"
             remedy = "Correct the side, or, if it is right, write chest_wall"
-            raise InputError(what, row["file"], f"{remedy} {found} into the table")
+            scan = "" if image.oriented else "; source film, if it is a scan"
+            raise InputError(what, row["file"], f"{remedy} {found} into the table{scan}")
 
 
 def moments(canvas: np.ndarray) -> dict[str, float]:

@@ -21,6 +21,10 @@ from data_manifest.table.reader import FILLED, REQUIRED
 from lesionlib.errors import InputError
 from lesionlib.files import write_text
 
+RLE = (
+    "Export polygons instead; or decode each (pycocotools.mask.decode), save it as a PNG, and name "
+    "it in lesions.csv (geom mask, mask_file)"
+)
 AGAIN = "Export the annotations as COCO again"
 KINDS = {"mass": "mass", "calc": "calc", "distortion": "distortion", "asymm": "asymmetry"}
 
@@ -98,7 +102,7 @@ def _lesion(entry: dict, names: dict, file: str) -> dict:
     rings, box = entry.get("segmentation"), entry.get("bbox")
     if rings and not isinstance(rings, list):
         where = f"{file}, annotation {entry['id']}"
-        raise InputError("an outline in run lengths (RLE)", where, "Export polygons instead")
+        raise InputError("an outline in run lengths (RLE)", where, RLE)
     if rings:
         return row | {"geom": "polygon", "polygon": joined(rings)}
     x, y, width, height = map(float, box)

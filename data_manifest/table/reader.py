@@ -31,8 +31,9 @@ REQUIRED = {
 # of these, the columns without a default
 FILLED = {
     "images.csv": ("image_id", "patient_id", "file"),
-    "lesions.csv": ("image_id", "lesion_id"),
+    "lesions.csv": ("image_id", "lesion_id", "geom"),
 }
+FILL_IN = {"geom": f"Write one of {', '.join(GEOMETRIES)}, and the outline in its columns"}
 SPLIT_NAMES = {"train": "training", "val": "validation", "valid": "validation"}
 ALL_KINDS = (*FILE_KINDS, *VIEW_KINDS)
 YES, NO = ("true", "1", "yes"), ("false", "0", "no")
@@ -105,7 +106,7 @@ def read_table(file: Path, columns: dict) -> pd.DataFrame:
     columns = columns | {name: rule for name, rule in RARE_COLUMNS.items() if name in frame}
     _check_columns(file, frame, columns, needed)
     for name in filled:
-        remedy = "Fill it in, or remove a row below the table (a total, a note)"
+        remedy = FILL_IN.get(name, "Fill it in, or remove a row below the table (a total, a note)")
         refuse(frame[name] == "", f"{name} is empty", file.name, remedy)
     given = {name: (name, RULES[kind]) for name, (kind, _) in columns.items() if name in frame}
     texts = frame[list(given)]

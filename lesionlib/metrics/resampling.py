@@ -1,8 +1,7 @@
-"""Intervals over patients (bootstrap of clusters; Efron and Tibshirani 1993), and over runs.
+"""Intervals over patients (bootstrap of clusters; Efron and Tibshirani 1993).
 
 Patients are independent; two views of a finding, or two findings of a breast, are not.  Intervals
-resample *patients*, each with all of their lesions, and take percentiles.  :func:`runs_interval` is
-the "+-" of Wu et al. 2020, the spread of repeated runs on the same lesions.
+resample *patients*, each with all of their lesions, and take percentiles.
 
 Resample i is drawn with the seed (seed, i) alone, so that two models see the same resamples.  One
 in which a class is absent is drawn again and counted in `redrawn`.  The resamples of a set of
@@ -20,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from lesionlib.errors import InputError
-from lesionlib.metrics.roc import _Z95, _auc, _patient_codes, _rising, _totals, checked
+from lesionlib.metrics.roc import _auc, _patient_codes, _rising, _totals, checked
 
 Statistic = str | Callable
 _MOST_DRAWS = 1000
@@ -61,45 +60,6 @@ class PooledInterval(Interval):
     each: tuple[float, ...] = ()  # difference in each set
     sd: float = float("nan")  # of these differences
     kind: str = "95 % over patients within sets"
-
-
-@dataclass(frozen=True)
-class RunsInterval:
-    """Mean and spread of n repeated runs on the same lesions: the paper's "+-"."""
-
-    mean: float
-    sd: float
-    low: float
-    high: float
-    n: int
-    kind: str = "mean +- 1.96 SD over runs"
-
-
-def runs_interval(values) -> RunsInterval:
-    """Mean, SD (n - 1 in the denominator) and mean +- 1.96 SD over runs.
-
-    It says how much another run of the same training would differ, not another sample of lesions.
-
-    Parameters
-    ----------
-    values : array of shape (runs,)
-
-    Returns
-    -------
-    RunsInterval
-        With one run the SD and the interval are NaN.
-
-    Raises
-    ------
-    InputError
-        For no run, and for values that are not finite.
-    """
-    x = np.asarray(values, float).ravel()
-    if x.size == 0 or not np.isfinite(x).all():
-        what = f"{x.size} runs, {np.sum(~np.isfinite(x))} not finite"
-        raise InputError(what, "values", "Give one finite number per run")
-    mean, sd = float(x.mean()), float(x.std(ddof=1)) if x.size > 1 else float("nan")
-    return RunsInterval(mean, sd, mean - _Z95 * sd, mean + _Z95 * sd, x.size)
 
 
 def interval(
@@ -176,12 +136,13 @@ def pooled_difference(
         _interval(y, (a, b), patient, statistic, n, (seed, j))
         for j, (y, a, b, patient) in enumerate(sets)
     ]
-    each = runs_interval([part.value for part, _ in parts])
+    each = [part.value for part, _ in parts]
     low, high = np.quantile(np.mean([drawn for _, drawn in parts], axis=0), _ENDS)
     names = ("malignant", "benign", "patients", "redrawn")
     total = {name: sum(getattr(part, name) for part, _ in parts) for name in names}
-    total |= {"resamples": n, "seed": seed, "each": tuple(part.value for part, _ in parts)}
-    return PooledInterval(each.mean, float(low), float(high), sd=each.sd, **total)
+    total |= {"resamples": n, "seed": seed, "each": tuple(each)}
+    sd = float(np.std(each, ddof=1)) if len(each) > 1 else float("nan")
+    return PooledInterval(float(np.mean(each)), float(low), float(high), sd=sd, **total)
 
 
 def band(y, score, patient, statistic: Callable, n: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -203,9 +164,33 @@ def band(y, score, patient, statistic: Callable, n: int = 2000, seed: int = 0) -
     InputError
         As :func:`interval`.
     """
-    _, value, drawn = _resampled(y, (score,), patient, statistic, n, (seed,))
+    value, drawn = resampled(y, score, patient, statistic, n, seed)
     low, high = np.quantile(drawn, _ENDS, axis=0)
     return pd.DataFrame({"value": value, "low": low, "high": high})
+
+
+def resampled(
+    y, score, patient, statistic: Statistic = "auc", n: int = 2000, seed: int | tuple[int, ...] = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """A statistic of one score, and its values in the resamples that its interval is read from.
+
+    Parameters
+    ----------
+    y, score, patient, n : as :func:`interval`
+    statistic : as :func:`interval`, or one that is an array of shape (k,), with `times` (n, k)
+    seed : int, or several of which each is a part of the seed
+
+    Returns
+    -------
+    float or array of shape (k,), array of shape (n,) or (n, k)
+
+    Raises
+    ------
+    InputError
+        As :func:`interval`.
+    """
+    entropy = seed if isinstance(seed, tuple) else (seed,)
+    return _resampled(y, (score,), patient, statistic, n, entropy)[1:]
 
 
 def _interval(y, scores, patient, statistic, n, entropy) -> tuple[Interval, np.ndarray]:

@@ -17,6 +17,7 @@ for a set that holds one class only.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -322,7 +323,8 @@ class DeLong:
     se: float
     low: float
     high: float
-    p: float  # two-sided, of no difference; NaN for a single AUC
+    z: float  # of no difference, with its two-sided p; NaN for a single AUC
+    p: float
     malignant: int
     benign: int
     patients: int | None  # None where lesions count as independent
@@ -343,6 +345,7 @@ def delong(y_true, a, b=None, patient=None) -> DeLong:
     -------
     DeLong
         se and interval are NaN where a class has one lesion (with `patient`: one patient) alone.
+        A variance of 0, as of perfect separation, gives an interval of no width and a warning.
 
     Raises
     ------
@@ -350,9 +353,9 @@ def delong(y_true, a, b=None, patient=None) -> DeLong:
         Where a lesion has no patient.
     """
     truth, a = checked(y_true, a, "a")
-    v10, v01, value = _components(truth, a)
+    v10, v01, value = placements(truth, a)
     if b is not None:
-        w10, w01, other = _components(truth, checked(y_true, b, "b")[1])
+        w10, w01, other = placements(truth, checked(y_true, b, "b")[1])
         v10, v01, value = v10 - w10, v01 - w01, value - other
     patients = None
     if patient is None:
@@ -360,20 +363,32 @@ def delong(y_true, a, b=None, patient=None) -> DeLong:
     else:
         codes, patients = _patient_codes(patient, truth.size)
         variance = _clustered_variance(truth, v10, v01, value, codes)
-    se = float(np.sqrt(max(variance, 0.0))) if np.isfinite(variance) else np.nan
-    p, half = np.nan, _Z95 * se
-    if b is not None and se > 0:
-        p = float(2 * ndtr(-abs(value) / se))
-    elif b is not None and value == 0:  # two equal scores
-        p = 1.0
+    se = float(np.sqrt(np.maximum(variance, 0.0)))
+    z, half = np.nan, _Z95 * se
+    if b is not None:  # two equal scores have no variance and do not differ
+        z = value and (value / se if se else float(np.copysign(np.inf, value)))
+    if se == 0 and z != 0:
+        text = "no variance at the value %.3f: its interval and p do not tell how sure it is"
+        warnings.warn(text % value, stacklevel=2)
+    p = float(2 * ndtr(-abs(z)))
     counts = int(truth.sum()), int((~truth).sum())
     # the normal interval does not know that an AUC ends at 1
     ends = np.clip([value, value - half, value + half], 0.0 if b is None else -1.0, 1.0).tolist()
-    return DeLong(ends[0], se, *ends[1:], p, *counts, patients)
+    return DeLong(ends[0], se, *ends[1:], z, p, *counts, patients)
 
 
-def _components(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Share of benign lesions below each malignant one, of malignant above each benign; the AUC."""
+def placements(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Each lesion's share of the AUC (the components of DeLong et al. 1988), of checked input.
+
+    Parameters
+    ----------
+    truth, score : array of shape (n,), as :func:`checked` gives them
+
+    Returns
+    -------
+    float64 array of shape (malignant,), float64 array of shape (benign,), float
+        Share of benign lesions below each malignant one, of malignant above each benign; the AUC.
+    """
     m, b = int(truth.sum()), int((~truth).sum())
     every = score, score[truth], score[~truth]
     rank, own, other = (pd.Series(each).rank().to_numpy() for each in every)

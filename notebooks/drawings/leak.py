@@ -23,7 +23,8 @@ FEATURES = ("height", "width", "grey")
 def breast_features(store) -> pd.DataFrame:
     """Height and width of the breast (px of the canvas) and its mean grey, one row per canvas.
 
-    Standardised within each view, since a CC and an MLO of one breast differ in shape.
+    Standardised within each view, since a CC and an MLO of one breast differ in shape.  What does
+    not vary within a view, as in a single image, is 0.
     """
     images = store.images
     share = np.array([store.breast(i).mean() for i in range(len(images))])
@@ -34,7 +35,8 @@ def breast_features(store) -> pd.DataFrame:
     )
     table = pd.DataFrame(dict(zip(FEATURES, values, strict=True)))
     by_view = table.groupby(images["view"])
-    return (table - by_view.transform("mean")) / by_view.transform("std")
+    spread = by_view.transform("std")
+    return (table - by_view.transform("mean")) / spread.where(spread > 0, 1)
 
 
 def compare_splits(features, truth, patient, sizes: Sequence[int], seed: int = 0) -> pd.DataFrame:

@@ -7,13 +7,16 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from data_manifest.splits import split_by_settings
 from lesionlib import files
 from lesionlib.errors import InputError
 from lesionlib.metrics import roc
 from study import tables
 from study.commands.report import report
-from study.settings import figures_folder, load_experiment, project_root
-from study.workflow import check, run_experiment
+from study.lab import open_bench
+from study.settings import Experiment, figures_folder, load_experiment, project_root
+from study.steps import data_folder
+from study.workflow import check, read_set, run_experiment
 
 USUAL = 5  # folds
 
@@ -23,8 +26,9 @@ def run_folds(
 ) -> Path:
     """Run each fold as an experiment of its own, pool their tests, and report; returns the page.
 
-    The folds are ``experiments/<experiment>_fold<k>.yaml``, written where they are missing; an
-    interrupted start goes on with what is not up to date.  The pooled scores and the report are in
+    The folds are ``experiments/<experiment>_fold<k>.yaml``, written where they are missing once all
+    of them are known to hold both kinds of lesion in every split; an interrupted start goes on with
+    what is not up to date.  The pooled scores and the report are in
     ``figures/<experiment>_folds/``.
 
     Parameters
@@ -36,8 +40,9 @@ def run_folds(
     Raises
     ------
     InputError
-        For a phantom, which has its own splits, fewer than 2 folds, a fold's file with other
-        settings, and as a run.  JobError as a run.
+        For a phantom, which has its own splits, fewer than 2 folds or more than patients, a fold
+        without malignant or benign lesions in one of its splits, a fold's file of other folds, and
+        as a run.  JobError as a run.
     """
     settings = load_experiment(experiment)
     number = folds or settings.data.folds or USUAL
@@ -46,9 +51,15 @@ def run_folds(
         raise InputError("a phantom is drawn with its splits", f"experiment {experiment}", remedy)
     if number < 2:
         raise InputError(f"{number} folds", "command line", "Ask for 2 folds or more")
-    names = [fold_experiment(experiment, number, fold) for fold in range(number)]
-    for name in names:
-        check(name, data)  # all of them, before the first is run
+    found = read_set(check(experiment, data))
+    data = str(data_folder(open_bench(experiment)))  # also where it was remembered
+    names = [f"{experiment}_fold{fold}" for fold in range(number)]
+    for fold, name in enumerate(names):  # all of them, before anything is written or run
+        each = fold_settings(experiment, name, number, fold)
+        split_by_settings(found, each.data, each.seed)
+    for fold, name in enumerate(names):
+        _write_where_missing(experiment, name, number, fold)
+        check(name, data)
     for name in names:
         run_experiment(name, data, cores)
     place = figures_folder(f"{experiment}_folds")
@@ -58,19 +69,31 @@ def run_folds(
     return report(place / "predictions.csv", place)
 
 
-def fold_experiment(experiment: str, folds: int, fold: int) -> str:
-    """The name of a fold's experiment, whose file is written where it is missing."""
-    name = f"{experiment}_fold{fold}"
-    file = project_root() / "experiments" / f"{name}.yaml"
-    content = {"extends": experiment, "data": {"folds": folds, "fold": fold}}
+def fold_settings(experiment: str, name: str, folds: int, fold: int) -> Experiment:
+    """The settings of a fold: those of its file `name`, or of `experiment` where there is none.
+
+    Raises InputError for a file of another fold.
+    """
+    file = _file(name)
+    settings = load_experiment(name if file.is_file() else experiment)
+    data = settings.data
     if not file.is_file():
-        head = f"# Command   study folds {experiment} --folds {folds}\n"
-        files.write_text(file, head + yaml.safe_dump(content, sort_keys=False))
-    data = load_experiment(name).data
+        data = data.model_copy(update={"folds": folds, "fold": fold})
     if (data.folds, data.fold) != (folds, fold):
         what = f"fold {data.fold} of {data.folds}, not {fold} of {folds}"
         raise InputError(what, file, "Remove the file, or ask for as many folds as it has")
-    return name
+    return settings.model_copy(update={"data": data})
+
+
+def _write_where_missing(experiment: str, name: str, folds: int, fold: int) -> None:
+    content = {"extends": experiment, "data": {"folds": folds, "fold": fold}}
+    if not _file(name).is_file():
+        head = f"# Command   study folds {experiment} --folds {folds}\n"
+        files.write_text(_file(name), head + yaml.safe_dump(content, sort_keys=False))
+
+
+def _file(name: str) -> Path:
+    return project_root() / "experiments" / f"{name}.yaml"
 
 
 def saved(name: str) -> pd.DataFrame:

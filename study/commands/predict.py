@@ -34,6 +34,7 @@ from study.steps.runs import run_read, torch_ready
 WEIGHTS = "best.safetensors"
 AT_ONCE = 1000  # windows whose maps are in memory together
 MOST_PICTURES = 60
+SPACING_APART = 1.2  # ratio of pixel spacings, above which lesions look of another size
 
 
 def predict(
@@ -62,6 +63,8 @@ def predict(
     place = Path(folder).expanduser().resolve()
     kept = lab.runs / "predict" / f"{place.name}-{digest(str(place))[:8]}"
     images = _store(lab, kept, dataset, place, own | (options or {}))
+    for line in (told := warnings(lab, images)):
+        lab.progress(f"warning: {line}")
     drawn = _windows(lab, images)
     torch_ready(lab)
     maps = _maps(lab, networks, images)
@@ -70,6 +73,7 @@ def predict(
     page = Page(Path(output) if output else kept, f"Lesion scores by the networks of {experiment}")
     text = table.to_csv(index=False, float_format="%.9g")
     files.write_text(page.folder / "predictions.csv", text)
+    page.text(*(f"Warning: {line}." for line in told))
     _write_page(page, lab, images, drawn, maps[0], table, scores)
     return page.write("lesions")
 
@@ -94,6 +98,23 @@ def trained(lab: Lab) -> dict[str, list[Path]]:
         what = f"no trained {' and '.join(lost)}"
         raise InputError(what, f"experiment {lab.name}", f"Train first: study run {lab.name}")
     return found
+
+
+def warnings(lab: Lab, images: ImageStore) -> list[str]:
+    """A line for each reason why the scores of these images say little or nothing."""
+    lines = ["the networks were trained on a phantom: on real images they say nothing"]
+    lines *= lab.is_phantom
+    table, new = lab.runs / "store" / "canvases" / "images.csv", images.images["spacing_mm"]
+    own = pd.read_csv(table)["spacing_mm"] if table.is_file() else new[:0]
+    low, high = own.min(), own.max()  # nan where none is stated
+    apart = (new * SPACING_APART < low) | (new > high * SPACING_APART)
+    if apart.any():
+        lines.append(
+            f"{apart.sum()} of {len(new)} images have another pixel spacing, {new[apart].median():g} "
+            f"mm (median), than those of the training, {low:g} to {high:g} mm: canvas.scale does not "
+            "fit them, and their scores are not to be relied on"
+        )
+    return lines
 
 
 def _run(folder: Path) -> int:
@@ -188,9 +209,7 @@ def _write_page(page: Page, lab: Lab, images, drawn, maps, table: pd.DataFrame, 
     model = next(m for m in ("E+S", "E", "f_loc") if m in means)
     page.text(
         "Not for clinical use. A score is 0 (benign) to 1 (malignant), the mean over "
-        f"{lab.settings.evaluation.windows_per_lesion} windows and the runs of the training.",
-        *["The networks were trained on a phantom: on real images they say nothing."]
-        * lab.is_phantom,
+        f"{lab.settings.evaluation.windows_per_lesion} windows and the runs of the training."
     )
     lost = images.exclusions
     if len(lost):

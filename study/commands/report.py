@@ -14,6 +14,7 @@ from study.commands.page import Page
 
 STARTS = ("he", "imagenet", "file")  # what the name of an arm of figure 6 ends with
 MOST_PAIRS = 12
+MOST_CURVES, MOST_BANDS = 8, 3  # of figure 7 and its legend
 
 
 def report(file: Path | str, output: Path | str | None = None) -> Path:
@@ -32,18 +33,24 @@ def report(file: Path | str, output: Path | str | None = None) -> Path:
     predictions = tables.read_predictions(file)
     test = predictions[predictions["split"] == "test"]
     models = tables.models_of(test if len(test) else predictions)
-    shown = [m for m in tables.DRAWN if m in models] or models[:3]
-    first = tables.scores(predictions, shown[-1])
+    tables.same_lesions(test)
+    own = [model for model in models if model not in tables.MODELS]
+    shown = [m for m in tables.DRAWN if m in models] + own
+    shown = (shown or models)[:MOST_CURVES]
+    papers = [model for model in shown if model in tables.DRAWN]
+    first = tables.scores(predictions, (papers or shown)[-1])
     page = Page(Path(output) if output else Path(file).parent / "report", "Lesion scores, judged")
     counts = f"{first.truth.size} test lesions, {first.truth.sum()} malignant"
     page.text(
         f"{Path(file).name}: {counts}, of {len(set(first.patient))} patients. Not for clinical use.",
         "Intervals over patients resample patients with all their lesions; those over runs are "
-        "mean ± 1.96 SD of repeated trainings, as the paper prints.",
+        "mean ± 1.96 SD of repeated trainings.",
     )
     _table_3(page, predictions)
-    judged = [m for m in ("E", "E+S") if m in models] or shown
+    judged = [m for m in models if m in ("E", "E+S", *own)] or shown
     _operating_points(page, predictions, judged, shown)
+    if left := [model for model in models if model not in shown]:
+        page.text(f"Not drawn in figure 7: {', '.join(left)}.")
     _gains(page, predictions, models)
     _standard_errors(page, predictions, models)
     _figure_6(page, predictions, models)
@@ -67,7 +74,8 @@ def _operating_points(
     table = pd.concat(parts, ignore_index=True)
     page.table("table_2", table[["model", *table.columns.drop("model")]])
     page.text("Do not rest a conclusion on FNR 0: it depends on one lesion.", heading="Figure 7")
-    curves = tables.figure_7(predictions, shown, bands=judged)
+    bands = [model for model in judged if model in shown]
+    curves = tables.figure_7(predictions, shown, bands=bands if len(bands) <= MOST_BANDS else ())
     drawn = plots.figure_7(curves, printed=paper.table_2() if "E+S" in shown else None)
     page.figure("figure_7", drawn, "TNR against FNR", curves)
 

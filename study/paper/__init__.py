@@ -1,9 +1,10 @@
 """What Wu et al. 2020 printed, as data: values of the private NYU set, to show next to ours.
 
 Nothing here is a result of this compendium.  Each row says where in the paper the value is; tables
-and figures show these values under the label :data:`LABEL`.  "spread" is the paper's "+-", which it
-does not define; the negative lower bound in table 2 shows that its intervals are mean +- 1.96 SD
-over repeated runs.
+and figures show these values under the label :data:`LABEL`.  Every number is written once: tables
+1 to 3 and figure 6 in files of their own, other numbers that formulas need in ``text.csv``, the rest
+in ``claims.csv``; claims and formulas name them (:func:`as_printed`).  "spread" is the paper's "+-",
+which it does not define: SD over runs, 1.96 SD over runs, or half of a bootstrap interval.
 """
 
 from __future__ import annotations
@@ -46,19 +47,23 @@ def figure_6() -> pd.DataFrame:
 
 
 def text() -> pd.DataFrame:
-    """Every other number used here.  Index key; columns value, unit, where."""
+    """Other numbers that formulas need.  Index key; columns value, unit, where."""
     return _read("text").set_index("key")
 
 
 def claims() -> pd.DataFrame:
-    """Every number and statement of the paper, one row each, all columns text; see `study.claims`."""
+    """What the paper prints, one row each, all columns text; see `study.claims`."""
     # kept as text, as the paper prints them
-    return _read("claims", dtype=str, keep_default_na=False).copy()
+    table, numbers = _read("claims", dtype=str, keep_default_na=False), as_printed()
+    return table.assign(value=[value.format_map(numbers) for value in table["value"]])
 
 
 def arithmetic() -> pd.DataFrame:
-    """The paper's own sums: id, statement, formula, tolerance, note; see `study.claims`."""
-    return _read("arithmetic").copy()
+    """Sums of printed numbers, and numbers derived from them; see `study.claims`.
+
+    Columns: id, where, statement, formula ("a = b" for a sum, else a derived number), tolerance, note.
+    """
+    return _read("arithmetic").fillna({"note": ""})
 
 
 def silent(settings) -> pd.DataFrame:
@@ -83,16 +88,30 @@ def value(key: str) -> float:
     return float(table.at[key, "value"])
 
 
-def printed() -> dict[str, float]:
-    """Every printed number by name, for the formulas of :func:`arithmetic`.
+def as_printed() -> dict[str, str]:
+    """Every number of the tables and of :func:`text` by name, as the paper writes it.
 
     Names are the keys of :func:`text`; `test_lesions_benign` (split and column of table 1);
-    `tnr_2`, `low_2`, `high_2` (table 2 at an FNR of 2 %); `auc_E_S`, `spread_E_S` (table 3).
+    `fnr_2`, `tnr_2`, `low_2`, `high_2` (table 2 at an FNR of 2 %); `auc_E_S`, `spread_E_S`
+    (table 3); `auc_densenet121_he`, `spread_densenet121_he` (figure 6).
     """
-    second, third = table_2(), table_3()
-    second.index = (100 * second["fnr"]).round().astype(int)
-    third.index = third["model"].str.replace("+", "_")
-    named = {f"{s}_{c}": n for (s, c), n in table_1().drop(columns="where").stack().items()}
-    for table, columns in ((second, ["tnr", "low", "high"]), (third, ["auc", "spread"])):
-        named |= {f"{column}_{row}": n for (row, column), n in table[columns].stack().items()}
-    return {name: float(n) for name, n in (text()["value"].to_dict() | named).items()}
+    first, second, third, arms, other = (
+        _read(name, dtype=str) for name in ("table_1", "table_2", "table_3", "figure_6", "text")
+    )
+    percent = (100 * second["fnr"].astype(float)).round().astype(int)
+    named = other.set_index("key")["value"].to_dict()
+    first = first.set_index("split").drop(columns="where").stack()
+    named |= {f"{split}_{column}": n for (split, column), n in first.items()}
+    for table, names, columns in (
+        (second, percent, ["fnr", "tnr", "low", "high"]),
+        (third, third["model"].str.replace("+", "_"), ["auc", "spread"]),
+        (arms, arms["backbone"] + "_" + arms["initialisation"], ["auc", "spread"]),
+    ):
+        cells = table[columns].set_axis(names).stack().items()
+        named |= {f"{column}_{name}": n for (name, column), n in cells}
+    return named
+
+
+def printed() -> dict[str, float]:
+    """The numbers of :func:`as_printed`, for the formulas of `study.claims`."""
+    return {name: float(n) for name, n in as_printed().items()}

@@ -25,12 +25,12 @@ def figure_7(
     printed : the paper's table 2 (``paper.table_2()``), drawn hollow.
     """
     style.need(curves, "model", "fnr", "tnr", "malignant", "benign")
-    ax = style.axes(ax, style.WIDTH, 3.5)
+    ax, looks = style.axes(ax, style.WIDTH, 3.5), style.lines(curves["model"].unique())
     for model, part in curves[curves["fnr"] <= FNR_MAX + 1e-9].groupby("model", sort=False):
         part = part.sort_values("fnr")
         if part["fnr"].iloc[-1] < FNR_MAX:  # the last step goes on to the end of the axis
             part = pd.concat([part, part.tail(1).assign(fnr=FNR_MAX)])
-        look = style.line(model)
+        look = looks[model]
         if {"low", "high"} <= set(part) and part["low"].notna().all():
             ax.fill_between(part["fnr"], part["low"], part["high"], step="post", color=look.colour,
                             alpha=0.13, linewidth=0, label=f"{model}: 95 % over patients")  # fmt: skip
@@ -41,7 +41,7 @@ def figure_7(
         bars = [printed["tnr"] - printed["low"], printed["high"] - printed["tnr"]]
         ax.errorbar(printed["fnr"], printed["tnr"], bars, fmt="o", markerfacecolor="white",
                     markersize=4.5, color=style.PAPER_COLOUR, linewidth=0.8, capsize=2, zorder=5,
-                    label=f"E+S, {paper.LABEL}, over runs")  # fmt: skip
+                    label=f"E+S, {paper.LABEL}")  # fmt: skip
     malignant, benign = curves[["malignant", "benign"]].iloc[0]
     ax.set(xlim=(-0.02 * FNR_MAX, 1.02 * FNR_MAX), ylim=(-0.02, 1.02),
            xlabel=f"FNR (share of {malignant:.0f} malignant lesions missed)",

@@ -8,6 +8,7 @@ runs write different bytes (`svg.hashsalt`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -49,6 +50,17 @@ MODEL_LINES = {
     "I": Line("#C4C4C4", ":", "X"),
 }
 _SPARE = Line("#8A8A8A", "-", "P")
+# of models that are not the paper's, in their order; colours by Paul Tol, for colour-blind readers
+OWN_LINES = (
+    Line("#332288", "-", "o"),
+    Line("#CC6677", "--", "s"),
+    Line("#117733", "-.", "^"),
+    Line("#88CCEE", (0, (5, 1)), "D"),
+    Line("#882255", ":", "v"),
+    Line("#999933", (0, (3, 1, 1, 1)), "<"),
+    Line("#44AA99", (0, (1, 1)), ">"),
+    Line("#AA4499", (0, (3, 1, 1, 1, 1, 1)), "X"),
+)
 PAPER_COLOUR = "#7A0019"
 
 _RC = {
@@ -85,6 +97,12 @@ def use() -> None:
 def line(model: str) -> Line:
     """Colour, dash and marker of a model; unknown models share a grey."""
     return MODEL_LINES.get(model, _SPARE)
+
+
+def lines(models: Sequence[str]) -> dict[str, Line]:
+    """Each model's colour, dash and marker: the paper's their own, others one of :data:`OWN_LINES`."""
+    own = [model for model in models if model not in MODEL_LINES]
+    return {model: line(model) for model in models} | dict(zip(own, cycle(OWN_LINES), strict=False))
 
 
 def new_figure(width: float = WIDTH, height: float = 3.2) -> Figure:

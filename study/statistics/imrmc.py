@@ -17,7 +17,7 @@ from lesionlib.errors import InputError
 from lesionlib.files import write_text
 from study import tables
 
-TRUTH = "truth"  # reader and modality of the rows that hold the truth
+TRUTH = "-1"  # reader of the rows that hold the truth, in every version of iMRMC
 LIMITS = (
     "Cases are lesions and taken as independent: standard errors are too small where patients have "
     "several lesions.\nReaders are repeated trainings, not radiologists."
@@ -31,7 +31,7 @@ def imrmc_rows(predictions: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame
     """
     names, parts = ["readerID", "caseID", "modalityID", "score"], []
     for s in [tables.scores(predictions, model) for model in models]:
-        head = {"readerID": TRUTH, "caseID": s.lesion, "modalityID": TRUTH}
+        head = {"readerID": TRUTH, "caseID": s.lesion, "modalityID": "0"}
         if not parts:
             parts.append(pd.DataFrame(head | {"score": s.truth.astype(int)}))
         for run, score in enumerate(s.runs.T):
@@ -51,6 +51,6 @@ def write_imrmc(predictions: pd.DataFrame, models: Sequence[str], file: Path | s
     truth = rows.loc[rows["readerID"] == TRUTH, "score"]
     runs = rows.loc[rows["readerID"] != TRUTH, "readerID"].nunique()
     sizes = {"N0": sum(truth == 0), "N1": sum(truth == 1), "NR": runs, "NM": len(models)}
-    head = "\n".join([LIMITS, *(f"{name}={n}" for name, n in sizes.items()), "BEGIN DATA:\n"])
+    head = "\n".join([LIMITS, *(f"{name}: {n}" for name, n in sizes.items()), "BEGIN DATA:\n"])
     write_text(Path(file), head + rows.to_csv(index=False, header=False, lineterminator="\n"))
     return Path(file)

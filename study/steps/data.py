@@ -23,6 +23,7 @@ from study.settings import project_path
 from study.stages import once, stage
 
 TO_COMPLETE = "to_complete"  # of a set without lesions: tables with what is known
+WRITTEN = ".written.json"  # digests of these tables as they were written last
 STAND_IN_PX = 32  # side of the square that is followed where there is no lesion
 MOST_ENTRIES = 50_000  # files and folders that a fingerprint looks at; CBIS-DDSM has 30,000
 
@@ -72,13 +73,15 @@ def manifest(lab: Lab):
     def compute(place: Path) -> str:
         found = read(lab, folder)
         if found.lesions.empty:  # images to look at, and a manifest to be completed
-            _write_tables_to_complete(found, place / TO_COMPLETE)
+            _write_tables_to_complete(lab, found)
         else:
             found = split_by_settings(found, s.data, s.seed)
         check_manifest(found).write(place)
         if s.data.sha256:
             write_checksums(found, place / "files.sha256", s.compute.workers)
-        return _digest_of_files(place)
+        # a phantom's pictures change with settings that its tables do not show
+        drawn = folder.rglob("*") if lab.is_phantom else ()
+        return _digest_of_files([*place.glob("*.csv"), *drawn])
 
     # a reader is found by its name; one of another package is not watched
     readers = [f"data_manifest.{name}.reader.read" for name in OWN if name == s.data.dataset]
@@ -86,20 +89,32 @@ def manifest(lab: Lab):
     return Manifest.read(stage(lab, "manifest", inputs, compute, read, *readers, draws=draws))
 
 
-def _write_tables_to_complete(found, place: Path) -> None:
-    """`images.csv`, and `lesions.csv` with a row for each image and an empty pathology."""
+def _write_tables_to_complete(lab: Lab, found) -> None:
+    """`images.csv`, and `lesions.csv` with a row for each image and an empty pathology.
+
+    One that the user has changed stays as it is.
+    """
     lesions = pd.DataFrame(columns=list(found.lesions.columns))
     lesions["image_id"] = found.images["image_id"]
     lesions["lesion_id"] = lesions["image_id"] + "_1"
     lesions["file"] = found.images["file"]  # to find the image; no reader needs it
-    for name, table in (("images", found.images), ("lesions", lesions)):
-        files.write_text(place / f"{name}.csv", table.to_csv(index=False))
+    place = lab.runs / TO_COMPLETE
+    written = files.read_json(place / WRITTEN, {})
+    for name, table in (("images.csv", found.images), ("lesions.csv", lesions)):
+        file, content = place / name, table.to_csv(index=False).encode()
+        if file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() != written.get(name):
+            known = f"runs/{lab.name}/{TO_COMPLETE}/{name}"
+            lab.progress(f"{known} has your changes and stays; move it away to get the new one")
+            continue
+        files.write_bytes(file, content)
+        written[name] = hashlib.sha256(content).hexdigest()
+    files.write_json(place / WRITTEN, written)
 
 
 def need_lesions(lab: Lab, error: type[InputError] = InputError) -> None:
     """Raise an `error` that says how to go on where the set has no lesion."""
     if manifest(lab).lesions.empty:
-        place = f"runs/{lab.name}/manifest/{TO_COMPLETE}"
+        place = f"runs/{lab.name}/{TO_COMPLETE}"
         remedy = "(delete the rows of images without one), put it next to the images, run again"
         raise error("no lesion", f"experiment {lab.name}", f"Complete {place}/lesions.csv {remedy}")
 
@@ -141,9 +156,9 @@ def fingerprint(folder: Path) -> str:
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
 
 
-def _digest_of_files(place: Path) -> str:
+def _digest_of_files(found: list[Path]) -> str:
     total = hashlib.sha256()
-    for file in sorted(p for p in place.iterdir() if p.suffix == ".csv"):
+    for file in sorted(path for path in found if path.is_file()):
         total.update(file.name.encode() + file.read_bytes())
     return total.hexdigest()[:16]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tiny_table import write_tiny_table
 
 from data_manifest import expected_counts as expected
 from data_manifest import registry
@@ -102,7 +103,10 @@ def test_missing_and_damaged_files_are_faults(tiny_table, capsys):
 def test_one_film_under_two_names_is_a_fault_where_it_leaks(tiny_table, capsys):
     source = (tiny_table / "png" / "P05_CC.png").read_bytes()  # training
     (tiny_table / "png" / "P09_MLO.png").write_bytes(source)  # validation
-    (tiny_table / "png" / "P06_CC.png").write_bytes(source)  # training, mirrored by its side
+    (tiny_table / "png" / "P06_CC.png").write_bytes(source)  # training, a right breast
+    images = pd.read_csv(tiny_table / "images.csv").set_index("image_id")
+    images.loc["P06_CC", "chest_wall"] = "left"
+    images.to_csv(tiny_table / "images.csv")
     faults = data_check("table", tiny_table, SMALL, pixels=True)
     assert faults == ["2 pairs of near-duplicates are in different splits"]
     pairs = lines_below("near-duplicates of different patients", capsys.readouterr().out)
@@ -148,9 +152,24 @@ def test_the_command_writes_the_page_and_says_where(tiny_table, tmp_path, monkey
     monkeypatch.setattr("study.settings.runs_folder", lambda name: tmp_path / "runs" / name)
     words = ["data-check", "table", "--data", str(tiny_table), "--pixels", "--cores", "1"]
     assert main(words) == 0
-    page = tmp_path / "runs/data-check/table/outlines.html"
+    (page,) = (tmp_path / "runs/data-check/table").glob("tiny-*/outlines.html")
     assert lines_below("every outline on its film", capsys.readouterr().out) == [str(page)]
     assert page.read_text().count("<figure>") == 20
+    other = write_tiny_table(tmp_path / "other" / tiny_table.name)
+    assert main([*words[:2], "--data", str(other), *words[4:]]) == 0
+    assert len(list((tmp_path / "runs/data-check/table").glob("tiny-*/outlines.html"))) == 2
+
+
+def test_an_outline_that_is_cut_is_told_though_the_table_states_no_size(tiny_table, capsys):
+    lesions = pd.read_csv(tiny_table / "lesions.csv", dtype=str, keep_default_na=False)
+    box = {"geom": "box", "mask_file": "", "x0": "-5", "y0": "60", "x1": "15", "y1": "80"}
+    lesions.loc[0, [*box]] = [*box.values()]
+    lesions.to_csv(tiny_table / "lesions.csv", index=False)
+    images = pd.read_csv(tiny_table / "images.csv").drop(columns=["rows", "cols"])
+    images.to_csv(tiny_table / "images.csv", index=False)
+    assert data_check("table", tiny_table, SMALL, pixels=True) == []
+    told = "1 lesions: the outline is cut at the edge of its image, first P01_1@P01_CC"
+    assert lines_below("warnings", capsys.readouterr().out) == [told]
 
 
 def test_what_cannot_be_checked_ends_in_one_line(tiny_table, capsys):

@@ -88,6 +88,12 @@ def test_every_manifest_has_all_columns_with_their_types():
         ("lesions", "image_id", "nowhere", "unknown image 'nowhere'"),
         ("images", "negative", True, "image p0_CC is negative, but its breast has a lesion"),
         ("lesions", "pathology", "benign", "finding l0 has 2 pathologies, benign and malignant"),
+        (
+            "images",
+            "laterality",
+            "R",
+            "finding l0 is on films of 2 sides, L and R (1 such findings)",
+        ),
         ("lesions", "r", 0.0, "circle cx=30 cy=40 r=0 (lesion l0_CC on image p0_CC)"),
         ("lesions", "r", 0.5, "outline of 0.8 px, least 4"),
         ("lesions", "r", 60.0, "of the image"),

@@ -18,7 +18,11 @@ CLASSES = [n for tree in TREES.values() for n in tree.body if isinstance(n, ast.
 PROTOCOLS = [c for c in CLASSES if "Protocol" in map(ast.unparse, c.bases)]
 # documented once, where the contract is written; forward is torch's
 CONTRACT = {part.name for c in PROTOCOLS for part in c.body if hasattr(part, "name")} | {"forward"}
-UNSOURCED = {"errors.py", "files.py", "loading.py"}  # neither the paper nor a reference has a say in these
+UNSOURCED = {
+    "errors.py",
+    "files.py",
+    "loading.py",
+}  # neither the paper nor a reference has a say in these
 
 
 def public(node):

@@ -120,7 +120,9 @@ def test_points_and_shares_are_those_of_a_plain_reading_of_each_mask():
     for k in range(0, 5000, 7):
         pixels = np.argwhere(breasts[image[k]])
         if len(pixels):
-            assert (points[k] == (pixels[int(numbers[k, 0] * len(pixels))] + numbers[k, 1:]) * 4).all()
+            assert (
+                points[k] == (pixels[int(numbers[k, 0] * len(pixels))] + numbers[k, 1:]) * 4
+            ).all()
         else:
             assert (points[k] == 0).all()
         w, turn = windows.iloc[k], np.deg2rad(windows["angle"][k])

@@ -1,5 +1,7 @@
 """The leak of a split by image: sets whose answer is known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,11 @@ def test_features_are_standardised_within_each_view(tiny_store):
     assert list(table) == list(leak.FEATURES) and len(table) == len(tiny_store)
     means = table["grey"].groupby(tiny_store.images["view"]).mean()
     assert np.allclose(means, 0)
+
+
+def test_a_view_with_a_single_image_has_features(tiny_store):
+    views = tiny_store.images["view"].mask(tiny_store.images.index == 0, "other")
+    images = tiny_store.images.assign(view=views)
+    store = SimpleNamespace(images=images, breast=tiny_store.breast)
+    table = leak.breast_features(store)
+    assert np.isfinite(table).all(None) and (table.loc[0] == 0).all()

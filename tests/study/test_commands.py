@@ -36,7 +36,7 @@ def project(tmp_path, monkeypatch):
     folder = make_project(tmp_path / "project")
     shutil.copy(ROOT / "experiments" / "mini_mias.yaml", folder / "experiments")
     monkeypatch.setenv("LESIONLIB_ROOT", str(folder))
-    monkeypatch.delenv("LESIONLIB_DATA", raising=False)
+    monkeypatch.setenv("LESIONLIB_DATA", "")  # a check sets it
     settings.project_root.cache_clear()
     yield folder
     settings.project_root.cache_clear()
@@ -127,10 +127,12 @@ def sized(folder, spacing=0.1, source="ffdm"):
 
 
 def test_a_new_experiment_is_checked_and_says_where_each_number_comes_from(
-    project, tmp_path, capsys
+    project, tmp_path, capsys, monkeypatch
 ):
     data = str(write_tiny_table(tmp_path / "my films"))
     assert main(["new", "mine", "--data", data, "-p", "partial", "true"]) == 0
+    monkeypatch.setenv("LESIONLIB_DATA", "")
+    assert main(["check", "mine"]) == 0, "the folder is remembered"
     file = project / "experiments" / "mine.yaml"
     lines = file.read_text().partition("canvas:")[2].splitlines()
     assert all("  # " in line for line in lines if line.startswith("  "))
@@ -208,6 +210,32 @@ def test_a_report_of_own_models_and_of_arms_of_figure_6(tmp_path):
     assert list(arms["initialisation"]) == ["he", "imagenet"] and (arms["runs"] == 2).all()
 
 
+def test_own_models_are_all_drawn_and_told_apart_as_far_as_a_legend_carries(tmp_path, monkeypatch):
+    made, drawn = predictions(patients=60, runs=1), []
+    kept = report.plots.figure_7
+    monkeypatch.setattr(
+        report.plots, "figure_7", lambda *a, **named: drawn.append(kept(*a, **named)) or drawn[-1]
+    )
+    ninth = made[made["model"] == "S"].assign(model="z")
+    for names, left in (("klmnopqr", ""), ("Eklmnopq", "z")):
+        table = made.replace({"model": dict(zip(MODELS, names, strict=True))})
+        table = pd.concat([table, ninth]) if left else table
+        table.to_csv(tmp_path / "p.csv", index=False)
+        page = report.report(tmp_path / "p.csv").read_text(encoding="utf-8")
+        looks = {(x.get_color(), str(x.get_linestyle())) for x in drawn[-1].lines}
+        assert len(looks) == len({look[0] for look in looks}) == report.MOST_CURVES
+        assert ("Not drawn in figure 7: z." in page) == bool(left)
+
+
+def test_a_misspelt_model_of_a_report_is_named_with_what_it_lacks(tmp_path):
+    made = predictions(patients=60, runs=1).replace({"model": {"E": "mine"}})
+    row = made.index[made["model"] == "mine"][3]
+    made.loc[row, "model"] = "mien"
+    made.to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(InputError, match="^mien lacks [0-9]+ lesions .*: L0000, L0001, L0002 and "):
+        report.report(tmp_path / "p.csv")
+
+
 def test_columns_in_the_help_are_those_that_are_read():
     assert COLUMNS == ", ".join(PREDICTION_COLUMNS)
 
@@ -219,26 +247,61 @@ def test_folds_are_experiments_whose_tests_are_pooled(project, tmp_path, monkeyp
 
     def run(name, data, cores):
         done.append(load_experiment(name).data)
-        fold = whole["patient_id"].str[1:].astype(int) % 3 == done[-1].fold
+        fold = whole["patient_id"].str[1:].astype(int) % 4 == done[-1].fold
         table = whole.assign(split=np.where(fold, "test", "validation"))
         (project / "figures" / name).mkdir(parents=True)
         table.to_csv(project / "figures" / name / "predictions.csv.gz", index=False)
 
     monkeypatch.setattr(folds, "run_experiment", run)
-    assert main(["folds", "real", "--folds", "3", "--data", data]) == 0
-    assert [(d.fold, d.folds, d.dataset) for d in done] == [(k, 3, "table") for k in range(3)]
+    assert main(["folds", "real", "--folds", "4", "--data", data]) == 0
+    assert [(d.fold, d.folds, d.dataset) for d in done] == [(k, 4, "table") for k in range(4)]
     place = project / "figures" / "real_folds"
     pooled = pd.read_csv(place / "predictions.csv")
     assert (pooled["split"] == "test").all() and len(pooled) == len(whole)
-    assert len(pd.read_csv(place / "auc_by_fold.csv")) == 3 * len(MODELS)
+    assert len(pd.read_csv(place / "auc_by_fold.csv")) == 4 * len(MODELS)
     assert (place / "report.html").is_file()
     file = project / "experiments" / "real_fold0.yaml"
-    assert yaml.safe_load(file.read_text()) == {"extends": "real", "data": {"folds": 3, "fold": 0}}
-    with pytest.raises(InputError, match="fold 0 of 3, not 0 of 4"):
-        folds.run_folds("real", 4, data)
+    assert yaml.safe_load(file.read_text()) == {"extends": "real", "data": {"folds": 4, "fold": 0}}
+    with pytest.raises(InputError, match="fold 0 of 4, not 0 of 5"):
+        folds.run_folds("real", 5, data)
     for names, number, said in (("toy", 3, "a phantom is drawn"), ("real", 1, "1 folds")):
         with pytest.raises(InputError, match=said):
             folds.run_folds(names, number, data)
+
+
+@pytest.mark.parametrize(("number", "said"), [
+    (3, "split validation has 0 malignant .*fold 0 of 3.*number of folds"),
+    (5, "split test .* 0 benign .*fold 3 of 5.*number of folds"),
+    (13, "13 folds of 12 patients"),
+])  # fmt: skip
+def test_folds_that_lack_a_kind_are_refused_before_anything_is_written(
+    project, tmp_path, capsys, number, said
+):
+    data = str(write_tiny_table(tmp_path / "tiny"))
+    before = sorted((project / "experiments").iterdir())
+    assert main(["folds", "real", "--folds", str(number), "--data", data]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(said, line) and sorted((project / "experiments").iterdir()) == before
+
+
+def test_folds_find_the_folder_that_the_experiment_was_given(project, tmp_path, monkeypatch):
+    data, given = str(write_tiny_table(tmp_path / "tiny")), []
+    assert main(["check", "real", "--data", data]) == 0
+    monkeypatch.delenv("LESIONLIB_DATA")
+    monkeypatch.setattr(folds, "run_experiment", lambda name, data, cores: given.append(data))
+    monkeypatch.setattr(folds, "saved", lambda name: predictions(patients=20, runs=1))
+    with pytest.raises(InputError, match="tested in two folds"):
+        folds.run_folds("real", 4)
+    assert given == [data] * 4
+
+
+def test_the_check_reads_the_splits(project, tmp_path, capsys):
+    data = write_tiny_table(tmp_path / "tiny")
+    images = pd.read_csv(data / "images.csv", dtype=str, keep_default_na=False)
+    images.loc[images["patient_id"] == "P10", "split"] = "training"
+    images.to_csv(data / "images.csv", index=False)
+    assert main(["check", "real", "--data", str(data)]) == 2
+    assert "split test has 0 malignant and 2 benign lesions" in capsys.readouterr().err
 
 
 def test_a_lesion_tested_in_two_folds_is_refused():

@@ -370,9 +370,18 @@ def test_classes_stay_apart_for_colour_blind_readers(cone):
         assert np.linalg.norm(a - b) > 0.2
 
 
-def test_models_differ_by_dash_and_marker_too():
-    lines = [style.line(m) for m in MODELS]
-    assert len({str(x.dash) for x in lines}) == len({x.marker for x in lines}) == len(MODELS)
+@pytest.mark.parametrize("names", [MODELS, "klmnopqr"])
+def test_models_differ_by_dash_and_marker_too(names):
+    lines = style.lines(names).values()
+    assert len({str(x.dash) for x in lines}) == len({x.marker for x in lines}) == len(names)
+
+
+@pytest.mark.parametrize("cone", ["green", "red"])
+def test_own_models_stay_apart_for_colour_blind_readers(cone):
+    linear = [np.array(to_rgb(look.colour)) ** 2.2 for look in style.OWN_LINES]
+    seen = [np.clip(np.dot(seen_without(cone), x), 0, 1) ** (1 / 2.2) for x in linear]
+    for a, b in itertools.combinations(seen, 2):
+        assert np.linalg.norm(a - b) > 0.1
 
 
 # ------------------------------------------------------------------ refusals and borders

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -278,6 +280,16 @@ def test_an_experiment_with_other_maps_takes_over_store_and_networks(lab, tmp_pa
     assert stored[0].samefile(stored[1])
 
 
+def test_phantoms_that_differ_in_their_pictures_alone_have_stores_of_their_own(lab):
+    """Trap: the tables of a phantom are the same whatever its context says."""
+    silent = SMALL["phantom"] | {"context_effect": 0.0}
+    other = bench(lab.runs.parent, phantom=silent)
+    other.runs = lab.runs.with_name("other_phantom")
+    here, there = steps.store(lab), steps.store(other)
+    assert here.lesions.equals(there.lesions)
+    assert not np.array_equal(here.raw(0), there.raw(0))
+
+
 def test_stored_maps_are_gmics_own_with_malignant_first(lab):
     """Trap: GMIC gives benign first; every map stored and stacked has malignant first."""
     stored, net = steps.saliency(lab)[3], steps.load_gmic(lab)
@@ -301,11 +313,15 @@ def test_trained_networks_are_loaded_ready_for_use(lab):
 def test_new_images_are_scored_as_an_experiments_own_whatever_is_known_of_them(
     lab, tmp_path, monkeypatch
 ):
-    own = steps.predictions(lab)
+    own, said = steps.predictions(lab), []
     monkeypatch.setattr(predict, "open_bench", lambda *_: lab)
+    monkeypatch.setattr(lab, "progress", said.append)
     data = shutil.copytree(lab.runs / "phantom", tmp_path / "new films")
     page = predict.predict("smoke", data, output=tmp_path / "all")
     known = pd.read_csv(page.parent / "predictions.csv", float_precision="round_trip")
+    phantom = "the networks were trained on a phantom"
+    assert any(line.startswith(f"warning: {phantom}") for line in said)
+    assert page.read_text(encoding="utf-8").count(f"Warning: {phantom}") == 1
     both = own.merge(known, on=["lesion_id", "patient_id", "model", "run"], suffixes=("", "_new"))
     assert len(both) == len(own) and (known["split"] == "test").all()
     assert both["y_score_new"].to_numpy() == pytest.approx(both["y_score"], rel=1e-6)
@@ -333,6 +349,27 @@ def test_what_cannot_be_scored_is_told_in_one_line(lab, tiny_table, tmp_path, mo
     lesions.iloc[:0].to_csv(tiny_table / "lesions.csv", index=False)
     with pytest.raises(InputError, match="no lesion on 24 images"):
         predict.predict("smoke", tiny_table)
+
+
+@pytest.mark.parametrize(
+    "trained, new, said",
+    [
+        ([0.05, 0.06, np.nan], [0.045, 0.07, np.nan], None),
+        ([0.05, 0.06], [0.2, 0.3, 0.06], "2 of 3 images .* 0.25 mm .*, 0.05 to 0.06 mm"),
+        ([0.2], [0.1], "1 of 1 images"),
+        ([np.nan], [0.1], None),
+        (None, [0.1], None),
+    ],
+)
+def test_another_pixel_spacing_than_that_of_the_training_is_told(tmp_path, trained, new, said):
+    place = tmp_path / "store" / "canvases"
+    if trained:
+        place.mkdir(parents=True)
+        pd.DataFrame({"spacing_mm": trained}).to_csv(place / "images.csv")
+    lab = SimpleNamespace(runs=tmp_path, is_phantom=False)
+    images = SimpleNamespace(images=pd.DataFrame({"spacing_mm": new}))
+    found = predict.warnings(lab, images)
+    assert len(found) == bool(said) and all(re.match(said, line) for line in found)
 
 
 def test_scores_near_0_keep_their_order(lab, tmp_path, monkeypatch):

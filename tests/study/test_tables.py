@@ -10,6 +10,8 @@ from made_up import MODELS, predictions
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
 from study import ideal_observers, paper, tables
+from study.intervals.bca import auc_bca
+from study.intervals.run_intervals import two_level
 
 FEW = dict(resamples=200, seed=3)
 
@@ -106,6 +108,30 @@ def test_table_2_over_runs_is_mean_and_sd_of_the_runs(scored):
     assert t["high_runs"] == pytest.approx(np.mean(each) + 1.96 * np.std(each, ddof=1), abs=1e-4)
 
 
+def test_table_2_gives_no_interval_at_fnr_0_and_marks_the_rows_that_rest_on_few(scored):
+    malignant = int(tables.scores(scored, "E+S").truth.sum())
+    fnr = (0, 0.5 / malignant, 4 / malignant, 5 / malignant)
+    t = tables.table_2(scored, fnr=fnr, **FEW)
+    assert [note[:5] for note in t["note"]] == ["exact", "no mi", "rests", ""]
+    ends = t[
+        [f"{end}_{kind}" for end in ("low", "high") for kind in ("patients", "t_runs", "both")]
+    ]
+    assert ends.iloc[0].isna().all() and ends.iloc[1:].notna().all(axis=None)
+
+
+def test_the_interval_over_runs_and_patients_is_of_the_mean_of_the_runs(scored):
+    s = tables.scores(scored, "E+S")
+    at = lambda truth, score, times=None: roc.tnr_at(truth, score, 0.1, times)[..., 0]  # noqa: E731
+    second = tables.table_2(scored, fnr=(0.1,), **FEW).iloc[0]
+    third = tables.table_3(scored, **FEW).set_index("model").loc["E+S"]
+    for row, statistic in ((second, at), (third, "auc")):
+        both = two_level(s.truth, s.runs, s.patient, statistic, 200, 3)
+        assert row["mean_runs"] == pytest.approx(both.value)
+        assert (row["low_both"], row["high_both"]) == pytest.approx((both.low, both.high))
+        half = (row["high_t_runs"] - row["low_t_runs"]) / 2  # t of 2 degrees of freedom
+        assert half == pytest.approx(4.302653 * row["sd_runs"] / np.sqrt(3))
+
+
 def test_the_papers_values_stand_in_a_labelled_column_only(scored):
     t = tables.table_2(scored, **FEW)
     assert t[paper.LABEL][2] == "0.231 [0.190, 0.273]"
@@ -125,6 +151,13 @@ def test_table_3_has_the_papers_order_and_counts(scored):
     expected = resampling.interval(s.truth, s.mean, s.patient, n=200, seed=3)
     assert (row["low_patients"], row["high_patients"]) == (expected.low, expected.high)
     assert row["mean_runs"] == pytest.approx(np.mean([roc.auc(s.truth, x) for x in s.runs.T]))
+
+
+def test_table_3_has_the_corrected_interval_of_the_mean_score(scored):
+    row = tables.table_3(scored, **FEW).set_index("model").loc["E+S"]
+    s = tables.scores(scored, "E+S")
+    expected = auc_bca(s.truth, s.mean, s.patient, 200, 3)
+    assert (row["low_bca"], row["high_bca"]) == (expected.low, expected.high)
 
 
 def test_rows_in_any_order_give_the_same_table(scored):
@@ -154,6 +187,20 @@ def test_gain_is_paired_and_narrower_than_its_parts(scored):
     assert tables.gain(scored, "E", "E+S", **FEW).value == pytest.approx(-g.value)
 
 
+def test_a_gain_over_runs_is_the_mean_of_the_runs_gains(scored):
+    got = tables.gain_over_runs(scored, **FEW)
+    t = tables.table_3(scored, **FEW).set_index("model")["mean_runs"]
+    assert got.value == pytest.approx(t["E+S"] - t["E"]) and got.runs == 3
+    assert got.low < got.value < got.high
+    entry = tables.numbers(scored, **FEW)["gain.E+S-E"]
+    ends = [entry[name] for name in ("mean", "low_both", "high_both")]
+    assert ends == [got.value, got.low, got.high]
+    more = pd.concat(
+        [scored, scored[(scored["model"] == "E") & (scored["run"] == 0)].assign(run=9)]
+    )
+    assert "low_both" not in tables.numbers(more, **FEW)["gain.E+S-E"]
+
+
 def test_spared_more_counts_lesions(scored):
     more = tables.spared_more(scored, **FEW)
     assert more["value"] == pytest.approx((more["spared_a"] - more["spared_b"]) / more["benign"])
@@ -169,7 +216,11 @@ def test_results_are_json_and_complete(scored):
     auc = out["auc.E+S"]
     assert len(auc["each"]) == 3 and auc["patients"] == 120 and auc["kind"] == "95 % over patients"
     for key, entry in out.items():
-        assert entry["low"] <= entry["high"], key
+        if key.endswith("@0"):
+            assert entry["low"] is entry["high"] is entry["low_both"] is None
+        else:
+            assert entry["low"] <= entry["high"], key
+    assert out["tnr.E@0.02"]["note"] == out["tnr_gain.E+S-E@0.02"]["note"] != ""
 
 
 # ------------------------------------------------------------------ frames of figures
@@ -197,8 +248,14 @@ def test_figure_6_summarises_runs_and_names_the_papers_arm():
     assert t.at["he", paper.LABEL] == "0.762 +- 0.015"
     assert t.at["imagenet", paper.LABEL] == "not printed"
     out = tables.figure_6_numbers(tables.figure_6(runs))
-    assert out["floc_gain.resnetv2_50"]["value"] == pytest.approx(0.06)
+    gain = out["floc_gain.resnetv2_50"]
+    assert gain["value"] == pytest.approx(0.06) and "low" not in gain, "one run has no spread"
     json.dumps(out, allow_nan=False)
+    # a second run of the other arm: SDs .0707 and .0141, so sqrt(.005 + .0002) for the difference
+    runs.loc[3] = ["resnetv2_50", "imagenet", 1, 0.83]
+    gain = tables.figure_6_numbers(tables.figure_6(runs))["floc_gain.resnetv2_50"]
+    half = 1.96 * 0.0052**0.5
+    assert (gain["low"], gain["high"]) == pytest.approx((0.07 - half, 0.07 + half))
 
 
 # ------------------------------------------------------------------ refusals
@@ -207,6 +264,7 @@ FUNCTIONS = {
     "table_2": lambda p: tables.table_2(p, **FEW),
     "table_3": lambda p: tables.table_3(p, **FEW),
     "gain": lambda p: tables.gain(p, **FEW),
+    "gain_over_runs": lambda p: tables.gain_over_runs(p, **FEW),
     "spared_more": lambda p: tables.spared_more(p, **FEW),
     "numbers": lambda p: tables.numbers(p, **FEW),
     "figure_7": lambda p: tables.figure_7(p, **FEW),
@@ -238,16 +296,21 @@ FAULTS = {
     "1 rows have no run": first_is("run", np.nan, float),
     "unknown model 'es' .*did you mean 'E.S'": lambda p: p.replace({"model": {"E+S": "es"}}),
     "unknown model 's . E' .*did you mean 'E.S'": first_is("model", "s + E"),
-    "split 'test' .*did you mean 'tests'": lambda p: p.assign(split="tests"),
-    "neither malignant nor benign: '2'": first_is("y_true", 2),
-    "neither malignant nor benign: 'nan'": first_is("y_true", np.nan, float),
-    "neither malignant nor benign: 'maybe'": first_is("y_true", "maybe"),
-    "1 of .* scores are missing or infinite .*y_score of E": first_is("y_score", np.inf),
-    "scores are missing or infinite": first_is("y_score", "high"),
+    "split 'test' .*Its splits are Test: name the one to be judged 'test'": lambda p: p.assign(
+        split="Test"
+    ),
+    "neither malignant nor benign: '2' .row 1,": first_is("y_true", 2),
+    "neither malignant nor benign: 'nan' .row 1,": first_is("y_true", np.nan, float),
+    "neither malignant nor benign: 'maybe' .row 1,": first_is("y_true", "maybe"),
+    "1 of .* scores are missing or infinite: 'inf' .row 1, y_score of E": first_is(
+        "y_score", np.inf
+    ),
+    "scores are missing or infinite: 'high' .row 1,": first_is("y_score", "high"),
     "all .* lesions are benign": lambda p: p.assign(y_true=0),
-    "two scores": lambda p: pd.concat([p, p.iloc[:1]]),
-    "are missing": lambda p: p.drop(index=p.index[0]),
-    "two patients or two truths": lambda p: first_is("y_true", 1 - p["y_true"].iloc[0], int)(p),
+    "second in a run: 'L0000' .row [0-9]{3,}, lesion_id of E": lambda p: pd.concat([p, p.iloc[:1]]),
+    "1 scores of E.* are missing, first L0000 in run 0": lambda p: p.drop(index=p.index[0]),
+    "lesion L0000 has two truths": lambda p: first_is("y_true", 1 - p["y_true"].iloc[0], int)(p),
+    "lesion L0000 has two patients": first_is("patient_id", "P999"),
 }
 
 
@@ -296,7 +359,9 @@ def test_a_file_of_predictions_keeps_its_names_and_scores(scored, tmp_path, name
         (b"", "cannot be read as CSV"),
         (b"\x00\xff\xfe\x1f", "as CSV|no column"),
         (b'a,b\n"1,2\n', "as CSV|no column"),
-        (b"lesion;patient\n1;2\n", "no column lesion_id"),
+        (b"lesion|patient\n1|2\n", "no column lesion_id"),
+        (b'"split";"lesion_id"\n"test";0,5\n', "separated by semicolons"),
+        (b"lesion_id\tsplit\n1\t0,5\n", "separated by tabs"),
     ],
 )
 def test_a_file_that_holds_no_predictions_is_one_line(tmp_path, content, said):
@@ -311,8 +376,29 @@ def test_a_file_that_holds_no_predictions_is_one_line(tmp_path, content, said):
 
 def test_models_on_different_lesions_are_not_compared(scored):
     gone = (scored["model"] == "E") & (scored["lesion_id"] == "L0000")
-    with pytest.raises(InputError, match="differ in 1 lesions"):
+    with pytest.raises(InputError, match="^E lacks 1 lesions that .* has: L0000 "):
         tables.gain(scored[~gone], **FEW)
+
+
+def test_a_lesion_has_one_truth_and_one_patient_whatever_the_model(scored):
+    """Each model for itself may be right: it is the models that differ."""
+    other = (scored["model"] == "S") & (scored["lesion_id"] == "L0007")
+    turned = scored.assign(y_true=scored["y_true"].where(~other, 1 - scored["y_true"]))
+    moved = scored.assign(patient_id=scored["patient_id"].where(~other, "P999"))
+    for frame, said in ((turned, "two truths"), (moved, "two patients")):
+        with pytest.raises(InputError, match=f"lesion L0007 has {said} .predictions"):
+            tables.checked_predictions(frame)
+    words = scored["y_true"].map({1: "Malignant", 0: "benign"})
+    spelt = scored.assign(y_true=scored["y_true"].astype(object).where(~other, words))
+    pd.testing.assert_frame_equal(tables.table_3(spelt, **FEW), tables.table_3(scored, **FEW))
+
+
+def test_an_odd_row_is_counted_in_the_whole_file(scored):
+    odd = scored.index[scored["model"] == "S"][4]
+    frame = scored.astype({"y_score": object})
+    frame.loc[odd, "y_score"] = "high"
+    with pytest.raises(InputError, match=rf"'high' .row {odd + 1}, y_score of S"):
+        tables.scores(frame, "S")
 
 
 # ------------------------------------------------------------------ text and paper

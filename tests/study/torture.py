@@ -34,9 +34,7 @@ AT_ONCE = 5  # files damaged before a run
 LINES, WAIT = 12, 5.0
 HANG = 3600.0  # s of an undisturbed run, many times what it takes
 # which hold times or process numbers
-PASSING = (
-    r"/\.|\.(log|lock|ipynb)$|timing\.csv$|(build|code|files|manifest|stage|run)\.json$|/jobs/|/failed/"
-)
+PASSING = r"/\.|\.(log|lock|ipynb)$|timing\.csv$|(build|code|files|manifest|stage|run)\.json$|/jobs/|/failed/"
 KERNEL, JOB, SNAKEMAKE = "ipykernel_launcher", r"-m study (notebook|stage)", "-m snakemake"
 
 
@@ -169,7 +167,7 @@ def harm(file: Path, draw: random.Random) -> str:
 def owner(name: str) -> str:
     """The stage or job that is told where this file is damaged; empty for files of no account."""
     room, _, rest = name.partition("/")
-    if room in ("done", "records", "jobs", "notebooks"):
+    if room in ("done", "records", "jobs", "notebooks", "written"):
         title = rest.rpartition(".")[0]
         return "job " + (title[:2] if room == "notebooks" else title)
     if room == "store":

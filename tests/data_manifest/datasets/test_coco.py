@@ -113,7 +113,7 @@ def test_the_pathology_of_a_category(name, stated):
                     {"id": 1, "image_id": 0, "category_id": 0, "segmentation": {"counts": "x"}}
                 ]
             ),
-            "run lengths .RLE. .annotations.json, annotation 1.*Export polygons",
+            "run lengths .RLE. .annotations.json, annotation 1.*Export polygons.*decode.*PNG",
         ),
     ],
 )

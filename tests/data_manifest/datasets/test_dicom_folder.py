@@ -102,11 +102,13 @@ def test_the_same_salt_gives_the_same_ids_anywhere(export, tmp_path):
     assert not set(first.images["patient_id"]) & set(third.images["patient_id"])
 
 
-def test_a_salt_is_made_once_beside_the_folder(export, tmp_path, monkeypatch):
+def test_a_salt_is_made_once_beside_the_folder(export, tmp_path, monkeypatch, capsys):
     salt = tmp_path / "export.salt"
     salt.unlink()
     monkeypatch.chdir(export)
     ids = [dicom_folder.read(f).images["image_id"].tolist() for f in (export, ".", "../export")]
+    told = [line for line in capsys.readouterr().err.splitlines() if "was written" in line]
+    assert len(told) == 1 and told[0].startswith(f"{salt} was written: the secret with which ids")
     assert ids[0] == ids[1] == ids[2] and not (export / ".salt").exists()
     first = salt.read_text().strip()
     assert len(first) == 64 and salt.stat().st_mode & 0o77 == 0  # the owner's only

@@ -127,6 +127,12 @@ CASES = [
     ("lesions.csv", "mask_file", "png/no.png", "1 of 20 files are missing, first png/no.png"),
     ("lesions.csv", "mask_file", "../x.png", "'../x.png' leaves the data folder"),
     ("lesions.csv", "pathology", "benign", "finding P01_1 has 2 pathologies"),
+    (
+        "lesions.csv",
+        "geom",
+        "",
+        "geom is empty (lesions.csv, row 2). Write one of mask, polygon, box, circle",
+    ),
 ]
 
 

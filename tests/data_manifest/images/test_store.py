@@ -217,6 +217,37 @@ def test_a_background_that_is_not_0_becomes_0(tiny_table, polarity):
     assert "outline is off the breast" in reasons(store)["P02_1@P02_CC"]
 
 
+def test_a_mirrored_image_is_refused_unless_it_is_a_film_or_its_edge_is_stated(tiny_table):
+    """Trap: it is a digital image's only sign that a lesion was given to the other breast."""
+    file = tiny_table / "png" / "P05_CC.png"  # a left breast without a lesion
+    Image.fromarray(np.array(Image.open(file))[:, ::-1]).save(file)
+    store = made(tiny_table)
+    words = "the breast is at the right edge, its laterality means the left one"
+    assert words in reasons(store)["P05_CC"] and "film, if it is a scan" in reasons(store)["P05_CC"]
+    index = pd.read_csv(tiny_table / "images.csv")["image_id"].tolist().index("P05_CC")
+    for k, stated in enumerate(({"source": "film"}, {"source": "ffdm", "chest_wall": "right"})):
+        edit(tiny_table, "images.csv", index, **stated)
+        assert made(tiny_table, target=f"store{k}").exclusions.empty
+
+
+@pytest.mark.parametrize("source", ["ffdm", "film"])
+@pytest.mark.parametrize("size", [(1, 1), (6, 5), (20, 16), (32, 24), (200, 20)])
+def test_a_breast_of_a_few_px_is_told(tiny_table, size, source):
+    """Trap: a folder of thumbnails passes, and the training fails on it much later."""
+    Image.fromarray(half_ellipse(*size).astype(np.uint8) * 200).save(
+        tiny_table / "png" / "P05_CC.png"
+    )
+    index = pd.read_csv(tiny_table / "images.csv")["image_id"].tolist().index("P05_CC")
+    edit(tiny_table, "images.csv", index, rows="", cols="", source=source, accept="filled")
+    said = reasons(made(tiny_table))["P05_CC"]
+    assert "cols, least 32 each" in said or "no breast found" in said
+
+
+def test_a_breast_that_the_scale_makes_vanish_is_told(tiny_table):
+    with pytest.raises(InputError, match="no breast on the canvas.*canvas.scale"):
+        made(tiny_table, canvas=canvas_with(scale=0.015, buffer=1))
+
+
 @pytest.mark.parametrize("source", ["ffdm", "film"])
 def test_an_image_full_of_breast_is_refused_unless_accepted(tiny_table, source):
     """Trap: inverted images and frames pass as one large breast."""

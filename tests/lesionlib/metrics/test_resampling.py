@@ -189,14 +189,12 @@ def test_a_set_more_leaves_the_draws_of_the_others():
         pooled_difference([])
 
 
-def test_runs_interval_by_hand():
-    r = resampling.runs_interval([0.1, 0.2, 0.3])
-    assert (r.mean, r.sd, r.n) == pytest.approx((0.2, 0.1, 3))
-    assert (r.low, r.high) == pytest.approx((0.2 - 0.196, 0.2 + 0.196), abs=1e-5)
-    one = resampling.runs_interval([0.5])
-    assert one.mean == 0.5 and np.isnan([one.sd, one.low, one.high]).all()
-    with pytest.raises(InputError, match="not finite"):
-        resampling.runs_interval([0.5, np.nan])
+def test_an_interval_is_read_from_the_resamples_that_are_given():
+    truth, a, _, patient = sample()
+    value, drawn = resampling.resampled(truth, a, patient, n=300, seed=4)
+    got = interval(truth, a, patient, n=300, seed=4)
+    assert (value, *np.quantile(drawn, (0.025, 0.975))) == (got.value, got.low, got.high)
+    assert resampling.resampled(truth, a, patient, n=300, seed=(4, 1))[1].tolist() != drawn.tolist()
 
 
 @pytest.mark.parametrize("change", [dict(statistic="sum"), dict(n=0)])

@@ -195,6 +195,7 @@ def test_clustered_delong_sees_that_doubled_lesions_bring_nothing():
     assert roc.delong(*(np.repeat(x, 2) for x in (truth, a, b))).se < 0.75 * once.se
 
 
+@pytest.mark.filterwarnings("ignore:no variance")
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0, 4), st.integers(0, 2**32 - 1))
 def test_delong_stays_within_what_an_auc_can_be(malignant, benign, distance, seed):
@@ -212,6 +213,53 @@ def test_delong_stays_within_what_an_auc_can_be(malignant, benign, distance, see
     for unit in (128.0, 2.0**-20):
         other = roc.delong(truth, unit * a, unit * b)
         assert (other.value, other.low, other.high) == (two.value, two.low, two.high)
+
+
+def obuchowski(truth, patient, scores):
+    """Equations of Obuchowski (1997), one pair, lesion and patient at a time: AUCs, covariances."""
+    malignant = [i for i in range(len(truth)) if truth[i]]
+    benign = [i for i in range(len(truth)) if not truth[i]]
+    m, n, names = len(malignant), len(benign), sorted(set(patient))
+    psi = lambda x, y: 1.0 if x > y else 0.5 if x == y else 0.0  # noqa: E731
+    aucs, parts = [], []
+    for s in scores:
+        v10 = {i: sum(psi(s[i], s[j]) for j in benign) / n for i in malignant}
+        v01 = {j: sum(psi(s[i], s[j]) for i in malignant) / m for j in benign}
+        auc = sum(v10.values()) / m
+        aucs.append(auc)
+        parts.append([[sum(v[i] - auc for i in v if patient[i] == c) for c in names]
+                      for v in (v10, v01)])  # fmt: skip
+    with_malignant = len({patient[i] for i in malignant})
+    with_benign, every = len({patient[j] for j in benign}), len(names)
+    covariance = np.empty((len(scores), len(scores)))
+    for k, (x10, x01) in enumerate(parts):
+        for r, (y10, y01) in enumerate(parts):
+            s10 = sum(x * y for x, y in zip(x10, y10, strict=True))
+            s01 = sum(x * y for x, y in zip(x01, y01, strict=True))
+            s11 = sum(x * y for x, y in zip(x10, y01, strict=True))
+            s11 += sum(x * y for x, y in zip(x01, y10, strict=True))
+            s10 *= with_malignant / ((with_malignant - 1) * m)
+            s01 *= with_benign / ((with_benign - 1) * n)
+            s11 *= every / (every - 1)
+            covariance[k, r] = s10 / m + s01 / n + s11 / (m * n)
+    return aucs, covariance
+
+
+@pytest.mark.parametrize("seed, ties", [(0, True), (1, False), (2, True)])
+def test_clustered_variance_is_that_of_the_published_formula(seed, ties):
+    rng = np.random.default_rng(seed)
+    patient = np.repeat(np.arange(25), rng.integers(1, 6, 25))  # most have both kinds
+    truth = rng.random(patient.size) < 0.4
+    shared = rng.normal(size=25)[patient]
+    a, b = (shared + x * truth + rng.normal(size=patient.size) for x in (1, 0.4))
+    if ties:
+        a, b = np.round(a), np.round(b)
+    aucs, covariance = obuchowski(truth, patient, (a, b))
+    one, two = roc.delong(truth, a, patient=patient), roc.delong(truth, a, b, patient)
+    variance = covariance[0, 0], covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    expected = [aucs[0], variance[0], aucs[0] - aucs[1], variance[1]]
+    got = [one.value, one.se**2, two.value, two.se**2]
+    np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_missing_patient_is_refused():

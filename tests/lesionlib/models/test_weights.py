@@ -173,7 +173,9 @@ def test_gmic_from_own_and_published_names(tmp_path):
 def test_refusals(tmp_path):
     assert "no file is named" in refused(initialise, FAgg(1), "file")
     assert "imagenet, he or file" in refused(initialise, FAgg(1), "zeros")
-    assert "missing, or no regular file" in refused(initialise, FAgg(1), "file", tmp_path / "nothing.pt")
+    assert "missing, or no regular file" in refused(
+        initialise, FAgg(1), "file", tmp_path / "nothing.pt"
+    )
 
 
 @pytest.mark.parametrize(

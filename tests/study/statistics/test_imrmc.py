@@ -11,11 +11,11 @@ from study.statistics import imrmc
 def read_back(file):
     """Sizes, truth of each case, and scores by (reader, modality)."""
     head, data = file.read_text(encoding="utf-8").split("BEGIN DATA:\n")
-    sizes = dict(line.split("=") for line in head.splitlines() if "=" in line)
+    sizes = dict(line.split(": ") for line in head.splitlines() if line.startswith("N"))
     truth, scores = {}, {}
     for line in data.splitlines():
         reader, case, modality, score = line.split(",")
-        if reader in ("truth", "-1"):
+        if reader == "-1":
             assert case not in truth, "multiply defined"
             truth[case] = int(score)
         else:
