@@ -33,7 +33,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(CORES)
 NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env \
          --nbval-cell-timeout=300
 
-.PHONY: help setup demo run data-check lab test refresh bench bench-gpu torture fuzz clean
+.PHONY: help setup demo run evidence data-check lab test refresh bench bench-gpu torture fuzz clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,6 +45,9 @@ demo: $(READY) ## run every notebook on the embedded phantom (about 15 minutes o
 
 run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [VERIFY=1]
 	@LESIONLIB_VERIFY="$$VERIFY" $(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
+
+evidence: $(READY) ## run the ten phantoms of experiments/PROTOCOL.md (hours) -> figures/evidence
+	@$(STUDY) evidence --cores $(CORES)
 
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
 	@$(STUDY) data-check "$$DATASET" --data="$$DATA" --cores $(CORES) $${PIXELS:+--pixels} \

@@ -99,6 +99,12 @@ def _data_check(args) -> int:
     return 1 if faults else 0
 
 
+def _evidence(args) -> None:
+    from study.commands.evidence import run_evidence
+
+    run_evidence(args.cores)
+
+
 def _lab(args) -> None:
     from study.desk import open_lab_server
 
@@ -212,6 +218,8 @@ COMMANDS = {
              {"usage": "%(prog)s STAGE --experiment EXPERIMENT [--ARGUMENT VALUE ...]"}),
     _folds: ("mini_mias --folds 5", "run an experiment fold by fold, and pool its tests",
              "experiment --folds --data --cores", {}),
+    _evidence: ("", "run the experiments of experiments/PROTOCOL.md, and pool their outcomes",
+                "--cores", {"--cores": {"help": "experiments side by side; default: all cores"}}),
     _lab: ("--no-browser. Options of JupyterLab may follow",
            "open copies of the notebooks in JupyterLab", "", {}),
     _check: ("demo", "check an experiment's settings, data folder and splits",

@@ -166,9 +166,7 @@ def _of_result(row: dict, results: Mapping, numbers: Mapping) -> tuple[str, str,
     key, _, field = row["key"].partition(":")
     if not key:
         return "", NOT_TESTABLE, row["can_be_recomputed_from"]
-    # the pooled gain of E+S over E has a key of its own
-    pooled = [f"{key}.pooled", *(["gain.pooled"] if key == "gain.E+S-E" else [])]
-    names = [*(pooled if row["check"] else []), key]
+    names = [*([f"{key}.pooled"] if row["check"] else []), key]
     name = next((name for name in names if name in results), None)
     if name is None:
         return "", NOT_TESTABLE, f"{key} is not recorded in this experiment"

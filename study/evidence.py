@@ -16,7 +16,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,9 +24,9 @@ from scipy.special import stdtr, stdtrit
 from lesionlib import files
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
-from study import provenance, tables
+from study import tables
 from study.ideal_observers import LEAK, LIMITS, MARGIN, MIXED, WITHIN_TRUTH
-from study.settings import experiment_files, experiment_names, figures_folder
+from study.settings import experiment_names, figures_folder
 from study.statistics.fusion import LATE, LATE_PLACED, with_fusions
 from study.statistics.multiplicity import holm
 
@@ -35,6 +34,7 @@ RESAMPLES, SEED = 2000, 0
 SETS = {"evidence": r"evidence_seed\d+", "control": r"evidence_control\d+"}
 BOOTSTRAP, T = "95 %, seeds and their patients resampled", "95 %, t over seeds"
 POOLED = "pooled"
+RESULTS = "results.json"
 HALF, ABOVE, REPORTED = "holds .5", "above ", "reported"
 
 
@@ -51,6 +51,13 @@ class Outcome:
     supports: str = REPORTED
     fnr: float = 0.0
 
+    @property
+    def key(self) -> str:
+        """As the number has it in ``results.json``, where it is there."""
+        kind = self.measure.replace("spared on test", "tnr_gain").replace(" ", "_")
+        kind = "gain" if (kind, len(self.models)) == ("auc", 2) else kind
+        return f"{kind}.{'-'.join(self.models)}" + (f"@{self.fnr:g}" if self.fnr else "")
+
 
 def _gain(a: str, b: str, supports: str = ABOVE + "0") -> Outcome:
     return Outcome(f"{a} less {b}", "auc", (a, b), supports)
@@ -63,7 +70,9 @@ OUTCOMES = (
     *PRIMARY,
     _gain("E+S", LATE_PLACED, REPORTED),
     *(
-        Outcome(f"{what} more at {fnr:.0%} missed, {how} threshold", measure, ("E+S", "E"), wanted, fnr)
+        Outcome(
+            f"{what} more at {fnr:.0%} missed, {how} threshold", measure, ("E+S", "E"), wanted, fnr
+        )
         for fnr in (0.02, 0.05)
         for what, how, measure, wanted in (
             ("benign spared", "validation's", "spared", ABOVE + "0"),
@@ -241,3 +250,75 @@ def equivalent(table: pd.DataFrame) -> pd.DataFrame:
     rows["holds"] = (rows["low_90"] > -MARGIN) & (rows["high_90"] < MARGIN)
     rows["holds_t"] = (rows["t_low_90"] > -MARGIN) & (rows["t_high_90"] < MARGIN)
     return rows
+
+
+# ------------------------------------------------------------------ files
+def names_of(kind: str) -> list[str]:
+    """The experiments of a kind of :data:`SETS`, those without results too."""
+    return [name for name in experiment_names() if re.fullmatch(SETS[kind], name)]
+
+
+def read(kind: str) -> tuple[dict[str, pd.DataFrame], dict[str, Mapping]]:
+    """Lesion scores and ``results.json`` of the experiments of a kind that have both, by name."""
+    scored, stored = {}, {}
+    for name in names_of(kind):
+        place = figures_folder(name)
+        if (file := place / "predictions.csv.gz").is_file() and (place / RESULTS).is_file():
+            scored[name] = tables.read_predictions(file)
+            stored[name] = files.read_json(place / RESULTS)
+    return scored, stored
+
+
+def write(resamples: int = RESAMPLES) -> dict:
+    """Write ``evidence.csv``, ``evidence.md`` and ``evidence.json``; returns the last one's content.
+
+    Raises InputError where no experiment of the evidence has results.
+    """
+    parts, used = [], {}
+    for kind in SETS:
+        scored, stored = read(kind)
+        used[kind] = {name: found["provenance"] for name, found in stored.items()}
+        if scored:
+            table = collected(scored, stored, resamples)
+            if kind == "control":
+                table = pd.concat([table.drop(columns=["supports", "holds"]), equivalent(table)])
+                table = table.drop_duplicates(["outcome", "experiment"], keep="last")
+            parts.append(table.assign(set=kind))
+    if not parts:
+        raise InputError(
+            "no experiment has results", figures_folder("evidence"), "Run study evidence"
+        )
+    table = pd.concat(parts, ignore_index=True)
+    first = ["set", "outcome", "experiment", "value", "low_95", "high_95"]
+    table = table[[*first, *table.columns.difference(first, sort=False)]]
+    place = figures_folder("evidence")
+    files.write_text(place / "evidence.csv", table.to_csv(index=False, float_format="%.6g"))
+    files.write_text(place / "evidence.md", tables.to_markdown(shown(table)) + "\n")
+    missing = [name for kind in SETS for name in names_of(kind) if name not in used[kind]]
+    content = {"missing": missing, "pooled": flat(table), "provenance": used}
+    files.write_json(place / "evidence.json", content)
+    return content
+
+
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The pooled rows as a reader wants them: value, both intervals, what was asked, its answer."""
+    rows = table[table["experiment"] == POOLED]
+    wide = rows[["set", "outcome", "value", "low_95", "high_95", "t_low_95", "t_high_95"]]
+    wide = wide.assign(seeds=rows["seeds"].astype(int), p_holm=rows["p_holm"])
+    answers = rows["holds"].map({True: "yes", False: "no"}).fillna("")
+    return wide.assign(supports=rows["supports"].fillna(REPORTED), holds=answers)
+
+
+def flat(table: pd.DataFrame) -> dict[str, dict]:
+    """Pooled values by "<set>.<key>": value, low and high (95 %, see kind), t_low, seeds, p ..."""
+    names = {"low_95": "low", "high_95": "high", "t_low_95": "t_low", "t_high_95": "t_high"}
+    keep = ["value", *names, "low_90", "high_90", "sd", "seeds", "p", "p_holm", "supports", "holds"]
+    rows = table[table["experiment"] == POOLED]
+    keys = {o.name: o.key for o in OUTCOMES}
+    return {
+        f"{row['set']}.{keys.get(row['outcome'], row['outcome'])}": {
+            names.get(k, k): row[k] for k in keep if pd.notna(row[k])
+        }
+        | {"kind": BOOTSTRAP if pd.notna(row["low_95"]) else T}
+        for row in rows.to_dict("records")
+    }

@@ -7,5 +7,6 @@
 | report | report |
 | predict | predict |
 | folds | folds |
+| evidence | evidence |
 | page | (the HTML page that report and predict write) |
 """

@@ -13,7 +13,7 @@ file can be made anew at any time.  Its parts:
 | operating_points | "model@FNR" -> TNR with its counts |
 | spared_more | benign lesions that E+S spares more than E at 2 % missed |
 | phantom | null on a real set; else `study.ideal_observers.compare` |
-| evidence | outcomes over several seeds that extend this experiment (`study.evidence`), or null |
+| evidence | of the demo: the pooled outcomes of several other phantoms (`study.evidence`), or null |
 | records | flat: every number above and every one that a notebook recorded, for the claims ledger |
 | provenance | digests, versions, seed |
 """
@@ -24,14 +24,15 @@ import math
 from collections.abc import Mapping
 
 from lesionlib import files
-from study import evidence, ideal_observers, tables
+from study import ideal_observers, tables
 from study.lab import Lab
+from study.settings import figures_folder
 from study.statistics.fusion import with_fusions
 from study.steps.data import store
 from study.steps.drawn_cases import phantom_cases
 from study.steps.lesion_scores import predictions
 
-RESULTS = "results.json"
+RESULTS, ILLUSTRATION = "results.json", "demo"
 
 
 def results(lab: Lab) -> dict:
@@ -47,9 +48,13 @@ def results(lab: Lab) -> dict:
     counts, phantom = tables.table_1(images.images, images.lesions), None
     if lab.is_phantom:
         phantom = ideal_observers.compare(scored, phantom_cases(lab), resamples)
-    several = evidence.found_for(lab.name)
     flat = ideal_observers.flat(phantom) if phantom else {}
-    flat |= evidence.flat(several) if several else {}
+    # the demo is an illustration; what is claimed of its phantom rests on several others
+    several = files.read_json(figures_folder("evidence") / "evidence.json", {})
+    several = several.get("pooled") if lab.name == ILLUSTRATION else None
+    for key, entry in (several or {}).items():
+        of, _, number = key.partition(".")
+        flat[f"{number}.pooled" if of == "evidence" else f"{key}.pooled"] = entry
     content = {
         "experiment": lab.name,
         "title": s.title,
