@@ -322,3 +322,15 @@ def flat(table: pd.DataFrame) -> dict[str, dict]:
         | {"kind": BOOTSTRAP if pd.notna(row["low_95"]) else T}
         for row in rows.to_dict("records")
     }
+
+
+def told(pooled: Mapping[str, Mapping], key: str, name: str) -> str:
+    """A line on one outcome of ``evidence.json``: pooled, and in the controls where they were run."""
+    here, control = pooled[f"evidence.{key}"], pooled.get(f"control.{key}")
+    ends = "[{low:+.3f}, {high:+.3f}]".format(**here)
+    line = f"- {name}: **{here['value']:+.3f}** {ends} over {here['seeds']} phantoms"
+    if control:
+        ends = "[{low_90:+.3f}, {high_90:+.3f}]".format(**control)
+        line += f"; in {control['seeds']} controls {control['value']:+.3f}, 90 % {ends}, "
+        line += f"{'' if control['holds'] else 'not '}within the margin of {MARGIN:g}"
+    return line + "."
