@@ -204,7 +204,7 @@ def test_without_gain_the_ledger_does_not_agree():
 
 
 @pytest.mark.parametrize(
-    "claim, key", [("order-01", "gain.pooled"), ("order-09", "tnr_gain.E+S-E@0.02.pooled")]
+    "claim, key", [("order-01", "gain.E+S-E.pooled"), ("order-09", "tnr_gain.E+S-E@0.02.pooled")]
 )
 def test_pooled_seeds_come_first_and_one_seed_is_said_to_be_one(results, claim, key):
     pooled = dict(value=0.03, low=-0.01, high=0.09, seeds=4)

@@ -9,6 +9,7 @@ from lesionlib.errors import InputError
 from lesionlib.metrics import roc
 from study import tables
 from study.statistics import multiplicity
+from study.statistics.fusion import with_fusions
 
 FEW = dict(resamples=60, seed=3)
 
@@ -25,7 +26,7 @@ def test_a_missing_p_is_not_counted():
 
 
 def test_gains_are_those_of_delong_with_adjusted_p(scored):
-    table = multiplicity.gains_adjusted(scored)
+    table = multiplicity.gains_adjusted(with_fusions(scored))
     assert list(zip(table["a"], table["b"], strict=True)) == list(tables.GAINS)
     one, two = tables.pair(scored, "S", "I")
     expected = roc.delong(one.truth, one.mean, two.mean, one.patient)
