@@ -244,7 +244,8 @@ def equivalent(table: pd.DataFrame) -> pd.DataFrame:
     Two one-sided tests at 5 %, that is, the 90 % interval inside the margin; p of the t test.
     """
     rows = table[table["outcome"].isin([o.name for o in PRIMARY]) & (table["experiment"] == POOLED)]
-    rows = rows.assign(supports=f"90 % interval within ±{MARGIN:g}")
+    # the adjusted p is of a gain
+    rows = rows.assign(supports=f"90 % interval within ±{MARGIN:g}", p_holm=np.nan)
     se = rows["sd"] / np.sqrt(rows["seeds"])
     rows["p"] = stdtr(rows["seeds"] - 1, (rows["value"].abs() - MARGIN) / se)
     rows["holds"] = (rows["low_90"] > -MARGIN) & (rows["high_90"] < MARGIN)
@@ -312,14 +313,14 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 def flat(table: pd.DataFrame) -> dict[str, dict]:
     """Pooled values by "<set>.<key>": value, low and high (95 %, see kind), t_low, seeds, p ..."""
     names = {"low_95": "low", "high_95": "high", "t_low_95": "t_low", "t_high_95": "t_high"}
-    keep = ["value", *names, "low_90", "high_90", "sd", "seeds", "p", "p_holm", "supports", "holds"]
+    keep = ["value", *names, "low_90", "high_90", "sd", "p", "p_holm", "supports", "holds"]
     rows = table[table["experiment"] == POOLED]
     keys = {o.name: o.key for o in OUTCOMES}
     return {
         f"{row['set']}.{keys.get(row['outcome'], row['outcome'])}": {
             names.get(k, k): row[k] for k in keep if pd.notna(row[k])
         }
-        | {"kind": BOOTSTRAP if pd.notna(row["low_95"]) else T}
+        | {"seeds": int(row["seeds"]), "kind": BOOTSTRAP if pd.notna(row["low_95"]) else T}
         for row in rows.to_dict("records")
     }
 
