@@ -174,9 +174,10 @@ def _completion(args) -> None:
 
 
 def _refresh(args) -> None:
-    from study.refresh import refresh
+    from study import readme, refresh
 
-    refresh()
+    refresh.refresh()
+    readme.refresh()
 
 
 # ------------------------------------------------------------------ their arguments
@@ -245,7 +246,7 @@ COMMANDS = {
     _import_coco: ("annotations.json FOLDER",
                    "write images.csv and lesions.csv from annotations in the COCO form",
                    "annotations folder", {}),
-    _refresh: ("", "bring the outputs of the demo into notebooks/", "", {}),
+    _refresh: ("", "bring the demo's outputs into notebooks/, its numbers into README.md", "", {}),
     _completion: ("bash > ~/.local/share/bash-completion/completions/study",
                   "print the completion of this command for a shell", "shell", {}),
 }  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from notebook_contract import LINK
 
+from study import readme
 from study.__main__ import parser
 from study.settings import experiment_names
 
@@ -58,3 +59,13 @@ def test_functions_of_the_map_exist():
     for name in names:
         module, _, attribute = name.rpartition(".")
         assert hasattr(import_module(module), attribute), name
+
+
+def test_numbers_are_those_of_the_stored_results():
+    assert len(readme.BLOCK.findall(README)) == len(readme.BLOCKS)
+    assert readme.with_numbers(README) == README, "run: study refresh"
+
+
+def test_numbers_are_written_as_journals_print_them():
+    assert [readme.number(x) for x in (0.7734, 1.0, -0.0361)] == [".773", "1.000", "-.036"]
+    assert readme.span({"value": 0.02, "low": -0.001, "high": 0.5}, "+") == "+.020 [-.001, +.500]"

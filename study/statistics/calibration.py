@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
-from scipy.stats import binomtest
 
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling
@@ -97,6 +96,8 @@ def reliability(
     (share malignant), low, high, lesions, malignant.  The intervals (Wilson 1927) take lesions as
     independent: they are too narrow where patients have several.
     """
+    from scipy.stats import binomtest  # slow, and most that import this need none
+
     s = probabilities(predictions, model, split)
     bin_of = pd.qcut(s.mean, bins, labels=False, duplicates="drop")
     rows = []

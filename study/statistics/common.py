@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from scipy.special import logit
-from sklearn.linear_model import LogisticRegression
 
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
@@ -47,6 +46,8 @@ def logistic(truth: np.ndarray, columns: np.ndarray) -> np.ndarray:
     Maximum likelihood; NaN where it has no single maximum: a line parts the classes wholly, or a
     column tells nothing of its own.
     """
+    from sklearn.linear_model import LogisticRegression  # slow, and most that import this need none
+
     fit = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=200)
     with warnings.catch_warnings(action="ignore"):  # of what is told below
         fit.fit(columns, truth)

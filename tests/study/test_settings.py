@@ -46,7 +46,8 @@ def test_every_shipped_experiment_loads():
 
 
 def test_every_shipped_experiment_opens_with_command_hardware_time_and_result():
-    for name in settings.experiment_names():
+    names = settings.experiment_names()
+    for name in (name for name in names if not name.startswith("evidence_")):  # see evidence
         head = settings.experiment_files(name)[0].read_text().splitlines()[:4]
         words = [line.removeprefix("# ").split()[0] for line in head]
         assert words == ["Command", "Hardware", "Time", "Result"], name
@@ -133,7 +134,7 @@ def test_an_experiment_extends_another_key_by_key(write):
         ("title: Müller".encode("latin-1"), "not a text in UTF-8 (e.yaml). Save it as UTF-8"),
         ("title: a\0b", "not a text in UTF-8"),
         ("#" * 1_000_001, "too large for settings"),
-        ("data: {dataset: phantom}\nwindows: {side_min: 24, side_max: 72}",
+        ("data: {dataset: phantom}\nwindows: {side_min: 24, side_max: 48}",
          "is not the phantom's 576 x 384 px"),
     ],
 )  # fmt: skip
@@ -145,7 +146,7 @@ def test_bad_settings_are_one_line_with_the_remedy(write, text, said):
 def test_windows_that_would_see_the_phantoms_context_are_refused(write):
     write("e", "data: {dataset: phantom}\ncanvas: {rows: 576, cols: 384}\n"
                "windows: {side_min: 24, side_max: 96}\n")  # fmt: skip
-    assert "phantom.side_max 72 px" in refusal("e")
+    assert "phantom.side_max 48 px" in refusal("e")
 
 
 # values that a field of this kind refuses
