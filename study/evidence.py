@@ -109,7 +109,7 @@ def of_seed(
         # a model of fewer runs lends them to the others'
         at = [(s, x, k % s.runs.shape[1]) for s, x in zip(known, limits, strict=True)]
         each = tuple(s.runs[:, run] - x[run] for s, x, run in at)
-        found, of_resample = resampling._interval(
+        found, of_resample = resampling.interval_and_resamples(
             one.truth, each, one.patient, statistic, resamples, (SEED, number)
         )
         values.append(found.value)

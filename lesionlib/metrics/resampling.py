@@ -53,15 +53,6 @@ class Interval:
         return f"{text} ({counts}; {self.resamples} resamples{again})"
 
 
-@dataclass(frozen=True)
-class PooledInterval(Interval):
-    """The mean of several sets' differences; counts are summed over the sets."""
-
-    each: tuple[float, ...] = ()  # difference in each set
-    sd: float = float("nan")  # of these differences
-    kind: str = "95 % over patients within sets"
-
-
 def interval(
     y, score, patient, statistic: Statistic = "auc", n: int = 2000, seed: int = 0
 ) -> Interval:
@@ -85,7 +76,7 @@ def interval(
         For an unknown statistic, no resample, resamples of one class only, and what
         `metrics.roc` refuses.
     """
-    return _interval(y, (score,), patient, statistic, n, (seed,))[0]
+    return interval_and_resamples(y, (score,), patient, statistic, n, (seed,))[0]
 
 
 def paired_difference(
@@ -104,45 +95,7 @@ def paired_difference(
     -------
     Interval
     """
-    return _interval(y, (a, b), patient, statistic, n, (seed,))[0]
-
-
-def pooled_difference(
-    sets: Sequence[Sequence], statistic: Statistic = "auc", n: int = 2000, seed: int = 0
-) -> PooledInterval:
-    """The mean over independent test sets of the paired difference a - b.
-
-    Patients are resampled within each set.  Set j of resample i is seeded with (seed, j, i), so
-    that another set changes no existing draw.
-
-    Parameters
-    ----------
-    sets : sequence of (y, a, b, patient)
-        The arrays of :func:`paired_difference`, one entry per test set (a seed of the phantom).
-    statistic, n, seed : as :func:`interval`
-
-    Returns
-    -------
-    PooledInterval
-
-    Raises
-    ------
-    InputError
-        For no set, and as :func:`interval`.
-    """
-    if not len(sets):
-        raise InputError("no test set", "pooled_difference", "Give at least one set")
-    parts = [
-        _interval(y, (a, b), patient, statistic, n, (seed, j))
-        for j, (y, a, b, patient) in enumerate(sets)
-    ]
-    each = [part.value for part, _ in parts]
-    low, high = np.quantile(np.mean([drawn for _, drawn in parts], axis=0), _ENDS)
-    names = ("malignant", "benign", "patients", "redrawn")
-    total = {name: sum(getattr(part, name) for part, _ in parts) for name in names}
-    total |= {"resamples": n, "seed": seed, "each": tuple(each)}
-    sd = float(np.std(each, ddof=1)) if len(each) > 1 else float("nan")
-    return PooledInterval(float(np.mean(each)), float(low), float(high), sd=sd, **total)
+    return interval_and_resamples(y, (a, b), patient, statistic, n, (seed,))[0]
 
 
 def band(y, score, patient, statistic: Callable, n: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -193,8 +146,26 @@ def resampled(
     return _resampled(y, (score,), patient, statistic, n, entropy)[1:]
 
 
-def _interval(y, scores, patient, statistic, n, entropy) -> tuple[Interval, np.ndarray]:
-    """The interval and the n resampled values that it was read from."""
+def interval_and_resamples(
+    y, scores, patient, statistic: Statistic, n: int = 2000, entropy: tuple[int, ...] = (0,)
+) -> tuple[Interval, np.ndarray]:
+    """As :func:`interval`, with the resampled values that it was read from.
+
+    Parameters
+    ----------
+    y, patient, statistic, n : as :func:`interval`
+    scores : one score, or two whose difference a - b is asked for, (lesions,) each
+    entropy : seed of the resamples, and the number of the set where there are several
+
+    Returns
+    -------
+    Interval, and the statistic in each resample, shape (n,)
+
+    Raises
+    ------
+    InputError
+        As :func:`interval`.
+    """
     sample, value, drawn = _resampled(y, scores, patient, statistic, n, entropy)
     low, high = np.quantile(drawn, _ENDS, axis=0)
     counts = *sample.kinds.sum(axis=0).tolist(), len(sample.kinds), n, sample.redrawn

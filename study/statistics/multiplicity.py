@@ -67,7 +67,9 @@ def equivalence(
     one, two = tables.pair(predictions, a, b)
     test, both = _clustered(one, two), (one.mean, two.mean)
     # the interval that belongs to two one-sided tests at 5 % is of 90 %: the draws are needed
-    _, drawn = resampling._interval(one.truth, both, one.patient, "auc", resamples, (seed,))
+    _, drawn = resampling.interval_and_resamples(
+        one.truth, both, one.patient, "auc", resamples, (seed,)
+    )
     low, high = np.quantile(drawn, _ENDS_90).tolist()
     with np.errstate(divide="ignore"):  # equal scores have no standard error
         p = float(ndtr(np.divide(abs(test.value) - margin, test.se)))

@@ -8,7 +8,7 @@ import pytest
 
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
-from lesionlib.metrics.resampling import band, interval, paired_difference, pooled_difference
+from lesionlib.metrics.resampling import band, interval, paired_difference
 
 
 def sample(seed=0, patients=120, shared=1.0):
@@ -170,23 +170,6 @@ def test_text_of_an_interval_names_kind_and_counts():
     for part in ("95 % over patients", f"{truth.size} lesions", f"{truth.sum()} malignant",
                  "120 patients", "50 resamples"):  # fmt: skip
         assert part in text
-
-
-def test_pooled_difference_is_the_mean_and_narrower():
-    sets = [sample(seed) for seed in range(4)]
-    got = pooled_difference(sets, n=400, seed=1)
-    each = [paired_difference(*s, n=400, seed=1) for s in sets]
-    assert got.value == pytest.approx(np.mean([e.value for e in each]))
-    assert got.each == pytest.approx([e.value for e in each])
-    assert got.patients == 480 and got.n == sum(len(s[0]) for s in sets)
-    assert got.high - got.low < 0.75 * np.mean([e.high - e.low for e in each])
-
-
-def test_a_set_more_leaves_the_draws_of_the_others():
-    sets = [sample(seed) for seed in range(2)]
-    assert pooled_difference(sets[:1], n=50).each[0] == pooled_difference(sets, n=50).each[0]
-    with pytest.raises(InputError, match="no test set"):
-        pooled_difference([])
 
 
 def test_an_interval_is_read_from_the_resamples_that_are_given():
