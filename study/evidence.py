@@ -54,7 +54,8 @@ class Outcome:
     @property
     def key(self) -> str:
         """As the number has it in ``results.json``, where it is there."""
-        kind = self.measure.replace("spared on test", "tnr_gain").replace(" ", "_")
+        names = {"spared on test": "tnr_gain", "pairs": "mixed_pairs"}
+        kind = names.get(self.measure, self.measure)
         kind = "gain" if (kind, len(self.models)) == ("auc", 2) else kind
         return f"{kind}.{'-'.join(self.models)}" + (f"@{self.fnr:g}" if self.fnr else "")
 
@@ -188,7 +189,8 @@ def collected(
     """
     every, rows = {name: with_fusions(table) for name, table in scored.items()}, []
     for o in OUTCOMES:
-        found = [of_seed(p, o, j, resamples) for j, p in enumerate(every.values())]
+        # resamples of a seed's own, whatever other seeds there are
+        found = [of_seed(p, o, _number(name), resamples) for name, p in every.items()]
         values, drawn = zip(*found, strict=True)
         for name, value, of in zip(every, values, drawn, strict=True):
             low, high = np.quantile(of, (0.025, 0.975))
@@ -201,7 +203,12 @@ def collected(
     table = pd.DataFrame(rows)
     first = table["outcome"].isin([o.name for o in PRIMARY]) & (table["experiment"] == POOLED)
     table.loc[first, "p_holm"] = holm(table.loc[first, "p"])
+    table.loc[~first, "p"] = np.nan  # nothing is tested of the others
     return table
+
+
+def _number(experiment: str) -> int:
+    return int(re.search(r"\d+$", experiment)[0])
 
 
 def _holds(supports: str, found: Mapping) -> bool | None:

@@ -10,7 +10,7 @@ patients are drawn once for every metric and model; AUC and TNR are computed in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from inspect import signature
