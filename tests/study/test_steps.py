@@ -48,7 +48,7 @@ SMALL = {
     },
     "floc": {"epoch": (15, 15, 10, 10), "epochs": 2, "runs": 1},
     "fagg": {"epoch": (20, 20, 10, 10), "epochs": 2, "runs": 1},
-    "evaluation": {"windows_per_lesion": 2},
+    "evaluation": {"windows_per_lesion": 2, "compress": False},
     "compute": {"workers": 1},
 }
 
