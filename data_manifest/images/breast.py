@@ -23,7 +23,7 @@ FLAT = 0.15  # spread of air (interquartile), as a share of its contrast to the 
 TILT = 0.05  # steepest border, px per px: 3 degrees
 FULL = 0.95  # share of the image that no breast fills
 BOTH_SIDES = 0.55  # share of the rows on which no breast touches both sides; 0.47 on real film
-LEAST_PX = 32  # of a breast's height and width: 10 mm at the coarsest spacing taken, .3 mm
+LEAST_PX = 12  # of a breast's height and width: 3 of the steps in which its mask is kept
 SOLID = 0.7  # share of its convex hull that a breast fills at least; 0.75 on real film
 
 

@@ -231,7 +231,7 @@ def test_a_mirrored_image_is_refused_unless_it_is_a_film_or_its_edge_is_stated(t
 
 
 @pytest.mark.parametrize("source", ["ffdm", "film"])
-@pytest.mark.parametrize("size", [(1, 1), (6, 5), (20, 16), (32, 24), (200, 20)])
+@pytest.mark.parametrize("size", [(1, 1), (6, 5), (16, 10), (200, 11)])
 def test_a_breast_of_a_few_px_is_told(tiny_table, size, source):
     """Trap: a folder of thumbnails passes, and the training fails on it much later."""
     Image.fromarray(half_ellipse(*size).astype(np.uint8) * 200).save(
@@ -240,7 +240,7 @@ def test_a_breast_of_a_few_px_is_told(tiny_table, size, source):
     index = pd.read_csv(tiny_table / "images.csv")["image_id"].tolist().index("P05_CC")
     edit(tiny_table, "images.csv", index, rows="", cols="", source=source, accept="filled")
     said = reasons(made(tiny_table))["P05_CC"]
-    assert "cols, least 32 each" in said or "no breast found" in said
+    assert "cols, least 12 each" in said or "no breast found" in said
 
 
 def test_a_breast_that_the_scale_makes_vanish_is_told(tiny_table):
