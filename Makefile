@@ -46,7 +46,7 @@ demo: $(READY) ## run every notebook on the embedded phantom (about 15 minutes o
 run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [VERIFY=1]
 	@LESIONLIB_VERIFY="$$VERIFY" $(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
 
-evidence: $(READY) ## run the ten phantoms of experiments/PROTOCOL.md (hours) -> figures/evidence
+evidence: $(READY) ## run the ten phantoms of experiments/PROTOCOL.md (about an hour) -> figures/evidence
 	@$(STUDY) evidence --cores $(CORES)
 
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
