@@ -26,6 +26,7 @@ from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
 from study import tables
 from study.ideal_observers import LEAK, LIMITS, MARGIN, MIXED, WITHIN_TRUTH
+from study.intervals.thresholds import threshold_at
 from study.settings import experiment_names, figures_folder
 from study.statistics.fusion import LATE, LATE_PLACED, with_fusions
 from study.statistics.multiplicity import holm
@@ -109,11 +110,11 @@ def of_seed(
     for k in range(max(s.runs.shape[1] for s in known)):
         # a model of fewer runs lends them to the others'
         at = [(s, x, k % s.runs.shape[1]) for s, x in zip(known, limits, strict=True)]
-        each = tuple(s.runs[:, run] - x[run] for s, x, run in at)
-        found, of_resample = resampling.interval_and_resamples(
-            one.truth, each, one.patient, statistic, resamples, (SEED, number)
+        score, *less = (s.runs[:, run] - x[run] for s, x, run in at)
+        found, of_resample = resampling.resampled(
+            one.truth, score, one.patient, statistic, resamples, (SEED, number), *less
         )
-        values.append(found.value)
+        values.append(found)
         drawn.append(of_resample)
     return float(np.mean(values)), np.mean(drawn, axis=0)
 
@@ -131,8 +132,7 @@ def _statistic(one: tables.Scores, outcome: Outcome) -> str | Callable:
 def _thresholds(predictions: pd.DataFrame, s: tables.Scores, fnr: float) -> np.ndarray:
     """The threshold of each run, as its validation lesions give it."""
     known = tables.scores(predictions, s.model, "validation")
-    points = [roc.operating_points(known.truth, score, fnr) for score in known.runs.T]
-    return np.array([each["threshold"].iloc[0] for each in points])
+    return np.concatenate([threshold_at(known.truth, score, fnr) for score in known.runs.T])
 
 
 def _called_benign(truth, score, times=None, *, kind: bool):
@@ -226,7 +226,7 @@ def _of_phantom(every: Mapping[str, pd.DataFrame], drawn: Mapping[str, Mapping])
         best = {name: found["ideal"][ideal]["value"] for name, found in drawn.items()}
         runs = {name: tables.scores(p, model).over_runs(roc.auc) for name, p in every.items()}
         values = {name: {"value": best[name] - runs[name].mean} for name in every}
-        asked[f"shortfall of {model} from ideal {ideal}"] = values, f"pooled at most {limit:g}"
+        asked[f"shortfall of {model} from ideal {ideal}"] = values, f"pooled within ±{limit:g}"
     for key, (said, latent, wanted) in WITHIN_TRUTH.items():
         values = {name: found["within_truth"][key] for name, found in drawn.items()}
         supports = f"each below {LEAK:g} in size" if wanted is False else REPORTED
@@ -311,8 +311,10 @@ def write(resamples: int = RESAMPLES) -> dict:
 def shown(table: pd.DataFrame) -> pd.DataFrame:
     """The pooled rows as a reader wants them: value, both intervals, what was asked, its answer."""
     rows = table[table["experiment"] == POOLED]
-    wide = rows[["set", "outcome", "value", "low_95", "high_95", "t_low_95", "t_high_95"]]
-    wide = wide.assign(seeds=rows["seeds"].astype(int), p_holm=rows["p_holm"])
+    ends = ["low_95", "high_95", "low_90", "high_90", "t_low_95", "t_high_95"]
+    wide = rows[["set", "outcome", "value", *ends]].assign(
+        seeds=rows["seeds"].astype(int), p_holm=rows["p_holm"]
+    )
     answers = rows["holds"].map({True: "yes", False: "no"}).fillna("")
     return wide.assign(supports=rows["supports"].fillna(REPORTED), holds=answers)
 

@@ -76,7 +76,7 @@ def interval(
         For an unknown statistic, no resample, resamples of one class only, and what
         `metrics.roc` refuses.
     """
-    return interval_and_resamples(y, (score,), patient, statistic, n, (seed,))[0]
+    return _interval(y, (score,), patient, statistic, n, seed)
 
 
 def paired_difference(
@@ -95,7 +95,7 @@ def paired_difference(
     -------
     Interval
     """
-    return interval_and_resamples(y, (a, b), patient, statistic, n, (seed,))[0]
+    return _interval(y, (a, b), patient, statistic, n, seed)
 
 
 def band(y, score, patient, statistic: Callable, n: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -123,7 +123,13 @@ def band(y, score, patient, statistic: Callable, n: int = 2000, seed: int = 0) -
 
 
 def resampled(
-    y, score, patient, statistic: Statistic = "auc", n: int = 2000, seed: int | tuple[int, ...] = 0
+    y,
+    score,
+    patient,
+    statistic: Statistic = "auc",
+    n: int = 2000,
+    seed: int | tuple[int, ...] = 0,
+    less=None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A statistic of one score, and its values in the resamples that its interval is read from.
 
@@ -132,6 +138,7 @@ def resampled(
     y, score, patient, n : as :func:`interval`
     statistic : as :func:`interval`, or one that is an array of shape (k,), with `times` (n, k)
     seed : int, or several of which each is a part of the seed
+    less : another score of the same lesions, whose statistic is subtracted
 
     Returns
     -------
@@ -143,33 +150,15 @@ def resampled(
         As :func:`interval`.
     """
     entropy = seed if isinstance(seed, tuple) else (seed,)
-    return _resampled(y, (score,), patient, statistic, n, entropy)[1:]
+    scores = (score,) if less is None else (score, less)
+    return _resampled(y, scores, patient, statistic, n, entropy)[1:]
 
 
-def interval_and_resamples(
-    y, scores, patient, statistic: Statistic, n: int = 2000, entropy: tuple[int, ...] = (0,)
-) -> tuple[Interval, np.ndarray]:
-    """As :func:`interval`, with the resampled values that it was read from.
-
-    Parameters
-    ----------
-    y, patient, statistic, n : as :func:`interval`
-    scores : one score, or two whose difference a - b is asked for, (lesions,) each
-    entropy : seed of the resamples, and the number of the set where there are several
-
-    Returns
-    -------
-    Interval, and the statistic in each resample, shape (n,)
-
-    Raises
-    ------
-    InputError
-        As :func:`interval`.
-    """
-    sample, value, drawn = _resampled(y, scores, patient, statistic, n, entropy)
+def _interval(y, scores, patient, statistic, n, seed) -> Interval:
+    sample, value, drawn = _resampled(y, scores, patient, statistic, n, (seed,))
     low, high = np.quantile(drawn, _ENDS, axis=0)
     counts = *sample.kinds.sum(axis=0).tolist(), len(sample.kinds), n, sample.redrawn
-    return Interval(float(value), float(low), float(high), *counts, entropy[0]), drawn
+    return Interval(float(value), float(low), float(high), *counts, seed)
 
 
 def _resampled(y, scores, patient, statistic, n, entropy):

@@ -65,10 +65,10 @@ def equivalence(
     if not margin > 0:
         raise InputError(f"margin {margin:g}", "equivalence", "Give a difference above 0, .02 say")
     one, two = tables.pair(predictions, a, b)
-    test, both = _clustered(one, two), (one.mean, two.mean)
+    test = _clustered(one, two)
     # the interval that belongs to two one-sided tests at 5 % is of 90 %: the draws are needed
-    _, drawn = resampling.interval_and_resamples(
-        one.truth, both, one.patient, "auc", resamples, (seed,)
+    _, drawn = resampling.resampled(
+        one.truth, one.mean, one.patient, "auc", resamples, seed, less=two.mean
     )
     low, high = np.quantile(drawn, _ENDS_90).tolist()
     with np.errstate(divide="ignore"):  # equal scores have no standard error
