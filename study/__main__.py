@@ -108,7 +108,27 @@ def _evidence(args) -> None:
 def _lab(args) -> None:
     from study.desk import open_lab_server
 
-    open_lab_server(args.rest)
+    if args.readers:
+        from study.commands.readers import readers_edition
+    open_lab_server(args.rest, readers_edition() if args.readers else None)
+
+
+def _readers_edition(args) -> None:
+    from study.commands.readers import SOLUTIONS, readers_edition
+
+    folder = readers_edition().name
+    print(f"the readers' edition is in {folder}/, its solutions in {folder}/{SOLUTIONS}/")
+    print("open it: .venv/bin/study lab --readers")
+
+
+def _html(args) -> None:
+    from lesionlib.files import write_text
+    from study.notebook_html import notebook_html
+    from study.runner import find_notebook
+
+    page = args.output or Path(args.notebook).with_suffix(".html")
+    write_text(page, notebook_html(find_notebook(args.notebook)))
+    print(f"the page is {page}")
 
 
 def _options(pairs: list[list[str]]) -> dict:
@@ -202,6 +222,7 @@ ARGUMENTS = {
     "--complete": {"action": "store_true", "help": "fail unless all is up to date"},
     "--cores": {"type": count, "help": "jobs side by side; default: all cores"},
     "--output": {"type": expanded},
+    "--readers": {"action": "store_true", "help": "the readers' edition, without solutions"},
 }  # fmt: skip
 SET = {"--data": {"required": True, "help": "folder of the data set"}}
 # each command with an example, its meaning, its arguments, and what differs of them
@@ -222,7 +243,11 @@ COMMANDS = {
     _evidence: ("", "run the experiments of experiments/PROTOCOL.md, and pool their outcomes",
                 "--cores", {"--cores": {"help": "experiments side by side; default: all cores"}}),
     _lab: ("--no-browser. Options of JupyterLab may follow",
-           "open copies of the notebooks in JupyterLab", "", {}),
+           "open copies of the notebooks in JupyterLab", "--readers", {}),
+    _readers_edition: ("", "write readers/: the notebooks without their solutions, and these apart",
+                       "", {}),
+    _html: ("10 --output page.html", "write a notebook as one page of HTML, its solutions folded",
+            "notebook --output", {"--output": {"help": "the page; default: NOTEBOOK.html"}}),
     _check: ("demo", "check an experiment's settings, data folder and splits",
              "experiment --data --complete", {}),
     _data_check: ("table --data FOLDER --pixels", "look through a set before it is used",
