@@ -121,6 +121,21 @@ def _readers_edition(args) -> None:
     print("open it: .venv/bin/study lab --readers")
 
 
+def _checkpoint(args) -> None:
+    from study.commands.checkpoint import checkpoint
+
+    file = checkpoint(args.experiment, args.output)
+    print(f"{file} is written, {file.stat().st_size / 1e6:.0f} MB: study restore {file.name}")
+
+
+def _restore(args) -> None:
+    from study.commands.checkpoint import restore
+
+    folder = restore(args.file)
+    print(f"{folder.name} is restored: notebooks 08 to 13 can be run. The others need all images")
+    print(f"and make them: study run {folder.name}")
+
+
 def _html(args) -> None:
     from lesionlib.files import write_text
     from study.notebook_html import notebook_html
@@ -211,6 +226,7 @@ ARGUMENTS = {
     "name": {"help": "of the experiment: letters, digits, _ and -"},
     "annotations": {"type": expanded, "help": "the JSON file"},
     "folder": {"type": expanded, "help": "of the images, where the tables go"},
+    "file": {"type": expanded, "help": "the checkpoint"},
     "shell": {"choices": ["bash", "zsh", "tcsh"]},
     "--experiment": {"required": True, "help": "name of a file in experiments/"},
     "--dataset": {"default": "table", "help": "name of the reader; default: table"},
@@ -246,6 +262,10 @@ COMMANDS = {
            "open copies of the notebooks in JupyterLab", "--readers", {}),
     _readers_edition: ("", "write readers/: the notebooks without their solutions, and these apart",
                        "", {}),
+    _checkpoint: ("--experiment demo", "write what a class needs to start at notebook 08, as one file",
+                  "--experiment --output",
+                  {"--output": {"help": "the file; default: checkpoint_<experiment>.tar.gz"}}),
+    _restore: ("checkpoint_demo.tar.gz", "put such a file in place, under runs/", "file", {}),
     _html: ("10 --output page.html", "write a notebook as one page of HTML, its solutions folded",
             "notebook --output", {"--output": {"help": "the page; default: NOTEBOOK.html"}}),
     _check: ("demo", "check an experiment's settings, data folder and splits",
