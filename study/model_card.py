@@ -66,10 +66,10 @@ def write_card(lab: Lab, found: Mapping, runs: Iterable[Path]) -> Path:
         f"{link if sheet.is_file() else ''}. {PHANTOM if lab.is_phantom else REAL}",
         to_markdown(pd.DataFrame.from_dict(found["counts"], "index").rename_axis("split")),
         "**Networks.** f_agg reads the maps that its name lists: I where the window is, S saliency "
-        "by GMIC, E the numbers of f_loc.",
+        f"by GMIC, E the embedding by f_loc. Files: `runs/{lab.name}/<network>/{WEIGHTS}`.",
         to_markdown(networks(lab, runs)),
         "**Results.** AUC of the test lesions, malignant against benign: mean of the runs, with its "
-        "95 % interval over runs and patients.",
+        "95 % interval over runs and patients (of one run, over patients).",
         to_markdown(_results(found["models"])),
         "Rates at operating points, subgroups and figures are in the files beside this card.",
         "**Limits.**\n\n" + "\n".join(f"- {limit}" for limit in LIMITS),
@@ -98,7 +98,7 @@ def networks(lab: Lab, runs: Iterable[Path]) -> pd.DataFrame:
         with safe_open(file, "np") as content:
             shapes = [content.get_slice(key).get_shape() for key in content.keys()]  # noqa: SIM118
         row = {"network": name.as_posix(), "reads": READ.get(kind, "+".join(which))}
-        row["numbers"] = sum(map(prod, shapes))
+        row["numbers in it"] = sum(map(prod, shapes))
         rows.append(row | {"SHA-256": hashlib.sha256(file.read_bytes()).hexdigest()})
     return pd.DataFrame(rows).set_index("network")
 
@@ -107,7 +107,9 @@ def _results(models: Mapping[str, Mapping]) -> pd.DataFrame:
     rows = {
         name: {
             "runs": m["runs"],
-            "AUC [95 %]": f"{m['mean']:.3f} [{m['low_both']:.3f}, {m['high_both']:.3f}]",
+            "AUC": m["mean"],
+            "low": m["low_both"],
+            "high": m["high_both"],
             "SD of runs": m["sd"],
             "malignant": m["malignant"],
             "benign": m["benign"],

@@ -15,10 +15,11 @@ from study.settings import experiment_names
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "data_manifest").rglob("README.md"))]
+TEXTS = [ROOT / "REPORTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = PAGES[0].read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+@pytest.mark.parametrize("page", [*PAGES, *TEXTS], ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_links_lead_somewhere(page):
     for words, target in LINK.findall(page.read_text(encoding="utf-8")):
         local = target.partition("#")[0]

@@ -651,7 +651,7 @@ def test_the_model_card_names_every_network_its_file_and_its_auc(lab):
         " +", " ", rows["fagg/E+S/run0"]
     )
     assert set(rows) >= {*networks, *found["models"], *found["counts"]}
-    assert f"{found['models']['E+S']['mean']:.3f} [" in rows["E+S"]
+    assert all(f"{found['models']['E+S'][key]:.3f}" in rows["E+S"] for key in ("mean", "low_both"))
     assert "Not for clinical use" in text and "made up" in text
     assert yaml.safe_load(text.partition("```yaml")[2].partition("```")[0])["floc"]["epochs"] == 2
     note = (lab.runs / "written" / "stage.json").read_text()
