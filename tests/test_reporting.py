@@ -9,7 +9,9 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = {page: (ROOT / page).read_text(encoding="utf-8") for page in ("REPORTING.md", "docs/teaching.md")}
+PAGES = {
+    page: (ROOT / page).read_text(encoding="utf-8") for page in ("REPORTING.md", "docs/teaching.md")
+}
 DEFINED = re.compile(r"^\[(\d\d)\]: (\S+)$", re.MULTILINE)
 # a notebook, and the titles of its sections that follow it
 NAMED = re.compile(r"\[(\d\d)\](?!:)((?:,? “[^”]+”(?:,| and)?)*)")
@@ -28,7 +30,11 @@ def test_every_notebook_that_is_named_is_there(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_section_that_is_named_is_in_its_notebook(page):
-    named = [(n, title) for n, rest in NAMED.findall(PAGES[page]) for title in re.findall("“(.+?)”", rest)]
+    named = [
+        (n, title)
+        for n, rest in NAMED.findall(PAGES[page])
+        for title in re.findall("“(.+?)”", rest)
+    ]
     assert len(named) > 5
     lost = [(n, title) for n, title in named if title not in sections(notebooks(page)[n])]
     assert lost == []

@@ -81,14 +81,16 @@ def _origin(settings) -> dict:
 
 def _rows_read(experiment: str) -> list[int]:
     """The rows of the store that the notebooks read."""
-    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as noted:
-        os.environ[NOTED] = noted.name
+    with tempfile.TemporaryDirectory() as place:
+        noted, copy = Path(place) / "rows.txt", Path(place) / "copy.ipynb"
+        noted.touch()
+        os.environ[NOTED] = str(noted)
         try:
-            for number in NOTEBOOKS:
-                run_notebook(number, experiment)
+            for number in NOTEBOOKS:  # into a copy: the experiment's own marks stay as they are
+                run_notebook(number, experiment, output=copy)
         finally:
             del os.environ[NOTED]
-        return sorted({int(line) for line in noted})
+        return sorted({int(line) for line in noted.read_text().splitlines()})
 
 
 def pack(runs: Path, rows: Iterable[int], target: Path, origin: dict) -> None:

@@ -160,7 +160,8 @@ def test_what_the_notebooks_read_is_what_is_packed(made, monkeypatch):
     folder, lab = made
     enter(folder, monkeypatch)
 
-    def read(number, experiment):
+    def read(number, experiment, output):
+        assert not output.is_relative_to(folder)
         images = steps.store(open_bench(experiment))
         images.raw(int(number))
         images.standardised(2)
