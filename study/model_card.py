@@ -71,7 +71,7 @@ def write_card(lab: Lab, found: Mapping, runs: Iterable[Path]) -> Path:
         "**Results.** AUC of the test lesions, malignant against benign: mean of the runs, with its "
         "95 % interval over runs and patients (of one run, over patients).",
         to_markdown(_results(found["models"])),
-        "Rates at operating points, subgroups and figures are in the files beside this card.",
+        "Rates at operating points and figures are in the files beside this card.",
         "**Limits.**\n\n" + "\n".join(f"- {limit}" for limit in LIMITS),
         f"**Use.** {USE.format(name=lab.name)}",
         f"**Made with.** Seed {made['seed']}, device {made['device']}, settings "
