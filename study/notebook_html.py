@@ -18,7 +18,7 @@ TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
 {% block input_group %}
 {%- if cell | opens -%}
-<details class="folded"><summary>Show {{ cell | opens }}</summary>{{ super() }}</details>
+<details class="folded"><summary style="font: 13px sans-serif; padding-left: 6em">Show {{ cell | opens }}</summary>{{ super() }}</details>
 {%- else -%}{{ super() }}{%- endif -%}
 {% endblock input_group %}
 """

@@ -119,8 +119,8 @@ def test_folded_code_opens_in_the_page(project):
     assert main(["html", "04", "--output", str(page)]) == 0
     text = page.read_text()
     assert text == notebook_html(project / "notebooks" / "04_toy.ipynb")
-    assert text.count("<summary>Show the solution</summary>") == 2
-    assert text.count("<summary>Show the check</summary>") == 2
-    before, _, after = text.partition("<summary>Show the solution</summary>")
+    assert text.count(">Show the solution</summary>") == 2
+    assert text.count(">Show the check</summary>") == 2
+    before, _, after = text.partition(">Show the solution</summary>")
     assert "one by one" not in before and "one by one" in after.partition("</details>")[0]
     assert main(["html", "nowhere.ipynb"]) == 2
