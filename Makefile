@@ -21,8 +21,9 @@ PIXELS ?=
 # VERIFY=1 reads every file under runs/ and compares its digest; otherwise sizes and times are compared
 VERIFY ?=
 FUZZ_CASES ?= 21000
+FILE ?=
 # what a user gives is data: neither make nor the shell reads code in it, as each recipe has it as "$$NAME"
-GIVEN := EXPERIMENT DATASET DATA PIXELS VERIFY TORCH_INDEX FUZZ_CASES
+GIVEN := EXPERIMENT DATASET DATA PIXELS VERIFY TORCH_INDEX FUZZ_CASES FILE
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -55,6 +56,16 @@ data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DA
 
 lab: $(READY) ## open copies of the notebooks (lab/) in JupyterLab
 	@$(STUDY) lab
+
+.PHONY: readers-edition checkpoint restore
+readers-edition: $(READY) ## write readers/: the notebooks without their solutions, and these apart
+	@$(STUDY) readers-edition
+
+checkpoint: $(READY) ## write a finished demo as one file, for a class that starts at notebook 08
+	@$(STUDY) checkpoint --experiment "$$EXPERIMENT"
+
+restore: $(READY) ## put such a file in place: make restore FILE=checkpoint_demo.tar.gz
+	@$(STUDY) restore -- "$$FILE"
 
 # unit tests, then every notebook from nothing at the smallest size, then what the stored outputs say
 test: $(READY) ## run all tests (about 9 minutes on 2 cores)

@@ -108,7 +108,42 @@ def _evidence(args) -> None:
 def _lab(args) -> None:
     from study.desk import open_lab_server
 
-    open_lab_server(args.rest)
+    if args.readers:
+        from study.commands.readers import readers_edition
+    open_lab_server(args.rest, readers_edition() if args.readers else None)
+
+
+def _readers_edition(args) -> None:
+    from study.commands.readers import SOLUTIONS, readers_edition
+
+    folder = readers_edition().name
+    print(f"the readers' edition is in {folder}/, its solutions in {folder}/{SOLUTIONS}/")
+    print("open it: .venv/bin/study lab --readers")
+
+
+def _checkpoint(args) -> None:
+    from study.commands.checkpoint import checkpoint
+
+    file = checkpoint(args.experiment, args.output)
+    print(f"{file} is written, {file.stat().st_size / 1e6:.0f} MB: study restore {file.name}")
+
+
+def _restore(args) -> None:
+    from study.commands.checkpoint import restore
+
+    folder = restore(args.file)
+    print(f"{folder.name} is restored: notebooks 08 to 13 can be run. The others need all images")
+    print(f"and make them: study run {folder.name}")
+
+
+def _html(args) -> None:
+    from lesionlib.files import write_text
+    from study.notebook_html import notebook_html
+    from study.runner import find_notebook
+
+    page = args.output or Path(args.notebook).with_suffix(".html")
+    write_text(page, notebook_html(find_notebook(args.notebook)))
+    print(f"the page is {page}")
 
 
 def _options(pairs: list[list[str]]) -> dict:
@@ -191,6 +226,7 @@ ARGUMENTS = {
     "name": {"help": "of the experiment: letters, digits, _ and -"},
     "annotations": {"type": expanded, "help": "the JSON file"},
     "folder": {"type": expanded, "help": "of the images, where the tables go"},
+    "file": {"type": expanded, "help": "the checkpoint"},
     "shell": {"choices": ["bash", "zsh", "tcsh"]},
     "--experiment": {"required": True, "help": "name of a file in experiments/"},
     "--dataset": {"default": "table", "help": "name of the reader; default: table"},
@@ -203,6 +239,7 @@ ARGUMENTS = {
     "--complete": {"action": "store_true", "help": "fail unless all is up to date"},
     "--cores": {"type": count, "help": "jobs side by side; default: all cores"},
     "--output": {"type": expanded},
+    "--readers": {"action": "store_true", "help": "the readers' edition, without solutions"},
 }  # fmt: skip
 SET = {"--data": {"required": True, "help": "folder of the data set"}}
 # each command with an example, its meaning, its arguments, and what differs of them
@@ -223,7 +260,15 @@ COMMANDS = {
     _evidence: ("", "run the experiments of experiments/PROTOCOL.md, and pool their outcomes",
                 "--cores", {"--cores": {"help": "experiments side by side; default: all cores"}}),
     _lab: ("--no-browser. Options of JupyterLab may follow",
-           "open copies of the notebooks in JupyterLab", "", {}),
+           "open copies of the notebooks in JupyterLab", "--readers", {}),
+    _readers_edition: ("", "write readers/: the notebooks without their solutions, and these apart",
+                       "", {}),
+    _checkpoint: ("--experiment demo", "write what a class needs to start at notebook 08, as one file",
+                  "--experiment --output",
+                  {"--output": {"help": "the file; default: checkpoint_<experiment>.tar.gz"}}),
+    _restore: ("checkpoint_demo.tar.gz", "put such a file in place, under runs/", "file", {}),
+    _html: ("10 --output page.html", "write a notebook as one page of HTML, its solutions folded",
+            "notebook --output", {"--output": {"help": "the page; default: NOTEBOOK.html"}}),
     _check: ("demo", "check an experiment's settings, data folder and splits",
              "experiment --data --complete", {}),
     _data_check: ("table --data FOLDER --pixels", "look through a set before it is used",

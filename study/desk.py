@@ -31,42 +31,47 @@ def kernel_variables() -> dict[str, str]:
 
 
 def lay_out() -> Path:
-    """Bring the copies up to date where their cells were not edited; returns their folder.
+    """Bring the copies of the project's notebooks up to date; returns their folder."""
+    paths = sorted((project_root() / "notebooks").glob("*.ipynb"))
+    lay_down(project_root() / DESK, {path.name: path.read_bytes() for path in paths})
+    return project_root() / DESK
 
-    A copy stays as it is, with its outputs, until the project's notebook changes.
+
+def lay_down(desk: Path, notebooks: dict[str, bytes]) -> None:
+    """Bring the copies of notebooks in a folder up to date where their cells were not edited.
+
+    A copy stays as it is, with its outputs, until its notebook changes.
     """
-    desk = project_root() / DESK
     base = read_json(desk / BASE, {})
-    for path in sorted((project_root() / "notebooks").glob("*.ipynb")):
-        copy, old, new = desk / path.name, base.get(path.name), _cells(path)
-        mine = _cells(copy) if copy.exists() else None
+    for name, content in notebooks.items():
+        copy, old, new = desk / name, base.get(name), _cells(content)
+        mine = _cells(copy.read_bytes()) if copy.exists() else None
         if mine not in (None, old, new):
             if old != new:
-                print(
-                    f"{DESK}/{path.name} has your changes and stays; rename it to get the new one"
-                )
+                place = copy.relative_to(project_root()).as_posix()
+                print(f"{place} has your changes and stays; rename it to get the new one")
             continue
         if mine != new:
-            write_bytes(copy, path.read_bytes())
-        base[path.name] = new
+            write_bytes(copy, content)
+        base[name] = new
     write_json(desk / BASE, base)
-    return desk
 
 
-def _cells(notebook: Path) -> str:
+def _cells(notebook: bytes) -> str:
     """Digest of the text and code of a notebook; outputs do not count.  Empty if it is none."""
     try:
-        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        cells = json.loads(notebook)["cells"]
         return digest([[cell["cell_type"], "".join(cell["source"])] for cell in cells])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return ""
 
 
-def open_lab_server(words: list[str]) -> None:
-    """Become a JupyterLab server on the desk.
+def open_lab_server(words: list[str], folder: Path | None = None) -> None:
+    """Become a JupyterLab server on a folder of copies.
 
-    words : further options of JupyterLab, as ``--no-browser``.
+    words : further options of JupyterLab, as ``--no-browser``.  folder : the desk if None.
     """
     as_root = ["--allow-root"] if os.geteuid() == 0 else []  # as in a container
-    command = [sys.executable, "-m", "jupyterlab", str(lay_out()), *as_root, *words]
+    place = str(folder or lay_out())
+    command = [sys.executable, "-m", "jupyterlab", place, *as_root, *words]
     os.execve(sys.executable, command, os.environ | kernel_variables())

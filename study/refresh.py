@@ -2,8 +2,9 @@
 
 The executed copies under ``runs/`` hold times, paths and an injected cell; the committed ones hold
 the author's text.  Refreshing takes the author's notebook cell by cell, puts in the outputs of the
-same cell of the executed copy, numbers them 1..n, writes the navigation line under the title, and
-strips what differs from run to run.  The same run always gives the same bytes.
+same cell of the executed copy, numbers them 1..n, writes the navigation line under the title, folds
+the cells that a reader opens only to look something up, and strips what differs from run to run.
+The same run always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from study.settings import project_root, runs_folder
 
 EXPERIMENT = "demo"
 LARGEST_FILE = 400_000  # bytes
-LARGEST_SUM = 4_000_000
+LARGEST_SUM = 5_000_000
+# tags of cells whose code is folded, and what opens it
+FOLDED = {"solution": "the solution", "grade": "the check", "folded": "the code"}
 NAVIGATION = re.compile(r"^.*\[(?:contents|next|previous)\]\(\d\d_\w+\.ipynb\).*$", re.MULTILINE)
 # metadata of one run, one machine or one editor; nbstripout takes them out
 NOISE = (
@@ -44,6 +47,7 @@ def refresh() -> list[Path]:
         merged = with_outputs(path, runs_folder(EXPERIMENT) / "notebooks" / path.name)
         title = merged.cells[0]
         title.source = with_navigation(title.source, before, names[0], after)
+        fold(merged)
         keep = {"keep_output": True, "keep_count": True, "keep_id": True}
         strip_output(merged, **keep, extra_keys=list(NOISE))
         fresh[path] = (nbformat.writes(merged) + "\n").encode()
@@ -79,6 +83,20 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     """The code cells as the author wrote them: no injected parameters, no empty cell."""
     cells = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
     return [c for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
+
+
+def opens(cell: nbformat.NotebookNode) -> str:
+    """What the folded code of a cell is, as FOLDED has it; empty for a cell in view."""
+    tags = [tag for tag in cell.metadata.get("tags", []) if tag in FOLDED]
+    return FOLDED[tags[0]] if tags and cell.cell_type == "code" else ""
+
+
+def fold(notebook: nbformat.NotebookNode) -> None:
+    """Fold the code of the cells that are tagged so, as JupyterLab keeps it, and of no other."""
+    for cell in notebook.cells:
+        cell.metadata.pop("jupyter", None)
+        if opens(cell):
+            cell.metadata.jupyter = {"source_hidden": True}
 
 
 def with_navigation(text: str, before: str | None, contents: str, after: str | None) -> str:

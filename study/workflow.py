@@ -17,6 +17,7 @@ from pathlib import Path
 from lesionlib.errors import InputError
 from lesionlib.seeds import digest
 from study import jobs
+from study.marks import STAGE, read_mark
 from study.runner import following, give_data, say
 from study.settings import (
     Experiment,
@@ -26,6 +27,7 @@ from study.settings import (
     runs_folder,
 )
 
+EXCERPT = {"excerpt": True}  # in the mark of a store that holds some canvases alone
 SHARE = re.compile(r"(\d+) of (\d+) steps")
 
 
@@ -138,6 +140,7 @@ def run_experiment(experiment: str, data: str | None = None, cores: int | None =
     check(experiment, data)
     cores, start = cores or os.cpu_count() or 1, time.monotonic()
     with jobs.only_run(experiment):
+        _make_whole(runs_folder(experiment))
         for file in (runs_folder(experiment) / "failed").glob("*"):
             file.unlink()
         print(f"experiment {experiment} on {cores} cores", flush=True)
@@ -151,6 +154,13 @@ def run_experiment(experiment: str, data: str | None = None, cores: int | None =
         f"  figures and tables  figures/{experiment}\n"
         f"  executed notebooks  {notebooks.relative_to(project_root()).as_posix()}"
     )
+
+
+def _make_whole(runs: Path) -> None:
+    """Of a restored checkpoint the images are made again; what was computed from them stays."""
+    if read_mark(runs / "store" / STAGE).get("shared") == EXCERPT:
+        for name in ("manifest", "store"):
+            (runs / name / STAGE).unlink(missing_ok=True)
 
 
 def _snakemake(experiment: str, cores: int) -> tuple[int, int]:

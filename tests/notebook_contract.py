@@ -15,8 +15,11 @@ from statistics import median
 from nbformat import NotebookNode
 from papermill.translators import PythonTranslator
 
+from study.commands.readers import SHOW, answers, hint
+from study.refresh import opens
+
 MOST_LINES, MEDIAN_LINES, MOST_COLUMNS, FUNCTION_LINES = 15, 6, 88, 10
-MOST_WORDS = 120
+MOST_WORDS, MOST_CODE_CELLS = 120, 3
 MOST_PARAMETERS = 6
 HEADER_FIELDS = ("Question", "Paper", "Reads / writes", "Time")
 FORBIDDEN = re.compile(
@@ -188,7 +191,63 @@ def checks(path: Path, notebook: NotebookNode) -> Complaints:
             yield f"an assert without a message in {start(cell)}"
 
 
+def folding(path: Path, notebook: NotebookNode) -> Complaints:
+    """The code of cells that are tagged so is folded, and no other."""
+    for cell in notebook.cells:
+        hidden = cell.metadata.get("jupyter", {}).get("source_hidden", False)
+        if hidden != bool(opens(cell)):
+            yield f"{'folded' if hidden else 'not folded'}: {start(cell)}; run study refresh"
+
+
+def solutions(path: Path, notebook: NotebookNode) -> Complaints:
+    """Each opens under a line, with a hint; a cell after it grades the answers that it names."""
+    cells = [None, *notebook.cells, None]
+    for over, cell, after in zip(cells, cells[1:-1], cells[2:], strict=False):
+        if tagged(cell, "grade") and not (over and tagged(over, "solution")):
+            yield f"it grades no solution: {start(cell)}"
+        if not tagged(cell, "solution"):
+            continue
+        named = set(answers(cell.source))
+        if not SHOW.search(over.source if over and over.cell_type == "markdown" else ""):
+            yield f"no line '**Solution 1.** Show ...' over {start(cell)}"
+        if not hint(cell.source):
+            yield f"a solution without a hint: {start(cell)}"
+        if not named:
+            yield f"a solution without answer_1 = ...: {start(cell)}"
+        if after is None or not tagged(after, "grade"):
+            yield f"no cell tagged grade after {start(cell)}"
+            continue
+        yield from _grading(after, named, _names(cell, ast.Store) - named)
+
+
+def _grading(cell: NotebookNode, named: set[str], hidden: set[str]) -> Complaints:
+    asserts = [node for node in ast.walk(parsed(cell)) if isinstance(node, ast.Assert)]
+    if not asserts or any(node.msg is None for node in asserts):
+        yield f"no assert, or one without a message, in {start(cell)}"
+    if lacking := named - _names(cell, ast.Load):
+        yield f"{', '.join(sorted(lacking))} is not graded in {start(cell)}"
+    if lent := (_names(cell, ast.Load) - _names(cell, ast.Store)) & hidden:
+        yield f"{', '.join(sorted(lent))} is of the solution alone, in {start(cell)}"
+
+
+def _names(cell: NotebookNode, context: type) -> set[str]:
+    nodes = ast.walk(parsed(cell))
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, context)}
+
+
 # ------------------------------------------------------------------ text
+def pace(path: Path, notebook: NotebookNode) -> Complaints:
+    """After three cells of code at most comes a sentence."""
+    row = []
+    for cell in [*notebook.cells, NotebookNode(cell_type="markdown", source="end")]:
+        if cell.cell_type == "code":
+            row.append(cell)
+            continue
+        if len(row) > MOST_CODE_CELLS:
+            yield f"{len(row)} cells of code in a row, at most {MOST_CODE_CELLS}: {start(row[0])}"
+        row = []
+
+
 def closing(path: Path, notebook: NotebookNode) -> Complaints:
     """Take away, try it, provenance, in this order, each with what it needs."""
     last = ["What to take away", "Try it", "Provenance"]
@@ -292,6 +351,6 @@ def regression(path: Path, notebook: NotebookNode) -> Complaints:
 
 
 RULES = (
-    header, parameters, setup, kernel, parses, lengths, thin, checks, closing, brevity, links,
-    no_machine, executed, alt_text, regression,
+    header, parameters, setup, kernel, parses, lengths, thin, checks, folding, solutions, pace,
+    closing, brevity, links, no_machine, executed, alt_text, regression,
 )  # fmt: skip

@@ -15,10 +15,13 @@ from study.settings import experiment_names
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "data_manifest").rglob("README.md"))]
+TEXTS = [ROOT / "REPORTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = PAGES[0].read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, *TEXTS], ids=lambda page: f"{page.parent.name}/{page.name}"
+)
 def test_links_lead_somewhere(page):
     for words, target in LINK.findall(page.read_text(encoding="utf-8")):
         local = target.partition("#")[0]
@@ -32,8 +35,12 @@ def test_nothing_is_left_to_be_filled_in(page):
 
 
 def test_commands_exist():
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    named = re.findall(r"\bmake (\w+)", "\n".join(re.findall(r"`[^`]+`|^make .*$", README, re.M)))
+    targets = re.findall(
+        r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    named = re.findall(
+        r"\bmake ([a-z][\w-]*)", "\n".join(re.findall(r"`[^`]+`|^make .*$", README, re.M))
+    )
     assert named and set(named) <= set(targets), set(named) - set(targets)
     ours = re.findall(r"`(?:\.venv/bin/)?study ([a-z][\w-]*)", README)
     (choices,) = [a.choices for a in parser()._actions if a.choices and "run" in a.choices]

@@ -168,6 +168,7 @@ def store(lab: Lab):
     """The memory-mapped :class:`~data_manifest.images.store.ImageStore` of all canvases."""
     from data_manifest.images.build import file_states
     from data_manifest.images.store import STAGE, ImageStore, build_store
+    from study.excerpt import opened
 
     found, s = manifest(lab), lab.settings
     inputs = {"canvas": s.canvas.model_dump()}
@@ -182,7 +183,7 @@ def store(lab: Lab):
     # ImageStore: what the networks read goes through its code, and its key goes into theirs
     how = {"reads": ["manifest"], "keeps": True, "shared": {}}
     place = stage(lab, "store", inputs, compute, ImageStore, **how)
-    images = ImageStore(place / "canvases")
+    images = opened(place / "canvases")
     if s.data.damaged == "error":
         _refuse_damaged(lab, images.exclusions[images.exclusions["stage"] == STAGE])
     return images

@@ -1,4 +1,4 @@
-"""What an experiment found, as one file: ``figures/<experiment>/results.json``.
+"""What an experiment found, as one file: ``figures/<experiment>/results.json``, and its model card.
 
 Everything is computed from the lesion scores (and, for the phantom, from what was drawn), so the
 file can be made anew at any time.  Its parts:
@@ -22,21 +22,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 from lesionlib import files
+from lesionlib.maps import COMBINATIONS
 from study import ideal_observers, tables
 from study.lab import Lab
+from study.model_card import write_card
 from study.settings import figures_folder
 from study.statistics.fusion import with_fusions
+from study.steps.aggregation_network import fagg
+from study.steps.context_network import gmic
 from study.steps.data import store
 from study.steps.drawn_cases import phantom_cases
 from study.steps.lesion_scores import predictions
+from study.steps.patch_network import floc
 
 RESULTS, ILLUSTRATION = "results.json", "demo"
 
 
 def results(lab: Lab) -> dict:
-    """Make ``figures/../results.json`` of an experiment and return its content; see the module.
+    """Make ``figures/../results.json`` and ``MODEL_CARD.md``; returns the first's content.
 
     Trains what is missing, as every step does.
     """
@@ -73,8 +79,18 @@ def results(lab: Lab) -> dict:
     }
     content = _json_ready(content)
     files.write_json(lab.figures / RESULTS, content)
-    lab.note(lab.figures / RESULTS)
+    card = write_card(lab, content, _trained(lab))
+    lab.note(lab.figures / RESULTS, card)
     return content
+
+
+def _trained(lab: Lab) -> list[Path]:
+    """The folders of the trained networks that the results rest on."""
+    s = lab.settings
+    found = [floc(lab, run) for run in range(s.floc.runs)]
+    if not s.fagg.saliency_file:
+        found += [gmic(lab, run) for run in range(s.gmic.runs)]
+    return found + [fagg(lab, c, run) for c in COMBINATIONS for run in range(s.fagg.runs)]
 
 
 def _under(prefix: str, numbers: Mapping[str, dict]) -> dict[str, dict]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import copy
 import json
-import re
 from pathlib import Path
 
 import nbformat
@@ -13,7 +12,7 @@ import notebook_contract as contract
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from study.refresh import LARGEST_FILE, LARGEST_SUM, with_navigation
+from study.refresh import LARGEST_FILE, LARGEST_SUM, fold, with_navigation
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -105,10 +104,13 @@ def good():
             cell('from study.lab import open_lab\n\nlab = open_lab(experiment, "00")', "setup"),
             new_markdown_cell("## 1 Why\n\nBecause."),
             *(cell(compared) for _ in range(3)),
+            new_markdown_cell("Two."),
             cell("lab", outputs=[picture(**{"image/png": {"alt": "a curve"}})]),
             *(cell('assert 1 + 1 == 2, "the sum is not 2"', "check") for _ in range(2)),
             new_markdown_cell(TAKE_AWAY),
-            cell("1", "solution"),
+            new_markdown_cell("**Solution 1.** Show the code."),
+            cell("# 1 count\nrest = 1\nanswer_1 = rest + 1", "solution"),
+            cell('assert answer_1 == 2, "count again"', "grade"),
             new_markdown_cell("## Provenance"),
             cell("lab.provenance()"),
         ],
@@ -116,6 +118,7 @@ def good():
     )
     for number, code_cell in enumerate(contract.code(notebook), start=1):
         code_cell.execution_count = number
+    fold(notebook)
     return notebook
 
 
@@ -145,13 +148,13 @@ def replaced(old: str, new: str):
 
 def added(source: str, *tags: str, outputs=()):
     def change(notebook):
-        notebook.cells.insert(5, cell(source, *tags, outputs=outputs))
+        notebook.cells.insert(4, cell(source, *tags, outputs=outputs))
 
     return change
 
 
 def written(source: str):
-    return lambda notebook: notebook.cells.insert(5, new_markdown_cell(source))
+    return lambda notebook: notebook.cells.insert(4, new_markdown_cell(source))
 
 
 def stderr():
@@ -189,6 +192,17 @@ BREAKS = [
     (added("assert 1", "check"), "without a message"),
     (added("1", "check"), "asserts nothing"),
     (lambda n: [added('assert 1, "x"', "check")(n) for _ in range(5)], "7 check cells"),
+    (added("1", "folded"), "not folded"),
+    (lambda n: n.cells[4].metadata.update(jupyter={"source_hidden": True}), "folded: "),
+    (replaced("**Solution 1.** Show", "Solution 1"), "no line"),
+    (replaced("# 1 count\n", ""), "without a hint"),
+    (replaced("answer_1 = rest + 1", "other = 2"), "without answer_1"),
+    (lambda n: n.cells.pop(-3), "no cell tagged grade"),
+    (added('assert answer_1, "x"', "grade"), "grades no solution"),
+    (replaced(', "count again"', ""), "one without a message"),
+    (replaced("assert answer_1", "assert 2"), "answer_1 is not graded"),
+    (replaced("assert answer_1", "assert rest < answer_1"), "rest is of the solution alone"),
+    (added("1"), "4 cells of code in a row"),
     (replaced("## Try it", "## Exercises"), "does not end with the sections"),
     (replaced("- three", ""), "2 points to take away"),
     (replaced("2. that", ""), "1 exercises"),
@@ -222,4 +236,4 @@ def test_each_rule_can_fail(path, change, complaint):
 def test_a_dated_reason_lets_a_cell_be_passed_over(path):
     notebook = good()
     added("# NBVAL_SKIP: needs a GPU (2026-01-31)\n1")(notebook)
-    assert not [c for c in complaints_of(path, notebook) if re.search("SKIP", c)]
+    assert not [c for c in complaints_of(path, notebook) if "NBVAL_SKIP without" in c]

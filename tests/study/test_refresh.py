@@ -104,3 +104,14 @@ def test_a_table_with_links_is_no_navigation():
     done = refresh.with_navigation(text, None, "00_toy.ipynb", "01_toy.ipynb")
     assert "| figure 3 | [03](03_toy.ipynb) |" in done
     assert "[contents](00_toy.ipynb) · [next](01_toy.ipynb)" in done
+
+
+def test_the_code_of_tagged_cells_is_folded_and_of_no_other(project):
+    path = project / "notebooks" / "01_toy.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].metadata.jupyter = {"source_hidden": True}
+    notebook.cells[-1].metadata.tags = ["solution"]
+    nbformat.write(notebook, path)
+    refresh.refresh()
+    shown = [c.metadata.get("jupyter") for c in nbformat.read(path, as_version=4).cells]
+    assert shown == [None, None, {"source_hidden": True}]

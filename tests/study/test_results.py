@@ -260,6 +260,8 @@ def lab(tmp_path, monkeypatch, predictions, cases):
     monkeypatch.setattr(results_file, "store", lambda lab: both)
     monkeypatch.setattr(results_file, "phantom_cases", lambda lab: cases)
     monkeypatch.setattr(results_file, "figures_folder", lambda name: tmp_path / name)
+    monkeypatch.setattr(results_file, "write_card", lambda lab, found, runs: tmp_path / "card")
+    monkeypatch.setattr(results_file, "_trained", lambda lab: [])
     settings = SimpleNamespace(
         title="Toy", data=SimpleNamespace(dataset="toy"),
         evaluation=SimpleNamespace(resamples=FEW, fnr=(0.0, 0.02)),
@@ -270,7 +272,7 @@ def lab(tmp_path, monkeypatch, predictions, cases):
         return SimpleNamespace(
             name=name, settings=settings, is_phantom=is_phantom, figures=tmp_path / name,
             records=lambda: {"odd": {"value": float("nan")}, "auc.I": {"value": -1.0}},
-            origin=lambda: {"seed": np.int64(3)}, note=lambda file: None,
+            origin=lambda: {"seed": np.int64(3)}, note=lambda *files: None,
         )  # fmt: skip
 
     return made

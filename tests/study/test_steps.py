@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
+from safetensors.torch import load_file as torch_load
 
 from data_manifest.images.store import ImageStore
 from data_manifest.manifest import Manifest
@@ -633,3 +636,23 @@ def test_outputs_of_windows_are_the_same_wherever_patches_are_cut(patches, monke
         wanted = net(torch.from_numpy(extract_patches(images, windows, 32)))
     for found, expected in zip((logits, h), wanted, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_the_model_card_names_every_network_its_file_and_its_auc(lab):
+    found = steps.results(lab)
+    text = (lab.figures / "MODEL_CARD.md").read_text()
+    networks = ["floc/run0", "gmic/run0", *(f"fagg/{c}/run0" for c in COMBINATIONS)]
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line[:1] == "|"}
+    for name in networks:
+        file = lab.runs / name / "best.safetensors"
+        assert hashlib.sha256(file.read_bytes()).hexdigest() in rows[name]
+    weights = torch_load(lab.runs / "fagg" / "E+S" / "run0" / "best.safetensors")
+    assert f"| {sum(w.numel() for w in weights.values())} |" in re.sub(
+        " +", " ", rows["fagg/E+S/run0"]
+    )
+    assert set(rows) >= {*networks, *found["models"], *found["counts"]}
+    assert all(f"{found['models']['E+S'][key]:.3f}" in rows["E+S"] for key in ("mean", "low_both"))
+    assert "Not for clinical use" in text and "made up" in text
+    assert yaml.safe_load(text.partition("```yaml")[2].partition("```")[0])["floc"]["epochs"] == 2
+    note = (lab.runs / "written" / "stage.json").read_text()
+    assert "MODEL_CARD.md" in note and "results.json" in note

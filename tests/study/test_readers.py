@@ -1,0 +1,126 @@
+"""The readers' edition: its checks fail until the solutions are put back."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from toy_project import make_project, write_notebook
+
+from study import settings
+from study.__main__ import main
+from study.notebook_html import notebook_html
+from study.refresh import fold
+
+TASKS = "## Try it\n\n1. The sum of the scores?\n2. Their order?"
+FIRST = "# 1 add them\n# one by one\nrest = sum(scores)\nanswer_1 = rest\nprint(answer_1)"
+CHECK = 'assert answer_1 == max(scores) + min(scores), "add every score once"\nprint("1 right")'
+
+
+def tagged(source: str, tag: str):
+    return new_code_cell(source, metadata={"tags": [tag]})
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """One notebook with two tasks, run and folded."""
+    monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
+    settings.project_root.cache_clear()
+    path = write_notebook(make_project(tmp_path), "04", "scores = [1, 2]\nscores")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells += [
+        new_markdown_cell(TASKS),
+        new_markdown_cell("**Solution 1.** Show the code."),
+        tagged(FIRST, "solution"),
+        tagged(CHECK, "grade"),
+        new_markdown_cell("**Solution 2.** Show the code."),
+        tagged("# 2 the ends are enough\nanswer_2, answer_2b = scores[0], scores[-1]", "solution"),
+        tagged('assert answer_2 < answer_2b, "low before high"\nprint("2 right")', "grade"),
+        new_markdown_cell("## Provenance"),
+        new_code_cell("'the end'"),
+    ]
+    execute(notebook)
+    fold(notebook)
+    nbformat.write(notebook, path)
+    yield tmp_path
+    settings.project_root.cache_clear()
+
+
+def execute(notebook):
+    return NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def put_back(edition, solutions):
+    """The cells of the edition with those of the solutions in their places."""
+    own = {cell.id: cell.source for cell in solutions.cells if cell.cell_type == "code"}
+    for cell in edition.cells:
+        cell.source = own.pop(cell.id, cell.source)
+    assert not own
+    return edition
+
+
+def test_checks_fail_without_the_solutions_and_hold_with_them(project, capsys):
+    assert main(["readers-edition"]) == 0 and "readers/solutions/" in capsys.readouterr().out
+    (path,) = (project / "readers").glob("*.ipynb")
+    with pytest.raises(CellExecutionError, match="answer_1 has no value yet"):
+        execute(read(path))
+    ran = execute(put_back(read(path), read(project / "readers" / "solutions" / path.name)))
+    said = [out.text for cell in ran.cells for out in cell.get("outputs", []) if "text" in out]
+    assert said == ["3\n", "1 right\n", "2 right\n"]
+
+
+def test_a_wrong_answer_is_told_with_the_message_of_the_check(project):
+    main(["readers-edition"])
+    edition = read(project / "readers" / "04_toy.ipynb")
+    (cell,) = (c for c in edition.cells if "answer_1 = None" in c.source)
+    cell.source = "answer_1 = 2"
+    with pytest.raises(CellExecutionError, match="add every score once"):
+        execute(edition)
+
+
+def test_hints_and_outputs_stay_and_solutions_go(project):
+    main(["readers-edition"])
+    edition = read(project / "readers" / "04_toy.ipynb")
+    sources = [cell.source for cell in edition.cells]
+    assert "# 1 add them\n# one by one\nanswer_1 = None  # yours" in sources
+    assert "answer_2 = None  # yours\nanswer_2b = None  # yours" in "\n".join(sources)
+    assert "**Your answer to 1**" in sources and "Solution" not in "\n".join(sources)
+    assert not any("rest" in source for source in sources)
+    given = {c.source.splitlines()[0]: c.outputs for c in edition.cells if c.cell_type == "code"}
+    assert given["scores = [1, 2]"] and not given["# 1 add them"]
+    solutions = read(project / "readers" / "solutions" / "04_toy.ipynb")
+    assert [c.source for c in solutions.cells[:3]] == [
+        TASKS,
+        "**Solution 1.** Show the code.",
+        FIRST,
+    ]
+    assert not any(c.metadata.get("jupyter") for c in solutions.cells)
+    assert "Provenance" not in "\n".join(c.source for c in solutions.cells)
+
+
+def test_what_a_learner_wrote_stays(project):
+    main(["readers-edition"])
+    path = project / "readers" / "04_toy.ipynb"
+    edition = read(path)
+    edition.cells[-1].source = "mine"
+    nbformat.write(edition, path)
+    main(["readers-edition"])
+    assert read(path).cells[-1].source == "mine"
+
+
+def test_folded_code_opens_in_the_page(project):
+    page = project / "page.html"
+    assert main(["html", "04", "--output", str(page)]) == 0
+    text = page.read_text()
+    assert text == notebook_html(project / "notebooks" / "04_toy.ipynb")
+    assert text.count(">Show the solution</summary>") == 2
+    assert text.count(">Show the check</summary>") == 2
+    before, _, after = text.partition(">Show the solution</summary>")
+    assert "one by one" not in before and "one by one" in after.partition("</details>")[0]
+    assert main(["html", "nowhere.ipynb"]) == 2
