@@ -20,7 +20,7 @@ from study.settings import project_root, runs_folder
 
 EXPERIMENT = "demo"
 LARGEST_FILE = 400_000  # bytes
-LARGEST_SUM = 4_000_000
+LARGEST_SUM = 5_000_000
 NAVIGATION = re.compile(r"^.*\[(?:contents|next|previous)\]\(\d\d_\w+\.ipynb\).*$", re.MULTILINE)
 # metadata of one run, one machine or one editor; nbstripout takes them out
 NOISE = (
