@@ -393,7 +393,7 @@ def test_the_line_of_a_failed_notebook_comes_last_and_the_rest_is_not_lost(stubs
     said = (done.stdout + done.stderr).strip().splitlines()
     assert said[-1].startswith("error: lesion 17 has no pixel (lesions.csv, row 18)")
     assert not any("Traceback" in line or "rule " in line for line in said)
-    assert (stubs / "runs" / "toy" / "done" / "08.json").is_file()
+    assert (stubs / "runs" / "toy" / "done" / "02.json").is_file()
     assert not workflow.is_complete("toy")
 
 
