@@ -125,12 +125,15 @@ class Lab:
         self._mark(figure)
         kind = "image/jpeg" if picture else "image/png"
         width = SHOWN_WIDTH / figure.get_figwidth()
-        data = _jpeg(figure, min(width, 130)) if picture else _png(figure, min(width, 120))
+        data = (
+            _jpeg(figure, min(width, 130))
+            if picture
+            else _png(figure, min(width, 100), MOST_BYTES_OF_LINES // 2)
+        )
         data = base64.b64encode(data).decode()
         display({kind: data}, metadata={kind: {"alt": alt}}, raw=True)
         if caption:
-            text = self._caption(name, caption)
-            display({"text/markdown": text, "text/plain": text}, raw=True)
+            display({"text/markdown": self._caption(name, caption)}, raw=True)
         pyplot.close(figure)
 
     def figure(
@@ -286,12 +289,12 @@ def _drawn(figure, dpi: float):
     return Image.open(raw).convert("RGB")
 
 
-def _png(figure, dpi: float) -> bytes:
-    """As PNG in RGB, of the most px that stay below MOST_BYTES_OF_LINES."""
+def _png(figure, dpi: float, most: int = MOST_BYTES_OF_LINES) -> bytes:
+    """As PNG in RGB, of the most px that stay below `most` bytes."""
     for less in (1, 0.9, 0.8, 0.7, 0.6, 0.5):
         out = io.BytesIO()
         _drawn(figure, less * dpi).save(out, "PNG", optimize=True, dpi=(less * dpi, less * dpi))
-        if out.tell() <= MOST_BYTES_OF_LINES:
+        if out.tell() <= most:
             break
     return out.getvalue()
 
@@ -299,7 +302,7 @@ def _png(figure, dpi: float) -> bytes:
 def _jpeg(figure, dpi: float) -> bytes:
     """As JPEG of the most px, and then the best quality, that stay below MOST_BYTES."""
     image = _drawn(figure, dpi)
-    for less, quality in product((1, 0.8, 0.65, 0.5, 0.4), (85, 75, 65)):
+    for less, quality in product((1, 0.8, 0.65, 0.5, 0.4), (75, 65)):
         out, size = io.BytesIO(), [round(less * n) for n in image.size]
         # with halved chroma the thin red and blue lines on grey would fade
         look = {"quality": quality, "subsampling": 0, "dpi": (less * dpi, less * dpi)}

@@ -169,7 +169,7 @@ def figure_1(mammograms: Sequence[Mammogram], *, zoom: bool = True) -> Figure:
              for o, p in zip(image.outlines[::-1], image.pathologies[::-1], strict=True)}  # fmt: skip
     insets = sorted(found.items(), key=lambda item: CLASS_ORDER.index(item[0])) if zoom else []
     rows, cols = mammograms[0].shape
-    widths = [cols / rows] * len(mammograms) + [1 / len(insets)] * bool(insets)
+    widths = [cols / rows] * len(mammograms) + ([1 / len(insets)] if insets else [])
     tall = min(4.4, 0.97 * style.PAGE / sum(widths))
     figure = style.new_figure(tall * sum(widths) / 0.97, tall + 0.7)
     grid = figure.add_gridspec(1, len(widths), width_ratios=widths)

@@ -81,6 +81,7 @@ def test_figure_1_shows_both_kinds_of_one_image_at_one_magnification():
     assert np.mean(second.get_xlim()) == 21.5 and np.mean(second.get_ylim()) == 61.5
     frames = [p for p in whole.patches if isinstance(p, Rectangle)]
     assert [f.get_width() for f in frames] == pytest.approx(2 * [np.ptp(first.get_xlim())])
+    assert len(plots.figure_1([both, image], zoom=False).axes) == 2
 
 
 def test_no_gap_is_left_above_the_legend_of_figure_1():
