@@ -15,6 +15,7 @@ import os
 import re
 import sys
 from html import escape
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +27,7 @@ from study.parameters import Session, explored_folder
 from study.settings import Experiment, figures_folder, load_experiment, project_root, runs_folder
 
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
-MOST_BYTES = 150_000  # of a picture in a notebook; a larger one is compressed more
+MOST_BYTES, MOST_BYTES_OF_LINES = 150_000, 60_000  # of a figure; a larger one gets fewer px
 SAVED_DPI = 300
 IN_JUPYTER = "JPY_SESSION_NAME"  # a variable of a Jupyter server's kernels, not of papermill's
 
@@ -108,10 +109,14 @@ class Lab:
             self._bar.show(message)
 
     # -------------------------------------------------------------- figures
-    def show(self, figure, *, alt: str, picture: bool = False) -> None:
+    def show(
+        self, figure, *, alt: str, caption: str = "", picture: bool = False, name: str = ""
+    ) -> None:
         """Show a figure in the notebook, with a text for those who cannot see it.
 
-        picture : True for mammograms, shown as JPEG of at most 1,000 px; else PNG of few colours.
+        caption : Markdown, shown under the figure, with the data set added to its end.
+        picture : True for mammograms, shown as JPEG of at most 1,000 px; else PNG.
+        name : of a figure of the paper, such as figure_7, which its caption starts with.
         """
         from IPython.display import display
         from matplotlib import pyplot
@@ -119,22 +124,48 @@ class Lab:
         figure = getattr(figure, "figure", figure)
         self._mark(figure)
         kind = "image/jpeg" if picture else "image/png"
-        data = _shown_bytes(figure, picture)
+        width = SHOWN_WIDTH / figure.get_figwidth()
+        data = (
+            _jpeg(figure, min(width, 130))
+            if picture
+            else _png(figure, min(width, 100), MOST_BYTES_OF_LINES // 2)
+        )
+        data = base64.b64encode(data).decode()
         display({kind: data}, metadata={kind: {"alt": alt}}, raw=True)
+        if caption:
+            display({"text/markdown": self._caption(name, caption)}, raw=True)
         pyplot.close(figure)
 
-    def figure(self, name: str, figure, *, data: pd.DataFrame, alt: str, picture: bool = False):
-        """Write a figure of the paper as PNG and PDF, its numbers as CSV, and show it.
+    def figure(
+        self,
+        name: str,
+        figure,
+        *,
+        data: pd.DataFrame,
+        alt: str,
+        caption: str = "",
+        picture: bool = False,
+    ) -> None:
+        """Write a figure of the paper as PNG (JPEG of mammograms) and PDF, its numbers as CSV; show it.
 
-        Files: ``figures/<experiment>/<name>.png|pdf|csv|json``; the JSON is the provenance.
+        Files: ``figures/<experiment>/<name>.png|pdf|csv|json``, or jpg in place of png; the JSON is
+        the provenance.
         """
         figure = getattr(figure, "figure", figure)
         self._mark(figure)
         pdf = io.BytesIO()
         figure.savefig(pdf, format="pdf", dpi=150, metadata={"CreationDate": None})
-        parts = {"png": _saved_bytes(figure), "pdf": pdf.getvalue(), "csv": _csv(data)}
-        self._keep(name, parts, {"alt": alt})
-        self.show(figure, alt=alt, picture=picture)
+        drawn = {"jpg": _jpeg(figure, SAVED_DPI)} if picture else {"png": _png(figure, SAVED_DPI)}
+        parts = drawn | {"pdf": pdf.getvalue(), "csv": _csv(data)}
+        self._keep(name, parts, {"alt": alt, "caption": self._caption(name, caption)})
+        self.show(figure, alt=alt, caption=caption, picture=picture, name=name)
+
+    def _caption(self, name: str, caption: str) -> str:
+        """A caption with the figure's number in the paper, where it has one, and the data set."""
+        number = re.fullmatch(r"figure_(\d+)", name)
+        title = f"**Figure {number[1]}.**" if number else "**Figure.**"
+        kind = "phantom (made-up images)" if self.is_phantom else self.settings.data.dataset
+        return f"{title} {caption} *Data set: {kind}, experiment {self.name}.*"
 
     def _mark(self, figure) -> None:
         """Every picture of a made-up image says so, whoever drew it; then its layout is settled."""
@@ -249,33 +280,35 @@ def open_bench(experiment: str, number: str = "stage") -> Lab:
     return Lab(load_experiment(experiment), number, echo=True)
 
 
-def _shown_bytes(figure, picture: bool) -> str:
+def _drawn(figure, dpi: float):
+    """The figure as an image in RGB."""
     from PIL import Image
 
-    width = SHOWN_WIDTH / figure.get_figwidth()
-    raw, out = io.BytesIO(), io.BytesIO()
-    figure.savefig(raw, format="png", dpi=min(width, 130 if picture else 120))
-    image = Image.open(raw).convert("RGB")
-    if picture:
-        for quality in (80, 70, 60, 50):
-            out = io.BytesIO()
-            image.save(out, "JPEG", quality=quality)
-            if out.tell() <= MOST_BYTES:
-                break
-    else:
-        # median cut, Pillow's default, merges the few red dots of a plot into its many greys
-        image.quantize(128, method=Image.Quantize.FASTOCTREE).save(out, "PNG", optimize=True)
-    return base64.b64encode(out.getvalue()).decode()
+    raw = io.BytesIO()
+    figure.savefig(raw, format="png", dpi=dpi)
+    return Image.open(raw).convert("RGB")
 
 
-def _saved_bytes(figure) -> bytes:
-    from PIL import Image
+def _png(figure, dpi: float, most: int = MOST_BYTES_OF_LINES) -> bytes:
+    """As PNG in RGB, of the most px that stay below `most` bytes."""
+    for less in (1, 0.9, 0.8, 0.7, 0.6, 0.5):
+        out = io.BytesIO()
+        _drawn(figure, less * dpi).save(out, "PNG", optimize=True, dpi=(less * dpi, less * dpi))
+        if out.tell() <= most:
+            break
+    return out.getvalue()
 
-    raw, out = io.BytesIO(), io.BytesIO()
-    figure.savefig(raw, format="png", dpi=SAVED_DPI)
-    # a palette of 255 colours keeps the whole set of figures within a repository's means
-    image = Image.open(raw).convert("RGB").quantize(255)
-    image.save(out, "PNG", optimize=True, dpi=(SAVED_DPI, SAVED_DPI))
+
+def _jpeg(figure, dpi: float) -> bytes:
+    """As JPEG of the most px, and then the best quality, that stay below MOST_BYTES."""
+    image = _drawn(figure, dpi)
+    for less, quality in product((1, 0.8, 0.65, 0.5, 0.4), (75, 65)):
+        out, size = io.BytesIO(), [round(less * n) for n in image.size]
+        # with halved chroma the thin red and blue lines on grey would fade
+        look = {"quality": quality, "subsampling": 0, "dpi": (less * dpi, less * dpi)}
+        image.resize(size, reducing_gap=3).save(out, "JPEG", **look)
+        if out.tell() <= MOST_BYTES:
+            break
     return out.getvalue()
 
 

@@ -26,8 +26,8 @@ def contact_sheet(
     """
     n, columns = len(mammograms), min(columns, len(mammograms))
     side = style.PAGE / columns
-    tall = 0.96 * side * max(image.shape[0] / image.shape[1] for image in mammograms)
-    step, rows = tall + 0.15, -(-n // columns)
+    tall = 0.88 * side * max(image.shape[0] / image.shape[1] for image in mammograms)
+    step, rows = tall + 0.22, -(-n // columns)
     height = rows * step + 0.2  # a strip for the word phantom
     # the places are known, so no layout is searched: it takes long for so many axes
     figure = Figure(figsize=(style.PAGE, height))
@@ -36,10 +36,12 @@ def contact_sheet(
     size = min(5.5, 72 * side / (0.62 * max(longest, 1)))
     for k, (image, breast, flag) in enumerate(zip(mammograms, breasts, flags, strict=True)):
         row, column = divmod(k, columns)
-        left, bottom = (column + 0.02) / columns, 1 - (row + 1) * step / height
-        ax = figure.add_axes((left, bottom, 0.96 / columns, tall / height), anchor="N")
+        left, bottom = (column + 0.06) / columns, 1 - (row + 1) * step / height
+        ax = figure.add_axes((left, bottom, 0.88 / columns, tall / height), anchor="N")
         mammogram(image, ax=ax, outlines=False, bar=False)
         breast_contour(ax, breast, image.shape)
+        # a frame, and a gap of white: without them a breast runs into its neighbour
+        ax.spines[:].set(visible=True, edgecolor="0.55", linewidth=0.6)
         ax.set_title(image.title, fontsize=size, pad=1.5, color="#B00010" if flag else "black")
     return figure
 

@@ -15,7 +15,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Polygon
+from matplotlib.patches import Polygon, Rectangle
 
 from lesionlib.errors import InputError
 from lesionlib.outlines import Outline
@@ -23,6 +23,7 @@ from lesionlib.windows import CLASSES
 from study.plots import style
 
 Box = tuple[float, float, float, float]
+CLASS_ORDER = ("malignant", "benign", "unknown")
 _MOST = 1000  # rows of a drawn mammogram; more would only swell the file
 
 
@@ -157,39 +158,45 @@ def truth_legend(target, kinds: Sequence[str], **where) -> None:
 
 # ------------------------------------------------------------------ figure 1
 def figure_1(mammograms: Sequence[Mammogram], *, zoom: bool = True) -> Figure:
-    """Figure 1 of Wu et al. 2020: mammograms (CC and MLO) with the outlines of their lesions.
+    """Figure 1 of Wu et al. 2020: mammograms with the outlines of their lesions.
 
-    zoom : a second row shows the first lesion of each image, magnified.
+    zoom : beside them the first lesion of each truth, all at one magnification; a letter tells where
+    on the mammograms it is.
     """
     if not mammograms:
         raise InputError("no mammogram", "figure_1", "Give at least one")
+    found = {p: (k, o) for k, image in reversed(list(enumerate(mammograms)))
+             for o, p in zip(image.outlines[::-1], image.pathologies[::-1], strict=True)}  # fmt: skip
+    insets = sorted(found.items(), key=lambda item: CLASS_ORDER.index(item[0])) if zoom else []
     rows, cols = mammograms[0].shape
-    n = len(mammograms)
-    width = min(style.PAGE, 2.2 * n)
-    zoom = zoom and any(image.outlines for image in mammograms)
-    heights = (rows / cols, 1.0) if zoom else (rows / cols,)
-    figure = style.new_figure(width, width / n * 0.97 * sum(heights) + 0.75)
-    grid = figure.subplots(len(heights), n, squeeze=False, height_ratios=heights)
-    for column, image in zip(grid.T, mammograms, strict=True):
-        mammogram(image, ax=column[0])
-        for ax in column[1:]:
-            _magnified(ax, image)
+    widths = [cols / rows] * len(mammograms) + ([1 / len(insets)] if insets else [])
+    tall = min(4.4, 0.97 * style.PAGE / sum(widths))
+    figure = style.new_figure(tall * sum(widths) / 0.97, tall + 0.7)
+    grid = figure.add_gridspec(1, len(widths), width_ratios=widths)
+    axes = [mammogram(m, ax=figure.add_subplot(grid[k])) for k, m in enumerate(mammograms)]
+    if insets:
+        longest = max(max(outline.mask.shape) for _, (_, outline) in insets)
+        # neither a speck that fills the panel nor a panel as large as the image
+        half = max(min(1.6 * longest, cols / 4), 0.7 * longest, cols / 20)
+        places = grid[-1].subgridspec(len(insets), 1).subplots(squeeze=False).ravel()
+        for ax, letter, (kind, (k, outline)) in zip(places, "ABC", insets, strict=False):
+            _magnified(ax, axes[k], mammograms[k], outline, half, f"{letter}: {kind}")
     kinds = {p for image in mammograms for p in image.pathologies}
     truth_legend(figure, kinds, loc="outside lower left", title="Outline of a lesion",
                  alignment="left")  # fmt: skip
     return figure
 
 
-def _magnified(ax: Axes, image: Mammogram) -> None:
-    if not image.outlines:
-        ax.set_axis_off()
-        return
-    first = image.outlines[0]
-    # a speck would fill the panel and lose its surroundings
-    half = max(1.6 * max(first.mask.shape), image.shape[1] / 20)
-    middle = np.add((first.row0, first.col0), np.array(first.mask.shape) / 2)
+def _magnified(ax: Axes, whole: Axes, image: Mammogram, outline: Outline, half: float, title: str):
+    """The square around a lesion, in full, and its frame and letter on the whole mammogram."""
+    middle = np.add((outline.row0, outline.col0), np.array(outline.mask.shape) / 2)
     mammogram(image, ax=ax, part=(*(middle - half), *(middle + half)))
-    ax.set_title(f"its {image.pathologies[0]} lesion", fontsize=7)
+    ax.set_title(title)
+    corner = middle[::-1] - half
+    whole.add_patch(Rectangle(corner, 2 * half, 2 * half, fill=False, edgecolor="white",
+                              linewidth=0.8, path_effects=style.halo(1.8)))  # fmt: skip
+    whole.annotate(title[0], (middle[1] + half, middle[0] - half), color="white", fontsize=8,
+                   ha="right", va="bottom", path_effects=style.halo(2))  # fmt: skip
 
 
 # ------------------------------------------------------------------ windows
@@ -212,7 +219,7 @@ def windows_on_image(
     labels : (n,) class of each window, 0..3, which colours it (white without); or
     values : (n,) window scores in 0..1, which colour it, with a colour bar.
     part : see :func:`mammogram`.
-    numbers : (n,) written at each window's upper left corner.
+    numbers : (n,) written above each window.
     """
     ax = mammogram(image, ax=ax, part=part)
     corners = np.asarray(corners, float).reshape(-1, 4, 2)
@@ -227,8 +234,11 @@ def windows_on_image(
         ax.add_patch(Polygon(square[:, ::-1], fill=False, edgecolor=colour, linestyle=dash,
                              linewidth=1.0, path_effects=rim))  # fmt: skip
         if numbers is not None:
-            ax.text(square[0, 1], square[0, 0], f" {numbers[k]}", color="white", fontsize=6,
-                    va="top", path_effects=style.halo(1.5), clip_on=True)  # fmt: skip
+            top = square[square[:, 0].argmin()]
+            room = 0.03 * np.ptp(ax.get_xlim())  # a number at the edge would be cut
+            col = np.clip(top[1], ax.get_xlim()[0] + room, ax.get_xlim()[1] - room)
+            ax.text(col, top[0], numbers[k], color="white", fontsize=6.5, ha="center",
+                    va="bottom", path_effects=style.halo(1.8), clip_on=True)  # fmt: skip
     if shades is not None and legend:
         ax.figure.colorbar(shades, ax=ax, shrink=0.6, label="window score m / (m + b)")
     elif labels is not None and legend:

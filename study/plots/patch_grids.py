@@ -78,29 +78,31 @@ def figure_3(
     # numbered by class, on the mammograms as among the patches
     order = np.argsort(windows["label"].to_numpy(), kind="stable")
     labels, rows = (windows[k].to_numpy()[order] for k in ("label", "image"))
-    figure = style.new_figure(style.PAGE, 3.15)
-    left, right = figure.subfigures(1, 2, width_ratios=(0.5 * len(mammograms), 1), wspace=0.02)
-    panels = left.subplots(1, len(mammograms), squeeze=False)[0]
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    side = style.PAGE / max(2 * counts.max(), 8)
+    tall = max(np.divide(*image.shape) for image in mammograms.values())
+    tall *= 0.92 * style.PAGE / 3
+    figure = style.new_figure(style.PAGE, tall + 2 * side + 0.9)
+    above, below = figure.subfigures(2, 1, height_ratios=(tall + 0.25, 2 * side + 0.45))
+    panels = above.subplots(1, len(mammograms), squeeze=False)[0]
     for ax, (row, image) in zip(panels, mammograms.items(), strict=True):
         (here,) = np.nonzero(rows == row)
         windows_on_image(image, corners[order][here], labels=labels[here], numbers=here + 1,
                          legend=False, ax=ax)  # fmt: skip
-    _class_grid(right, labels, pixels[order])
+    _classes(below, labels, pixels[order], int(counts.max()))
     return figure
 
 
-def _class_grid(place, labels: np.ndarray, pixels: np.ndarray) -> None:
-    """One row per class, numbered as on the mammograms."""
-    most = max(np.bincount(labels, minlength=len(CLASSES)))
-    grid = place.subplots(len(CLASSES), int(most), squeeze=False)
-    for k, name in enumerate(CLASSES):
-        members = np.flatnonzero(labels == k)
-        for ax, i in zip(grid[k], members, strict=False):
-            patch(pixels[i], ax=ax, title=str(i + 1), colour=style.CLASS_COLOURS[name])
-        for ax in grid[k][len(members) :]:
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
-        grid[k][0].set_ylabel(name, fontsize=7)
+def _classes(place, labels: np.ndarray, pixels: np.ndarray, most: int) -> None:
+    """Two rows of two classes each, the patches numbered as on the mammograms."""
+    for k, part in enumerate(place.subfigures(2, 2, wspace=0.03).ravel()):
+        part.suptitle(CLASSES[k], fontsize=7.5)
+        members, colour = np.flatnonzero(labels == k), style.CLASS_COLOURS[CLASSES[k]]
+        grid = part.subplots(1, most, squeeze=False)[0]
+        for ax, i in zip(grid, members, strict=False):
+            patch(pixels[i], ax=ax, title=str(i + 1), colour=colour)
+        for ax in grid[len(members) :]:
+            ax.set_axis_off()
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:

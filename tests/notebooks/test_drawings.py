@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from matplotlib.text import Text
 
 from data_manifest.phantom.reader import PhantomSettings, draw_cases
 from lesionlib.errors import InputError
+from lesionlib.outlines import Outline
 from notebooks.drawings import lesion_sizes, observers, overview, phantom_latents, saliency
 from notebooks.drawings.contact_sheet import breast_contour, contact_sheet
 from notebooks.drawings.receptive_field import cell_grid, receptive_field
@@ -25,23 +28,21 @@ def texts(figure):
     return [t.get_text() for t in figure.findobj(Text) if t.get_text()]
 
 
-def test_the_method_shows_the_shapes_it_is_given():
-    figure = overview.method((640, 448), 48, (10, 7), 16, backbone="densenet_mini")
-    shown = " ".join(texts(figure))
-    for words in ("640 x 448 px", "patch 48 x 48", "10 x 7", "16 windows", "densenet_mini"):
-        assert words in shown.replace("\n", " "), words
+def test_the_method_shows_the_shapes_it_is_given_and_says_that_its_image_is_made_up():
+    figure = overview.method(overview.stages((640, 448), 48, (10, 7), 16, "densenet_mini"))
+    shown = " ".join(texts(figure)).replace("\n", " ")
+    for words in ("640 x 448 px", "48 x 48 px", "10 x 7", "16 windows", "densenet_mini", "phantom"):
+        assert words in shown, words
 
 
-def test_the_methods_words_lie_inside_their_boxes():
-    figure = overview.method((2944, 1920), 256, (46, 30), 100, backbone="densenet161")
+def test_the_methods_words_lie_apart_and_inside_the_picture():
+    stages = overview.stages((2944, 1920), 256, (46, 30), 100, "densenet161")
+    figure = overview.method(stages)
     figure.canvas.draw()
-    ax = figure.axes[0]
-    frames = [p.get_window_extent() for p in ax.patches]
-    words = [t.get_window_extent() for t in ax.texts if t.get_style() == "normal" and t.get_text()]
-    outside = [
-        w for w in words if not any(f.contains(*w.min) and f.contains(*w.max) for f in frames)
-    ]
-    assert not outside
+    words = [t.get_window_extent() for t in figure.axes[0].texts if t.get_text()]
+    assert len(words) == len(stages) + 3 + 2  # of stages, networks and the two paths
+    assert all(figure.bbox.contains(*w.min) and figure.bbox.contains(*w.max) for w in words)
+    assert not [(k, j) for k in range(len(words)) for j in range(k) if words[k].overlaps(words[j])]
 
 
 @pytest.mark.parametrize("stride", [1, 4])
@@ -66,6 +67,21 @@ def test_a_contact_sheet_holds_every_image_its_contour_and_its_title():
     assert all(len(ax.collections) == 1 for ax in figure.axes)  # the breast, and no lesion
     red = [to_rgb(ax.title.get_color())[0] > 0.5 for ax in figure.axes]
     assert red == flagged and [ax.get_title() for ax in figure.axes] == ["L CC"] * 5
+
+
+def test_figure_1_shows_both_kinds_of_one_image_at_one_magnification():
+    image = mammogram(0)
+    small = Outline(60, 20, np.ones((3, 3), bool))
+    both = replace(
+        image, outlines=[small, *image.outlines[:1]], pathologies=["benign", "malignant"]
+    )
+    whole, first, second = plots.figure_1([both]).axes
+    assert [first.get_title(), second.get_title()] == ["A: malignant", "B: benign"]
+    assert np.ptp(first.get_xlim()) == pytest.approx(np.ptp(second.get_xlim()))
+    assert np.mean(second.get_xlim()) == 21.5 and np.mean(second.get_ylim()) == 61.5
+    frames = [p for p in whole.patches if isinstance(p, Rectangle)]
+    assert [f.get_width() for f in frames] == pytest.approx(2 * [np.ptp(first.get_xlim())])
+    assert len(plots.figure_1([both, image], zoom=False).axes) == 2
 
 
 def test_no_gap_is_left_above_the_legend_of_figure_1():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -62,6 +63,16 @@ def test_a_figure_has_its_files_origin_and_alternative_text(lab, shown):
     assert more["metadata"]["image/png"]["alt"] == "A rising line" and set(data) == {"image/png"}
 
 
+def test_a_caption_stands_under_its_figure(lab, shown):
+    frame = pd.DataFrame({"a": [1]})
+    lab.figure("figure_7", line(), data=frame, alt="x", caption="A line, *n* = 2.")
+    lab.show(line(), alt="x", caption="Another.")
+    tail = "*Data set: phantom (made-up images), experiment smoke.*"
+    texts = [data["text/markdown"] for data, _ in shown[1::2]]
+    assert texts == [f"**Figure 7.** A line, *n* = 2. {tail}", f"**Figure.** Another. {tail}"]
+    assert json.loads((lab.figures / "figure_7.json").read_text())["caption"] == texts[0]
+
+
 def test_a_figure_is_the_same_bytes_twice(lab, shown):
     frame = pd.DataFrame({"a": [1]})
     read = lambda: [(lab.figures / f"f.{k}").read_bytes() for k in ("png", "pdf")]  # noqa: E731
@@ -69,6 +80,20 @@ def test_a_figure_is_the_same_bytes_twice(lab, shown):
     first = read()
     lab.figure("f", line(), data=frame, alt="x")
     assert read() == first
+
+
+@pytest.mark.parametrize("picture, most", [(True, 150_000), (False, 60_000)])
+def test_a_figure_is_in_full_colour_and_small(lab, shown, picture, most):
+    figure, ax = pyplot.subplots(figsize=(7.2, 5))
+    noise = np.random.default_rng(0).normal(size=(500, 600))
+    _ = ax.imshow(noise, cmap="gray") if picture else ax.plot(noise[:, 0].cumsum())
+    lab.figure("f", figure, data=pd.DataFrame({"a": [1]}), alt="x", picture=picture)
+    (file,) = [p for p in lab.figures.iterdir() if p.suffix in (".png", ".jpg")]
+    assert file.stat().st_size <= most
+    (name,) = shown[0][0]
+    assert len(base64.b64decode(shown[0][0][name])) <= most
+    with Image.open(file) as image:
+        assert image.mode == "RGB"
 
 
 def test_no_title_leaves_the_figure(lab, shown, monkeypatch):
@@ -79,7 +104,7 @@ def test_no_title_leaves_the_figure(lab, shown, monkeypatch):
     )
     figure = plots.figure_1([mammogram] * 4)
     lab.figure("figure_1", figure, data=pd.DataFrame({"a": [1]}), alt="x", picture=True)
-    with Image.open(lab.figures / "figure_1.png") as image:
+    with Image.open(lab.figures / "figure_1.jpg") as image:
         assert np.asarray(image.convert("L"))[:3].min() > 250
 
 
