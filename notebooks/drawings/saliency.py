@@ -21,7 +21,10 @@ def saliency_overlays(
     *,
     name: str = "S_m",
 ) -> Figure:
-    """One saliency map of each image (n, h, w) over it, all on one colour scale 0..largest value."""
+    """One saliency map of each image (n, h, w) over it, all on one colour scale 0..largest value.
+
+    A map is drawn on the breast alone, each image with a scale bar.
+    """
     saliency = checked_maps(saliency, len(images))
     vmax = float(max(saliency.max(), 1e-3))
     n, (rows, cols) = len(images), images[0].shape
@@ -30,7 +33,7 @@ def saliency_overlays(
     figure = style.new_figure(width, (width - 0.7) / n * rows / cols + 0.5 + 0.17 * lines)
     panels = figure.subplots(1, n, squeeze=False)[0]
     for ax, image, values, title in zip(panels, images, saliency, titles, strict=True):
-        saliency_overlay(image, values, ax=ax, vmax=vmax, title=title)
+        saliency_overlay(image, values, ax=ax, vmax=vmax, title=title, bar=True)
     kinds = {p for image in images for p in image.pathologies}
     scale_and_legend(figure, panels, vmax, name, kinds)
     return figure
