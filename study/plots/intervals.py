@@ -47,7 +47,10 @@ def figure_6(
     for start in starts if each is not None else ():
         label, marker, colour = _STARTS[start]
         part = each[each["initialisation"] == start]
-        ax.plot(place(part), part["test_auc"], marker, color=colour, markeredgecolor="black",
+        # side by side, since runs of nearly one value would hide each other
+        nth = part.groupby("backbone").cumcount()
+        nth -= nth.groupby(part["backbone"]).transform("mean")
+        ax.plot(place(part) + 0.05 * nth, part["test_auc"], marker, color=colour, markeredgecolor="black",
                 markeredgewidth=0.5, markersize=5, alpha=0.8, label=f"{label}, a run each")  # fmt: skip
     if printed is not None:
         known = printed["backbone"].isin(names) & printed["initialisation"].isin(starts)

@@ -67,7 +67,7 @@ def from_store(store, i: int, title: str | None = None) -> Mammogram:
     title = f"{row['laterality']} {row['view']}" if title is None else title
     outlines = [store.outline(j) for j in lesions.index]
     kinds = list(lesions["pathology"])
-    return Mammogram(store.raw(i), outlines, kinds, title, px_mm, store.breast(i))
+    return Mammogram(store.raw(i), outlines, kinds, title, px_mm, breast=store.breast(i))
 
 
 # ------------------------------------------------------------------ one picture

@@ -44,7 +44,7 @@ def saliency_overlay(
     cell = np.array(breast.shape) // np.shape(saliency)
     ax.imshow(np.kron(saliency, np.ones(cell)), cmap=_SALIENCY, vmin=0, vmax=vmax,
               alpha=_OVER * breast, extent=(0, cols, rows, 0), interpolation="nearest")  # fmt: skip
-    ax.set(xlim=(0, cols), ylim=(rows, 0), title=title)
+    ax.set_title(title)
     return ax
 
 
@@ -83,7 +83,6 @@ def maps(
     names: Sequence[str],
     *,
     columns: int = 9,
-    shared: bool = True,
 ) -> Figure:
     """Maps side by side, each cell as it is.
 
@@ -92,7 +91,6 @@ def maps(
     x : (c, h, w) maps, such as X of one window.
     names : c names: I, S_m, S_b, E_1 ...  Maps of a kind (I, S, all others) share a range, from 0
         to the largest value of the kind, and a colour bar with the first word of their names.
-    shared : False gives each map its own range, its maximum written below it.
     """
     x = checked_maps(x, len(names))
     n, (h, w) = len(x), x.shape[1:]
@@ -106,12 +104,10 @@ def maps(
     for kind, values in zip(kinds, x, strict=True):
         tops[kind] = max(tops.get(kind, 1e-6), float(values.max()))
     for ax, values, name, kind in zip(grid, x, names, kinds, strict=False):
-        top = tops[kind] if shared else float(values.max())
-        cell_map(values, ax=ax, title=name, vmax=top, kind=kind)
-        ax.set_xlabel(None if shared else f"max {values.max():.2g}", fontsize=5.5)
+        cell_map(values, ax=ax, title=name, vmax=tops[kind], kind=kind)
     for ax in grid[n:]:
         ax.set_axis_off()
-    for kind, top in tops.items() if shared else ():
+    for kind, top in tops.items():
         scale = ScalarMappable(Normalize(0, top), _colours(kind))
         label = re.split("[_ ,]", names[kinds.index(kind)])[0]
         bar = figure.colorbar(scale, ax=list(grid), shrink=0.8, pad=0.01, aspect=25)
