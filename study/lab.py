@@ -133,7 +133,8 @@ class Lab:
         data = base64.b64encode(data).decode()
         display({kind: data}, metadata={kind: {"alt": alt}}, raw=True)
         if caption:
-            display({"text/markdown": self._caption(name, caption)}, raw=True)
+            text = self._caption(name, caption)
+            display({"text/markdown": text, "text/plain": text}, raw=True)
         pyplot.close(figure)
 
     def figure(

@@ -8,6 +8,7 @@ from functools import partial
 import pandas as pd
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 
 def layers(model: nn.Module, example: torch.Tensor, depth: int = 1) -> pd.DataFrame:
@@ -50,3 +51,20 @@ def parameters(module: nn.Module) -> int:
     Their number.
     """
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def operations(model: nn.Module, example: torch.Tensor) -> int:
+    """Additions and multiplications of a network's evaluation, those of its convolutions and linear layers.
+
+    Parameters
+    ----------
+    model : is put into evaluation mode; on the *meta* device nothing is computed.
+    example : a batch that the model takes.
+
+    Returns
+    -------
+    Their number; a multiplication with its addition counts as two.
+    """
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        model.eval()(example)
+    return counted.get_total_flops()

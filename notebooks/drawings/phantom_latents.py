@@ -61,12 +61,12 @@ def two_halves(
     width = 5.0
     figure = style.new_figure(width, (width - 0.7) / 2 * rows / cols + 0.55)
     left, right = panels = figure.subplots(1, 2)
-    mammogram(image, ax=left, bar=False)
-    left.set_title("the specks of each half")
-    saliency_overlay(image, saliency, ax=right, vmax=vmax, title="S_m")
+    mammogram(image, ax=left)
+    left.set_title("mammogram, with c of each half")
+    saliency_overlay(image, saliency, ax=right, vmax=vmax, title="S_m: malignant present")
     for ax in panels:
         ax.axhline(border, color="white", linestyle="--", linewidth=0.9)
-    for value, row, edge in zip(c, (0.02 * rows, 0.98 * rows), ("top", "bottom"), strict=True):
+    for value, row, edge in zip(c, (0.02 * rows, 0.9 * rows), ("top", "bottom"), strict=True):
         left.text(0.97 * cols, row, f"c {value:+.1f}", color="white", ha="right", va=edge)
     scale_and_legend(figure, panels, vmax, "S_m", image.pathologies)
     return figure

@@ -1,8 +1,9 @@
-"""Saliency maps of several images on one scale, and their mean by kind of image."""
+"""Saliency maps of several images on one scale, their highest cells, and their mean by kind."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from lesionlib.errors import InputError
 from study.plots import style
 from study.plots.map_panels import checked_maps, saliency_overlay, scale_and_legend
-from study.plots.mammograms import Mammogram
+from study.plots.mammograms import Mammogram, mammogram
 
 
 def saliency_overlays(
@@ -21,7 +22,10 @@ def saliency_overlays(
     *,
     name: str = "S_m",
 ) -> Figure:
-    """One saliency map of each image (n, h, w) over it, all on one colour scale 0..largest value."""
+    """One saliency map of each image (n, h, w) over it, all on one colour scale 0..largest value.
+
+    A map is drawn on the breast alone, each image with a scale bar.
+    """
     saliency = checked_maps(saliency, len(images))
     vmax = float(max(saliency.max(), 1e-3))
     n, (rows, cols) = len(images), images[0].shape
@@ -30,9 +34,33 @@ def saliency_overlays(
     figure = style.new_figure(width, (width - 0.7) / n * rows / cols + 0.5 + 0.17 * lines)
     panels = figure.subplots(1, n, squeeze=False)[0]
     for ax, image, values, title in zip(panels, images, saliency, titles, strict=True):
-        saliency_overlay(image, values, ax=ax, vmax=vmax, title=title)
+        saliency_overlay(image, values, ax=ax, vmax=vmax, title=title, bar=True)
     kinds = {p for image in images for p in image.pathologies}
     scale_and_legend(figure, panels, vmax, name, kinds)
+    return figure
+
+
+def highest_cells(image: Mammogram, maps: Mapping[str, np.ndarray], count: int) -> Figure:
+    """The `count` highest cells of a mammogram's maps, dotted, and all cells from high to low.
+
+    maps : S_b and S_m, (h, w) each.  Cells off the breast are drawn too, since they count.
+    """
+    top, colours = float(max(m.max() for m in maps.values())), {"S_b": "benign", "S_m": "malignant"}
+    figure = style.new_figure(style.PAGE, 2.8)
+    first, *others, curve = figure.subplots(1, len(maps) + 2, width_ratios=(1, 1, 1, 2.2))
+    mammogram(image, ax=first)
+    for ax, (name, values) in zip(others, maps.items(), strict=True):
+        saliency_overlay(replace(image, breast=None), values, ax=ax, vmax=top, title=name)
+        order = np.argsort(-values, axis=None, kind="stable")
+        row, col = np.unravel_index(order[:count], values.shape)
+        px = image.shape[0] / values.shape[0]
+        ax.plot((col + 0.5) * px, (row + 0.5) * px, "o", c="white", mec="black", ms=3)
+        curve.plot(1 + np.arange(values.size), values.flat[order], ".-", label=name,
+                   color=style.CLASS_COLOURS[colours[name]])  # fmt: skip
+    curve.axvspan(0.5, count + 0.5, color="0.92", label=f"the highest {count}")
+    curve.set(xlabel="cells, highest first", ylabel="saliency")
+    curve.legend()
+    scale_and_legend(figure, [first, *others], top, "saliency", image.pathologies)
     return figure
 
 

@@ -11,12 +11,17 @@ from study.plots import style
 
 
 def trials(
-    frame: pd.DataFrame, *, paper_range: tuple[float, float], ax: Axes | None = None
+    frame: pd.DataFrame,
+    *,
+    paper_range: tuple[float, float],
+    used: float | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Learning rate against validation AUC of a random search, the best trial ringed.
 
     frame : ``steps.search``: columns learning_rate and validation_auc (empty where a trial
-    diverged).  paper_range : the range searched in the paper, shaded.
+    diverged).  paper_range : the range searched in the paper, shaded.  used : the rate with which
+    the experiment trains, a line where it is set and not searched.
     """
     ax = style.axes(ax, style.WIDTH, 2.8)
     score = frame["validation_auc"]
@@ -30,7 +35,9 @@ def trials(
     best = good.loc[good["validation_auc"].idxmax()]
     ax.plot(best["learning_rate"], best["validation_auc"], "o", markersize=10, markerfacecolor="none",
             color=style.CLASS_COLOURS["malignant"],
-            label=f"kept: {best['learning_rate']:.1e}")  # fmt: skip
+            label=f"best trial, {best['learning_rate']:.1e}")  # fmt: skip
+    if used is not None:
+        ax.axvline(used, color="black", linestyle="--", linewidth=1, label=f"used, {used:.1e}")
     if len(lost):
         ax.plot(lost["learning_rate"], np.full(len(lost), score.min()), "x", color="0.5",
                 label="diverged")  # fmt: skip

@@ -22,41 +22,47 @@ def figure_6(
 ) -> Axes:
     """Figure 6 of Wu et al. 2020: AUC of f_loc by backbone and initialisation.
 
+    A marker is a run and a line the mean of an arm's runs: an interval from two or three runs would
+    say less than the runs themselves.
+
     Parameters
     ----------
-    arms : ``tables.figure_6``: backbone, initialisation, auc, low, high (mean +- 1.96 SD over runs,
-        NaN for one run), runs.  Only the arms given are drawn.
-    each : ``steps.architectures``: backbone, initialisation, test_auc of every run, as dots.
-    printed : ``paper.figure_6()``, drawn hollow; arms that are not in `arms` are left out.
+    arms : ``tables.figure_6``: backbone, initialisation, auc (mean over runs).  Only the arms given
+        are drawn.
+    each : ``steps.architectures``: backbone, initialisation, test_auc of every run.
+    printed : ``paper.figure_6()``, drawn hollow with its printed "+-"; arms that are not in `arms`
+        are left out.
     """
     if arms.empty:
         raise InputError("no arm", "figure_6", "Train at least one backbone")
     names = list(dict.fromkeys(arms["backbone"]))
     starts = [s for s in _STARTS if s in set(arms["initialisation"])]
-    shift = {s: 0.24 * (k - (len(starts) - 1) / 2) for k, s in enumerate(starts)}
+    shift = {s: 0.3 * (k - (len(starts) - 1) / 2) for k, s in enumerate(starts)}
     place = lambda rows: rows["backbone"].map(names.index) + rows["initialisation"].map(shift)  # noqa: E731
-    ax = style.axes(None, max(3.4, 0.75 * len(names) + 1.6), 3.2)
-    for start in starts:
+    ax = style.axes(None, max(3.6, 0.75 * len(names) + 1.6), 3.2)
+    ax.axhline(0.5, color="0.6", linewidth=0.9, linestyle=":", label="chance")
+    middle = place(arms)
+    ax.hlines(arms["auc"], middle - 0.11, middle + 0.11, color="black", linewidth=1.4,
+              label="mean of an arm's runs")  # fmt: skip
+    for start in starts if each is not None else ():
         label, marker, colour = _STARTS[start]
-        part = arms[arms["initialisation"] == start]
-        spread = np.nan_to_num([part["auc"] - part["low"], part["high"] - part["auc"]])
-        ax.errorbar(place(part), part["auc"], spread, fmt=marker, color=colour,
-                    markeredgecolor="black", markeredgewidth=0.5, markersize=6, capsize=2,
-                    linewidth=1, label=f"{label}, mean ± 1.96 SD over runs")  # fmt: skip
+        part = each[each["initialisation"] == start]
+        # side by side, since runs of nearly one value would hide each other
+        nth = part.groupby("backbone").cumcount()
+        nth -= nth.groupby(part["backbone"]).transform("mean")
+        ax.plot(place(part) + 0.05 * nth, part["test_auc"], marker, color=colour, markeredgecolor="black",
+                markeredgewidth=0.5, markersize=5, alpha=0.8, label=f"{label}, a run each")  # fmt: skip
     if printed is not None:
         known = printed["backbone"].isin(names) & printed["initialisation"].isin(starts)
         part = printed[known]
-        ax.errorbar(place(part) - 0.09, part["auc"], part["spread"], fmt="D", markersize=5,
+        ax.errorbar(place(part) - 0.13, part["auc"], part["spread"], fmt="D", markersize=5,
                     markerfacecolor="white", color=style.PAPER_COLOUR, linewidth=0.8, capsize=2,
                     label=paper.LABEL if len(part) else None)  # fmt: skip
-    if each is not None:
-        ax.errorbar(place(each) + 0.09, each["test_auc"], fmt=".", color="0.35", markersize=3.5,
-                    label="single runs")  # fmt: skip
     ax.set(xlim=(-0.6, len(names) - 0.4), ylabel="AUC over lesions")
     turned = 0 if len(names) < 4 else 20
     ax.set_xticks(range(len(names)), [_named(n) for n in names], rotation=turned, fontsize=7)
-    ax.margins(y=0.12)
-    style.legend_above(ax, ncols=1)
+    ax.margins(y=0.08)
+    style.legend_above(ax)
     return ax
 
 

@@ -36,6 +36,7 @@ class Mammogram:
     pathologies : malignant, benign or unknown, one per outline.
     title : above the picture, such as "L CC".
     px_mm : mm that a canvas px measures; None or NaN draws the scale bar in px.
+    breast : mask, bool, of any whole fraction of the size; maps are drawn on it alone.
     """
 
     pixels: np.ndarray
@@ -43,6 +44,7 @@ class Mammogram:
     pathologies: Sequence[str] = ()
     title: str = ""
     px_mm: float | None = None
+    breast: np.ndarray | None = None
 
     def __post_init__(self):
         if np.ndim(self.pixels) != 2 or len(self.outlines) != len(self.pathologies):
@@ -65,7 +67,8 @@ def from_store(store, i: int, title: str | None = None) -> Mammogram:
     px_mm = float(spacing) / float(row.get("scale", 1)) if known else None
     title = f"{row['laterality']} {row['view']}" if title is None else title
     outlines = [store.outline(j) for j in lesions.index]
-    return Mammogram(store.raw(i), outlines, list(lesions["pathology"]), title, px_mm)
+    kinds = list(lesions["pathology"])
+    return Mammogram(store.raw(i), outlines, kinds, title, px_mm, breast=store.breast(i))
 
 
 # ------------------------------------------------------------------ one picture

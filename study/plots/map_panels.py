@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
@@ -19,23 +21,35 @@ from study.plots.patch_grids import patch
 
 _SALIENCY = "magma"
 _EMBEDDING = "viridis"
+_OVER = 0.6  # how much of an overlay is the map; the rest is the mammogram
+_TISSUE = 0.45  # grey 0..1 of breast tissue as drawn
 
 
 def saliency_overlay(
-    image: Mammogram, saliency: np.ndarray, *, ax: Axes, vmax: float = 1.0, title: str = ""
+    image: Mammogram,
+    saliency: np.ndarray,
+    *,
+    ax: Axes,
+    vmax: float = 1.0,
+    title: str = "",
+    bar: bool = False,
 ) -> Axes:
-    """A saliency map (h, w) over its mammogram; each cell is drawn as it is, not smoothed."""
+    """A saliency map (h, w) over its mammogram, on the breast alone.
+
+    Each cell is drawn as it is, not smoothed.  bar : draw the scale bar.
+    """
     rows, cols = image.shape
-    mammogram(image, ax=ax, bar=False)
-    share = np.clip(np.asarray(saliency, float) / vmax, 0, 1)
-    ax.imshow(saliency, cmap=_SALIENCY, vmin=0, vmax=vmax, alpha=0.15 + 0.5 * share,
-              extent=(0, cols, rows, 0), interpolation="nearest")  # fmt: skip
-    ax.set(xlim=(0, cols), ylim=(rows, 0), title=title)
+    mammogram(image, ax=ax, bar=bar)
+    breast = np.ones(np.shape(saliency), bool) if image.breast is None else image.breast
+    cell = np.array(breast.shape) // np.shape(saliency)
+    ax.imshow(np.kron(saliency, np.ones(cell)), cmap=_SALIENCY, vmin=0, vmax=vmax,
+              alpha=_OVER * breast, extent=(0, cols, rows, 0), interpolation="nearest")  # fmt: skip
+    ax.set_title(title)
     return ax
 
 
 def figure_2(image: Mammogram, saliency: np.ndarray) -> Figure:
-    """Figure 2 of Wu et al. 2020: a mammogram and its saliency maps S_m and S_b over it.
+    """Figure 2 of Wu et al. 2020: a mammogram, and its saliency maps S_b and S_m over it.
 
     saliency : (2, h, w), malignant first, values 0..1; one colour scale up to the maximum of both.
     """
@@ -44,20 +58,22 @@ def figure_2(image: Mammogram, saliency: np.ndarray) -> Figure:
     rows, cols = image.shape
     height = (style.PAGE - 0.7) / 3 * rows / cols + 0.55
     figure = style.new_figure(style.PAGE, height)
-    left, middle, right = figure.subplots(1, 3)
-    mammogram(image, ax=left)
-    left.set_title(f"mammogram {image.title}")
-    saliency_overlay(image, saliency[0], ax=middle, vmax=vmax, title="S_m: malignant present")
-    saliency_overlay(image, saliency[1], ax=right, vmax=vmax, title="S_b: benign present")
+    panels = figure.subplots(1, 3)
+    mammogram(image, ax=panels[0])
+    panels[0].set_title(f"mammogram {image.title}")
+    for ax, k, kind in ((panels[1], 1, "S_b: benign"), (panels[2], 0, "S_m: malignant")):
+        saliency_overlay(image, saliency[k], ax=ax, vmax=vmax, title=f"{kind} present", bar=True)
     h, w = saliency.shape[1:]
     label = f"saliency, 0 to 1 ({h} x {w} cells of {rows // h} px)"
-    scale_and_legend(figure, [left, middle, right], vmax, label, image.pathologies)
+    scale_and_legend(figure, panels, vmax, label, image.pathologies)
     return figure
 
 
 def scale_and_legend(figure: Figure, panels, vmax: float, label: str, kinds) -> None:
-    """The colour scale 0..vmax of saliency to the right, the outlines' truths below."""
-    scale = ScalarMappable(Normalize(0, vmax), _SALIENCY)
+    """The colours 0..vmax of saliency over tissue to the right, the outlines' truths below."""
+    # the colours of an overlay, so that a cell and the bar look alike
+    seen = _OVER * colormaps[_SALIENCY](np.linspace(0, 1, 256))[:, :3] + (1 - _OVER) * _TISSUE
+    scale = ScalarMappable(Normalize(0, vmax), ListedColormap(seen))
     figure.colorbar(scale, ax=list(panels), shrink=0.7, pad=0.01, label=label)
     truth_legend(figure, set(kinds), loc="outside lower left")
 
@@ -67,7 +83,6 @@ def maps(
     names: Sequence[str],
     *,
     columns: int = 9,
-    shared: bool = True,
 ) -> Figure:
     """Maps side by side, each cell as it is.
 
@@ -75,8 +90,7 @@ def maps(
     ----------
     x : (c, h, w) maps, such as X of one window.
     names : c names: I, S_m, S_b, E_1 ...  Maps of a kind (I, S, all others) share a range, from 0
-        to the largest value of the kind, which is written below.
-    shared : False gives each map its own range, its maximum written below it.
+        to the largest value of the kind, and a colour bar with the first word of their names.
     """
     x = checked_maps(x, len(names))
     n, (h, w) = len(x), x.shape[1:]
@@ -90,24 +104,28 @@ def maps(
     for kind, values in zip(kinds, x, strict=True):
         tops[kind] = max(tops.get(kind, 1e-6), float(values.max()))
     for ax, values, name, kind in zip(grid, x, names, kinds, strict=False):
-        top = tops[kind] if shared else float(values.max())
-        cell_map(values, ax=ax, title=name, vmax=top, kind=kind)
-        ax.set_xlabel(None if shared else f"max {values.max():.2g}", fontsize=5.5)
+        cell_map(values, ax=ax, title=name, vmax=tops[kind], kind=kind)
     for ax in grid[n:]:
         ax.set_axis_off()
-    text = f"{n} maps of {h} x {w} cells"
-    if shared:
-        text += "; dark 0 to bright " + ", ".join(f"{k} {v:.2g}" for k, v in tops.items())
-    figure.supxlabel(text, fontsize=7)
+    for kind, top in tops.items():
+        scale = ScalarMappable(Normalize(0, top), _colours(kind))
+        label = re.split("[_ ,]", names[kinds.index(kind)])[0]
+        bar = figure.colorbar(scale, ax=list(grid), shrink=0.8, pad=0.01, aspect=25)
+        bar.ax.tick_params(labelsize=6)
+        bar.ax.set_title(label, fontsize=6.5)
+    figure.supxlabel(f"{n} maps of {h} x {w} cells", fontsize=7)
     return figure
+
+
+def _colours(kind: str) -> str:
+    return {"I": "gray", "S": _SALIENCY}.get(kind, _EMBEDDING)
 
 
 def cell_map(
     values: np.ndarray, *, ax: Axes, title: str = "", vmax: float = 1.0, kind: str = "E"
 ) -> Axes:
     """One map (h, w) from 0 (dark) to vmax (bright), cells not smoothed."""
-    cmap = _EMBEDDING if kind == "E" else _SALIENCY if kind == "S" else "gray"
-    ax.imshow(values, cmap=cmap, vmin=0, vmax=max(vmax, 1e-6), interpolation="nearest")
+    ax.imshow(values, cmap=_colours(kind), vmin=0, vmax=max(vmax, 1e-6), interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, fontsize=6.5, pad=2)
     ax.spines[:].set(visible=True, edgecolor="0.6", linewidth=0.5)

@@ -163,6 +163,18 @@ def test_each_image_needs_its_map():
         saliency.saliency_overlays(noise(2), np.zeros((1, 2, 1)), ["a", "b"])
 
 
+def test_the_highest_cells_are_dotted_where_they_are_even_over_air():
+    maps = {"S_b": np.zeros((2, 1)), "S_m": np.array([[0.2], [0.9]])}
+    image = replace(noise(1)[0], breast=np.zeros((2, 1), bool))
+    figure = saliency.highest_cells(image, maps, 1)
+    s_m, curve = (figure.axes[k] for k in (2, 3))
+    (dots,) = s_m.lines
+    assert dots.get_xydata().tolist() == [[32, 96]]  # the middle of the second cell of 64 px
+    assert np.asarray(s_m.images[1].get_alpha()).min() > 0
+    lines = {line.get_label(): line.get_ydata().tolist() for line in curve.lines}
+    assert lines == {"S_b": [0, 0], "S_m": [0.9, 0.2]}
+
+
 def test_each_kind_is_drawn_as_shares_of_its_own():
     values = {"benign": np.arange(10.0), "malignant": np.arange(40) / 4, "negative": np.zeros(0)}
     ax = saliency.histograms(values, name="a number")

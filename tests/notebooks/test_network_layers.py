@@ -8,7 +8,7 @@ from torch import nn
 
 from lesionlib.models import FAgg, FLoc
 from lesionlib.models.gmic import GMIC
-from notebooks.drawings.network_layers import layers, parameters
+from notebooks.drawings.network_layers import layers, operations, parameters
 
 
 class Odd(nn.Module):
@@ -71,3 +71,10 @@ def test_the_three_networks_close(depth):
     ):
         table = layers(net, torch.randn(shape), depth)
         assert table["parameters"].sum() == parameters(net)
+
+
+def test_a_product_and_its_sum_are_two_operations():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(40, 3))
+    wanted = 2 * (2 * 9 * 20 + 40 * 3)
+    assert operations(net, torch.zeros(1, 1, 5, 4)) == wanted
+    assert operations(net.to("meta"), torch.zeros(2, 1, 5, 4, device="meta")) == 2 * wanted

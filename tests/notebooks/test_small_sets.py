@@ -41,6 +41,7 @@ def test_figure_1_without_a_second_test_patient_shows_the_first(tiny_store):
     lesion = tiny_store.lesions.query("split == 'test' and pathology == 'malignant'").iloc[0]
     images = SimpleNamespace(
         images=tiny_store.images, raw=tiny_store.raw, outline=tiny_store.outline,
+        breast=tiny_store.breast,
         lesions=tiny_store.lesions.query("patient_id == @lesion.patient_id"),
     )  # fmt: skip
     drawn = []

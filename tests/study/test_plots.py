@@ -1,6 +1,7 @@
 """Figures: labelled with units, marked, the same bytes twice, readable in grey and colour-blind."""
 
 import ast
+import dataclasses
 import io
 import itertools
 import subprocess
@@ -110,7 +111,7 @@ def draw(name, frames):
         "windows_on_image": lambda: plots.windows_on_image(image, corners(w), labels=w["label"]),
         "patches": lambda: plots.patches(patches, labels=w["label"], columns=4),
         "maps": lambda: plots.maps(some_maps(5), ["I", "S_m", "S_b", "E_1", "E_2"]),
-        "search": lambda: search_trials.trials(trials, paper_range=(1e-6, 1e-4)),
+        "search": lambda: search_trials.trials(trials, paper_range=(1e-6, 1e-4), used=1e-4),
         "sizes": lambda: lesion_sizes.sizes(lesions, ["pathology"], 24, 72),
         "forest": lambda: plots.forest(frames["table_3"], printed=paper.table_3()),
     }  # fmt: skip
@@ -201,12 +202,15 @@ def test_the_fullest_line_plots_stay_small(name, frames):
 @pytest.mark.parametrize(
     "name, words",
     [
-        ("figure_6", ["AUC over lesions", "paper (private NYU set)", "ResNetV2-50"]),
+        ("figure_6", ["AUC over lesions", "paper (private NYU set)", "ResNetV2-50", "chance"]),
         ("figure_7", ["malignant lesions missed", "benign lesions spared", "95 % over patients"]),
         ("roc", ["false-positive rate", "benign lesions", "E+S 0."]),
         ("history", ["epoch", "training loss", "validation AUC", "kept: epoch 2"]),
         ("scores", ["lesion score", "lesions (count)", "malignant, n ="]),
-        ("search", ["learning rate", "range of the paper", "diverged"]),
+        (
+            "search",
+            ["learning rate", "range of the paper", "diverged", "best trial", "used, 1.0e-04"],
+        ),
         ("sizes", ["px of the canvas", "window sides, 24 to 72 px"]),
         ("forest", ["95 % over patients", "paper (private NYU set)", "I+S+E"]),
         ("figure_2", ["S_m: malignant present", "S_b: benign present", "saliency, 0 to 1"]),
@@ -266,6 +270,49 @@ def test_figure_6_draws_only_the_arms_given_and_takes_single_runs():
     hollow = [x for x in ax.lines if to_rgb(x.get_markerfacecolor()) == (1, 1, 1)]
     assert len(hollow[0].get_xdata()) == 1
     assert np.isfinite(ax.get_ylim()).all()
+
+
+def test_figure_6_shows_every_run_and_chance_and_no_bar():
+    each = arms(runs=2)
+    ax = plots.figure_6(tables.figure_6(each), each=each)
+    dots = np.concatenate([x.get_ydata() for x in ax.lines if x.get_marker() in "so"])
+    assert sorted(dots) == sorted(each["test_auc"])
+    assert [x.get_ydata()[0] for x in ax.lines if x.get_label() == "chance"] == [0.5]
+    assert not ax.containers  # of error bars
+    places = [tuple(x.get_xdata()) for x in ax.lines if x.get_marker() in "so"]
+    assert len(set(np.concatenate(places))) == len(each)  # no run hides another
+
+
+# ------------------------------------------------------------------ saliency over mammograms
+def test_figure_2_has_benign_first_on_one_scale():
+    figure = plots.figure_2(mammogram(), np.stack([np.full((6, 4), 0.3), np.full((6, 4), 0.7)]))
+    first, s_b, s_m = figure.axes[:3]
+    assert first.get_title().startswith("mammogram")
+    for ax, name, value in ((s_b, "S_b", 0.7), (s_m, "S_m", 0.3)):
+        assert ax.get_title().startswith(name)
+        assert (ax.images[1].get_array() == value).all() and ax.images[1].get_clim() == (0, 0.7)
+
+
+def test_no_colour_lies_on_air_and_a_cell_looks_as_on_its_bar():
+    breast = np.zeros((24, 16), bool)
+    breast[:, :10] = True
+    image = dataclasses.replace(mammogram(), breast=breast)
+    figure = plots.figure_2(image, some_maps(2))
+    over = figure.axes[1].images[1]
+    assert (np.asarray(over.get_alpha()) > 0).tolist() == breast.tolist()
+    cells = over.get_array().reshape(6, 4, 4, 4)
+    assert (cells == cells[:, :1, :, :1]).all()  # a cell has one number
+    bar = figure.axes[-1].collections[-1].get_cmap()
+    alpha = over.get_alpha().max()
+    tissue = np.subtract(bar(0.5), np.multiply(over.get_cmap()(0.5), alpha))[:3] / (1 - alpha)
+    np.testing.assert_allclose(tissue, tissue[0], atol=1e-6)  # what shines through is a grey
+
+
+def test_a_row_of_maps_has_a_bar_for_each_kind():
+    figure = plots.maps(some_maps(4), ["I", "S_m", "E_1", "E_2"])
+    bars = {ax.get_title(): ax.get_ylim()[1] for ax in figure.axes[4:] if ax.get_title()}
+    tops = some_maps(4).max(axis=(1, 2))
+    assert bars == pytest.approx({"I": tops[0], "S": tops[1], "E": tops[2:].max()})
 
 
 # ------------------------------------------------------------------ geometry of pictures
