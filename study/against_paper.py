@@ -1,6 +1,6 @@
 """How an experiment departs from the paper: its settings, its counts, and what follows from both.
 
-``study/paper/settings.csv`` places every setting: stated by the paper, published with GMIC, left
+``study/paper/every_setting.csv`` places every setting: stated by the paper, published with GMIC, left
 open by both, or not of the paper.  The paper's values are those of ``experiments/nyu.yaml``, which
 are its full settings, so that a setting can be neither forgotten nor copied wrongly.
 """

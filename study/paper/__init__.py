@@ -85,7 +85,7 @@ def settings() -> pd.DataFrame:
     Columns: setting, source (paper, GMIC, open, not of the paper), what, paper (in words, where the
     full settings hold another value or none).
     """
-    return _read("settings").fillna("")
+    return _read("every_setting").fillna("")
 
 
 def value(key: str) -> float:

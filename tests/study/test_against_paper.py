@@ -41,7 +41,7 @@ def test_every_setting_is_placed_once():
     blocks = tuple(f"{b}." for b in places["setting"] if b in Experiment.model_fields)
     alone = set(places["setting"])
     lost = [n for n in setting_names() if n not in alone and not n.startswith(blocks)]
-    assert not lost, "in study/paper/settings.csv place " + ", ".join(lost)
+    assert not lost, "in study/paper/every_setting.csv place " + ", ".join(lost)
     for name in alone:
         attrgetter(name)(Experiment())  # no setting that there is not
 
