@@ -20,7 +20,7 @@ from study.settings import Block, Experiment, load_experiment
 FULL = "nyu"  # the experiment with the paper's full settings
 OUTSIDE = "not of the paper"
 SOURCES = {"paper": "stated", "GMIC": "published with GMIC", "open": "left open"}
-COUNTED, FOLLOWS = "counted", "follows"
+COUNTED, FOLLOWS = "counted", "follows from settings"
 
 
 def setting_names(model: type[BaseModel] = Experiment, prefix: str = "") -> Iterator[str]:
@@ -47,7 +47,7 @@ def against_paper(
     Returns
     -------
     DataFrame
-        Columns source (counted, follows, stated, published with GMIC, left open), what, setting
+        Columns source (counted, follows from settings, stated, published with GMIC, left open), what, setting
         (empty for counts), the paper's (`study.paper.LABEL`), here, and same (bool).  Where the
         paper leaves a setting open, the value of the full settings is in brackets.
     """
