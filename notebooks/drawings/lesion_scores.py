@@ -24,8 +24,8 @@ def roc(curves: pd.DataFrame) -> Axes:
                 label=f"{model} {part['auc'].iloc[0]:.3f}")  # fmt: skip
     malignant, benign = curves[["malignant", "benign"]].iloc[0]
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal",
-           xlabel=f"false-positive rate (share of {benign:.0f} benign lesions)",
-           ylabel=f"true-positive rate (share of {malignant:.0f} malignant lesions)")  # fmt: skip
+           xlabel=f"false-positive rate, 1 - specificity (of {benign:.0f} benign lesions)",
+           ylabel=f"sensitivity (of {malignant:.0f} malignant lesions)")  # fmt: skip
     ax.legend(title="AUC", loc="lower right")
     return ax
 

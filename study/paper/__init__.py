@@ -79,6 +79,15 @@ def silent(settings) -> pd.DataFrame:
     return table.assign(parameter=table["parameter"].where(named, fixed), here=values)
 
 
+def settings() -> pd.DataFrame:
+    """Every setting of an experiment, or a block of them, and whose it is; see `study.against_paper`.
+
+    Columns: setting, source (paper, GMIC, open, not of the paper), what, paper (in words, where the
+    full settings hold another value or none).
+    """
+    return _read("every_setting").fillna("")
+
+
 def value(key: str) -> float:
     """One number of :func:`text`.  Raises InputError for an unknown key."""
     table = text()

@@ -6,9 +6,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study import paper
+from study.intervals.thresholds import ENOUGH
 from study.plots import style
 
-FNR_MAX = 0.2  # right end of figure 7, as in the paper
+FNR_MAX = 0.05  # right end of figure 7, as in the paper
+FNR_WIDE = 0.2  # of the small panel next to it
 
 
 def figure_7(
@@ -16,40 +18,62 @@ def figure_7(
 ) -> Axes:
     """Figure 7 of Wu et al. 2020: TNR against FNR, each axis with its own name.
 
-    (The paper's axis labels have the two abbreviations exchanged.)
+    (The paper's axis labels have the two abbreviations exchanged.)  Where no axes are given, a small
+    panel next to it goes on to an FNR of .20.  Hatched is where bands rest on fewer than five
+    misses and hold too seldom.
 
     Parameters
     ----------
-    curves : columns model, fnr, tnr, malignant, benign and, for bands over patients, low and high;
-        as ``tables.figure_7`` gives them.
+    curves : columns model, fnr, tnr, malignant, benign and, for pointwise bands over patients, low
+        and high; as ``tables.figure_7`` gives them.
     printed : the paper's table 2 (``paper.table_2()``), drawn hollow.
     """
     style.need(curves, "model", "fnr", "tnr", "malignant", "benign")
-    ax, looks = style.axes(ax, style.WIDTH, 3.5), style.lines(curves["model"].unique())
-    for model, part in curves[curves["fnr"] <= FNR_MAX + 1e-9].groupby("model", sort=False):
-        part = part.sort_values("fnr")
-        if part["fnr"].iloc[-1] < FNR_MAX:  # the last step goes on to the end of the axis
-            part = pd.concat([part, part.tail(1).assign(fnr=FNR_MAX)])
-        look = looks[model]
-        if {"low", "high"} <= set(part) and part["low"].notna().all():
-            ax.fill_between(part["fnr"], part["low"], part["high"], step="post", color=look.colour,
-                            alpha=0.13, linewidth=0, label=f"{model}: 95 % over patients")  # fmt: skip
-        # TNR is constant between two attainable FNR: steps, not slopes
-        ax.step(part["fnr"], part["tnr"], where="post", color=look.colour, linestyle=look.dash,
-                label=model)  # fmt: skip
+    wide = None
+    if ax is None:
+        ax, wide = style.new_figure(style.PAGE, 3.5).subplots(1, 2, width_ratios=(1.8, 1))
+    malignant, benign = curves[["malignant", "benign"]].iloc[0]
+    tops = [_steps(ax, curves, FNR_MAX, banded=True)]
+    few = min(ENOUGH / malignant, FNR_MAX)
+    ax.axvspan(0, few, facecolor="none", edgecolor="0.75", hatch="///", linewidth=0,
+               label=f"fewer than {ENOUGH} misses")  # fmt: skip
     if printed is not None:
         bars = [printed["tnr"] - printed["low"], printed["high"] - printed["tnr"]]
         ax.errorbar(printed["fnr"], printed["tnr"], bars, fmt="o", markerfacecolor="white",
                     markersize=4.5, color=style.PAPER_COLOUR, linewidth=0.8, capsize=2, zorder=5,
                     label=f"E+S, {paper.LABEL}")  # fmt: skip
-    malignant, benign = curves[["malignant", "benign"]].iloc[0]
-    ax.set(xlim=(-0.02 * FNR_MAX, 1.02 * FNR_MAX), ylim=(-0.02, 1.02),
+        tops.append(printed["high"].max())
+    ax.set(xlim=(-0.02 * FNR_MAX, 1.02 * FNR_MAX), ylim=(-0.02, min(1.1 * max(tops), 1.02)),
            xlabel=f"FNR (share of {malignant:.0f} malignant lesions missed)",
            ylabel=f"TNR (share of {benign:.0f} benign lesions spared)")  # fmt: skip
+    if wide is not None:
+        _steps(wide, curves, FNR_WIDE)
+        wide.set(xlim=(-0.02 * FNR_WIDE, 1.02 * FNR_WIDE), ylim=(-0.02, 1.02), ylabel="TNR",
+                 xlabel=f"FNR up to {FNR_WIDE:g}")  # fmt: skip
     # lines first, then bands
     named = sorted(zip(*ax.get_legend_handles_labels(), strict=True), key=lambda p: ": 95" in p[1])
-    style.legend_above(ax, *zip(*named, strict=True))
+    style.legend_above(ax, *zip(*named, strict=True), loc="lower left", bbox_to_anchor=(0, 1))
     return ax
+
+
+def _steps(ax: Axes, curves: pd.DataFrame, end: float, *, banded: bool = False) -> float:
+    """Each model's curve up to an FNR, with its band where asked for; the highest value drawn."""
+    looks, top = style.lines(curves["model"].unique()), 0.0
+    for model, part in curves[curves["fnr"] <= end + 1e-9].groupby("model", sort=False):
+        part = part.sort_values("fnr")
+        if part["fnr"].iloc[-1] < end:  # the last step goes on to the end of the axis
+            part = pd.concat([part, part.tail(1).assign(fnr=end)])
+        look = looks[model]
+        if banded and {"low", "high"} <= set(part) and part["low"].notna().all():
+            label = f"{model}: 95 % over patients, pointwise"
+            ax.fill_between(part["fnr"], part["low"], part["high"], step="post", color=look.colour,
+                            alpha=0.13, linewidth=0, label=label)  # fmt: skip
+            top = max(top, part["high"].max())
+        # TNR is constant between two attainable FNR: steps, not slopes
+        ax.step(part["fnr"], part["tnr"], where="post", color=look.colour, linestyle=look.dash,
+                label=model)  # fmt: skip
+        top = max(top, part["tnr"].max())
+    return top
 
 
 def history(frame: pd.DataFrame, *, best: int | None = None, ax: Axes | None = None) -> Axes:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from lesionlib.errors import InputError
 from lesionlib.windows import CLASSES
@@ -148,90 +148,110 @@ def figure_4(
     location: np.ndarray,
     saliency: np.ndarray,
     embedding: np.ndarray,
+    probabilities: np.ndarray,
     *,
-    probabilities: np.ndarray | None = None,
+    combination: str = "I+S+E",
 ) -> Figure:
-    """Figure 4 of Wu et al. 2020: what f_agg sees of one window, from the image to X.
+    """Figure 4 of Wu et al. 2020: one window from its image over the maps to f_agg's four outputs.
 
     Parameters
     ----------
     corners : (4, 2) of the window.  pixels : (P, P) its patch.
     location : (h, w).  saliency : (2, h, w).  embedding : (k, h, w); the three largest are drawn.
-    probabilities : (4,) softmax of f_agg over the classes, drawn as bars where given.
+    probabilities : (4,) softmax of f_agg over the classes.
+    combination : the maps that are stacked to X; all are drawn, arrows lead from these.
     """
     saliency, embedding = checked_maps(saliency, 2), checked_maps(embedding, len(embedding))
-    figure = style.new_figure(style.PAGE, 4.3)
+    figure = style.new_figure(style.PAGE, 4.0)
     figure.set_layout_engine("none")
     place = lambda x, y, w, h: figure.add_axes((x, y, w, h))  # noqa: E731
-    whole = place(0.005, 0.20, 0.23, 0.62)
+    whole = place(0.004, 0.20, 0.192, 0.62)
     windows_on_image(image, corners, ax=whole)
     whole.set_title(f"image {image.shape[0]} x {image.shape[1]} px\nand one window", fontsize=7)
-    small = place(0.30, 0.44, 0.12, 0.20)
+    small = place(0.247, 0.42, 0.1, 0.18)
     patch(np.squeeze(pixels), ax=small, title="patch {} x {}".format(*np.shape(pixels)[-2:]))
     _map_column(place, location, saliency, embedding)
-    _stack(figure, _shape(1 + len(saliency) + len(embedding), location))
-    if probabilities is not None:
-        _bars(place(0.895, 0.34, 0.095, 0.38), np.asarray(probabilities, float))
-    _arrows(figure, len(embedding), probabilities is not None)
+    used = combination.split("+")
+    sizes = {"I": 1, "S": len(saliency), "E": len(embedding)}
+    _stack(figure, _shape(sum(sizes[kind] for kind in used), location), combination)
+    _network(place(0.765, 0.2, 0.095, 0.56))
+    _bars(place(0.898, 0.32, 0.088, 0.38), np.asarray(probabilities, float))
+    _arrows(figure, len(embedding), used)
     return figure
 
 
 def _map_column(place, location, saliency, embedding) -> None:
     top = float(location.max())
     title = f"I {_shape(1, location)}, up to {top:.2f}"
-    cell_map(location, ax=place(0.53, 0.71, 0.085, 0.22), kind="I", vmax=top, title=title)
+    cell_map(location, ax=place(0.495, 0.72, 0.075, 0.21), kind="I", vmax=top, title=title)
     for k, name in enumerate(("S_m", "S_b")):
-        ax = place(0.49 + 0.09 * k, 0.06, 0.085, 0.22)
+        ax = place(0.45 + 0.085 * k, 0.07, 0.075, 0.21)
         cell_map(saliency[k], ax=ax, kind="S", vmax=saliency.max(), title=name)
     # the strongest three of the embedding: maps of zeros would show nothing
     strongest = np.argsort(-embedding.max(axis=(1, 2)), kind="stable")[:3]
     for k, e in enumerate(sorted(strongest)):
-        ax = place(0.475 + 0.07 * k, 0.40, 0.065, 0.20)
+        ax = place(0.435 + 0.066 * k, 0.40, 0.06, 0.19)
         top = embedding.max()
         cell_map(embedding[e], ax=ax, vmax=top, title=f"E_{e + 1}")
     note = f"E {_shape(len(embedding), location)}: h where I > 0, else 0"
-    ax.figure.text(0.58, 0.385, note, ha="center", va="top", fontsize=6.5)
-    ax.figure.text(0.577, 0.045, f"S {_shape(2, location)}", ha="center", va="top", fontsize=6.5)
+    ax.figure.text(0.532, 0.385, note, ha="center", va="top", fontsize=6.5)
+    note = f"S {_shape(2, location)}, up to {saliency.max():.2f}"
+    ax.figure.text(0.53, 0.045, note, ha="center", va="top", fontsize=6.5)
 
 
 def _shape(channels: int, values: np.ndarray) -> str:
     return f"({channels}, {values.shape[0]}, {values.shape[1]})"
 
 
-def _stack(figure: Figure, shape: str) -> None:
+def _stack(figure: Figure, shape: str, combination: str) -> None:
     """X as a pile of empty cards."""
     for k in range(6):
-        ax = figure.add_axes((0.735 + 0.008 * k, 0.40 - 0.012 * k, 0.06, 0.22))
+        ax = figure.add_axes((0.66 + 0.006 * k, 0.41 - 0.01 * k, 0.045, 0.2))
         ax.set(xticks=[], yticks=[], facecolor=("0.93", "white")[k % 2])
         ax.spines[:].set(visible=True, edgecolor="0.4", linewidth=0.6)
     ax.text(0.5, 0.5, "X", ha="center", va="center", fontsize=11, transform=ax.transAxes)
-    figure.text(0.785, 0.645, f"X {shape}", ha="center", va="bottom", fontsize=7.5)
+    figure.text(0.697, 0.63, f"X {shape}\n{combination}", ha="center", va="bottom", fontsize=6.5)
+
+
+def _network(ax: Axes) -> None:
+    """f_agg, layer by layer."""
+    layers = 2 * ["batch norm\nReLU\nconv 3 x 3"] + ["mean over\nthe cells", "fully\nconnected"]
+    ax.set(xlim=(0, 1), ylim=(len(layers), 0))
+    ax.set_axis_off()
+    ax.set_title("f_agg", fontsize=7.5, pad=3)
+    for k, text in enumerate(layers):
+        ax.add_patch(Rectangle((0.02, k + 0.06), 0.96, 0.84, facecolor="0.95", edgecolor="0.4",
+                               linewidth=0.6))  # fmt: skip
+        ax.text(0.5, k + 0.48, text, ha="center", va="center", fontsize=5.8)
 
 
 def _bars(ax: Axes, probabilities: np.ndarray) -> None:
     colours = [style.CLASS_COLOURS[name] for name in CLASSES]
-    ax.barh(np.arange(4), probabilities, height=0.68, color=colours, edgecolor="0.3", linewidth=0.5)
-    ax.set(xlim=(0, 1), ylim=(3.6, -0.75), xticks=[0, 1], yticks=[])
+    ax.barh(np.arange(4), probabilities, height=0.42, color=colours, edgecolor="0.3", linewidth=0.5)
+    ax.set(xlim=(0, 1), ylim=(3.4, -0.75), xticks=[0, 1], yticks=[])
     for k, name in enumerate(CLASSES):
-        ax.text(0.03, k - 0.52, f"{name} {probabilities[k]:.2f}", fontsize=5.5, va="center")
+        ax.text(0.03, k - 0.42, f"{name} {probabilities[k]:.2f}", fontsize=5.8, va="center")
     ax.set_xlabel("probability", fontsize=6.5)
-    ax.set_title("4 classes", fontsize=7, pad=3)
+    ax.set_title("4 classes", fontsize=7.5, pad=3)
+    m, b = probabilities[:2]
+    text = f"window score\nm / (m + b) = {m / (m + b):.2f}"
+    ax.figure.text(0.995, 0.2, text, ha="right", va="top", fontsize=6.5)
 
 
-def _arrows(figure: Figure, embeddings: int, to_classes: bool) -> None:
+def _arrows(figure: Figure, embeddings: int, used: Sequence[str]) -> None:
     steps = [
-        ((0.235, 0.54), (0.295, 0.54), "cut", (0.265, 0.555)),
-        ((0.235, 0.74), (0.52, 0.82), "share of each cell\nthat the window covers", (0.36, 0.83)),
-        ((0.425, 0.54), (0.47, 0.54), f"f_loc:\nh ({embeddings},)", (0.447, 0.585)),
-        ((0.235, 0.27), (0.48, 0.17), "GMIC, whole image", (0.36, 0.155)),
-        ((0.625, 0.80), (0.73, 0.60), "", (0, 0)),
-        ((0.69, 0.50), (0.73, 0.50), "", (0, 0)),
-        ((0.67, 0.17), (0.73, 0.38), "", (0, 0)),
+        ((0.198, 0.51), (0.244, 0.51), "cut", (0.221, 0.525)),
+        ((0.198, 0.72), (0.485, 0.83), "share of each cell\nthat the window covers", (0.33, 0.84)),
+        ((0.35, 0.51), (0.43, 0.51), f"f_loc:\nh ({embeddings},)", (0.39, 0.525)),
+        ((0.198, 0.29), (0.44, 0.17), "GMIC,\nwhole image", (0.30, 0.13)),
+        ((0.532, 0.705), (0.532, 0.625), "I > 0", (0.555, 0.65)),
+        ((0.737, 0.46), (0.762, 0.46), "", (0, 0)),
+        ((0.862, 0.46), (0.895, 0.46), "", (0, 0)),
     ]
-    if to_classes:
-        steps.append(((0.84, 0.46), (0.89, 0.46), "f_agg", (0.865, 0.475)))
+    to_x = {"I": ((0.58, 0.80), 0.60), "E": ((0.63, 0.49), 0.49), "S": ((0.62, 0.17), 0.36)}
+    steps += [(to_x[kind][0], (0.655, to_x[kind][1]), "", (0, 0)) for kind in used]
     for start, end, text, at in steps:
-        arrow = FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, linewidth=0.9,
-                                color="0.25", transform=figure.transFigure)  # fmt: skip
+        arrow = FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=8, linewidth=0.9,
+                                color="0.25", transform=figure.transFigure, shrinkA=0, shrinkB=0)  # fmt: skip
         figure.add_artist(arrow)
         figure.text(*at, text, ha="center", va="bottom", fontsize=6.5)

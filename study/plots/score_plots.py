@@ -7,66 +7,100 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lesionlib.errors import InputError
 from lesionlib.metrics.roc import checked
 from study.plots import style
-from study.plots.mammograms import Mammogram, score_map, windows_on_image
+from study.plots.mammograms import Mammogram, mammogram, score_map
+from study.plots.patch_grids import patch
+
+SHOWN = 10  # windows of a lesion whose patches figure 5 shows, as the paper does
 
 
 @dataclass(frozen=True)
 class LesionCase:
-    """One scored lesion: its image, its windows, their scores and the lesion's score.
+    """One scored lesion: its image, its windows, their patches and scores, and the lesion's score.
 
-    corners : (n, 4, 2).  scores : (n,) m / (m + b) of each window.  lesion_score : as the library
-    made it (their mean).  truth : malignant or benign.  zoom : half the side, px, of the part of
-    the image that is shown around the windows; None shows all of it.
+    corners : (n, 4, 2).  patches : (n, P, P).  scores : (n,) m / (m + b) of each window.
+    lesion_score : as the library made it (their mean).  truth : malignant or benign.  zoom : half
+    the side, px, of the part of the image that is shown around the windows; None shows all of it.
     """
 
     image: Mammogram
     corners: np.ndarray
+    patches: np.ndarray
     scores: np.ndarray
     lesion_score: float
     truth: str
     zoom: float | None = None
 
+    @property
+    def shown(self) -> np.ndarray:
+        """Windows whose patches are shown: ten at equal steps of rank, lowest score first."""
+        order = np.argsort(self.scores, kind="stable")
+        return order[np.linspace(0, len(order) - 1, min(SHOWN, len(order))).round().astype(int)]
+
 
 def figure_5(cases: Sequence[LesionCase]) -> Figure:
-    """Figure 5 of Wu et al. 2020: from the windows of a lesion to its score, one row per lesion."""
+    """Figure 5 of Wu et al. 2020: from the windows of a lesion to its score, one row per lesion.
+
+    Each row has the windows on the image, ten of their patches and all scores with their mean.
+    """
     if not cases:
         raise InputError("no lesion", "figure_5", "Give one malignant and one benign lesion")
-    figure = style.new_figure(6.0, 2.3 * len(cases) + 0.7)
-    grid = figure.subplots(len(cases), 2, squeeze=False, width_ratios=(1, 1.6))
-    for (left, right), case in zip(grid, cases, strict=True):
-        _windows(left, case)
-        left.set_title(f"{case.truth} lesion, {len(case.scores)} windows")
-        _distribution(right, case)
-    grid[-1][1].set_xlabel("score m / (m + b), 0 benign to 1 malignant")
-    figure.colorbar(score_map(), ax=list(grid[:, 0]), location="bottom", shrink=0.8, aspect=25,
-                    label="window score m / (m + b)")  # fmt: skip
+    row, wide, high = 1.95, style.PAGE, 1.95 * len(cases) + 0.75  # inches
+    figure = style.new_figure(wide, high)
+    figure.set_layout_engine("none")
+    place = lambda x, y, w, h: figure.add_axes((x / wide, y / high, w / wide, h / high))  # noqa: E731
+    for k, case in enumerate(cases):
+        foot = high - (k + 1) * row
+        _windows(place(0.05, foot + 0.15, 1.56, 1.56), case)
+        rows, columns = np.divmod(np.arange(SHOWN), SHOWN // 2)
+        corners = zip(1.85 + 0.69 * columns, foot + 0.95 - 0.8 * rows, strict=True)
+        _shown_patches([place(x, y, 0.62, 0.62) for x, y in corners], case)
+        _distribution(place(5.72, foot + 0.33, 1.38, 1.38), case)
+    figure.colorbar(score_map(), cax=place(1.85, 0.5, 3.38, 0.09), orientation="horizontal",
+                    label="window score m / (m + b), 0 benign to 1 malignant")  # fmt: skip
     return figure
 
 
 def _windows(ax: Axes, case: LesionCase) -> None:
+    """The windows in the colours of their scores, thinner the more there are, under the outline."""
     part = None
     if case.zoom is not None:
         middle = np.asarray(case.corners, float).reshape(-1, 2).mean(axis=0)
         part = (*(middle - case.zoom), *(middle + case.zoom))
-    windows_on_image(case.image, case.corners, values=case.scores, legend=False, part=part, ax=ax)
+    mammogram(case.image, ax=ax, part=part)
+    ax.set_title(f"{case.truth} lesion, {len(case.scores)} windows", fontsize=7)
+    squares = np.asarray(case.corners, float)[:, :, ::-1]
+    width = float(np.clip(8 / len(squares), 0.35, 0.8))
+    ax.add_collection(PolyCollection(squares, facecolors="none", linewidths=width, zorder=1.5,
+                                     edgecolors=score_map().to_rgba(case.scores)))  # fmt: skip
+
+
+def _shown_patches(places: Sequence[Axes], case: LesionCase) -> None:
+    """Some patches, from the lowest score to the highest, framed in the colours of their scores."""
+    shades = score_map()
+    for ax, k in zip(places, case.shown, strict=False):
+        score = case.scores[k]
+        patch(case.patches[k], ax=ax, title=f"{score:.2f}", colour=shades.to_rgba(score))
+    for ax in places[len(case.shown) :]:
+        ax.set_axis_off()
+    title = f"{len(case.shown)} of its patches, lowest to highest score"
+    places[SHOWN // 4].text(0.5, 1.3, title, fontsize=7, ha="center", va="bottom",
+                            transform=places[SHOWN // 4].transAxes)  # fmt: skip
 
 
 def _distribution(ax: Axes, case: LesionCase) -> None:
     colour = style.CLASS_COLOURS[case.truth]
     ax.hist(case.scores, bins=np.linspace(0, 1, 21), color=colour, edgecolor="white", linewidth=0.5)
     ax.axvline(case.lesion_score, color="black", linewidth=1.4)
-    side = "left" if case.lesion_score < 0.6 else "right"
-    text = f" lesion score {case.lesion_score:.3f} \n (mean of {len(case.scores)}) "
-    ax.text(case.lesion_score, 0.97, text, ha=side, va="top", fontsize=7,
-            transform=ax.get_xaxis_transform())  # fmt: skip
-    top = ax.get_ylim()[1]
-    ax.set(xlim=(0, 1), ylim=(0, 1.25 * top), ylabel="windows (count)")
+    title = f"lesion score {case.lesion_score:.3f}, their mean"
+    ax.set(xlim=(0, 1), xticks=[0, 0.5, 1], xlabel="window score", ylabel="windows (count)")
+    ax.set_title(title, fontsize=7)
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 

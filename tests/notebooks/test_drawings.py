@@ -17,6 +17,7 @@ from lesionlib.errors import InputError
 from lesionlib.outlines import Outline
 from notebooks.drawings import lesion_sizes, observers, overview, phantom_latents, saliency
 from notebooks.drawings.contact_sheet import breast_contour, contact_sheet
+from notebooks.drawings.map_spread import map_spread
 from notebooks.drawings.receptive_field import cell_grid, receptive_field
 from study import plots
 from study.plots import style
@@ -215,3 +216,13 @@ def test_places_are_row_first():
 def test_without_a_gradient_there_is_nothing_to_see():
     with pytest.raises(InputError, match="no gradient"):
         receptive_field(np.zeros((5, 5)), (2, 2), (0, 0))
+
+
+def test_a_map_that_never_varies_has_no_point():
+    names = ["S_m", "E_1", "E_2"]
+    table = pd.DataFrame({"SD before": [0.1, 0.0, 2.0], "SD after": [1, 0.5, 0.9]}, index=names)
+    ax = map_spread(table)
+    before, after = (line.get_ydata() for line in ax.lines)
+    np.testing.assert_array_equal(before, [0.1, np.nan, 2.0])
+    np.testing.assert_array_equal(after, [1, np.nan, 0.9])
+    assert [t.get_text() for t in ax.get_xticklabels()] == names

@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 from made_up import MODELS, mammogram, predictions
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 from PIL import Image
 
@@ -71,6 +73,15 @@ def exclusion_flow(reasons=3):
     return pd.DataFrame(rows, columns=["level", "stage", "reason", "count"])
 
 
+def lesion_case(image, scores, truth="malignant", zoom=None):
+    """As many windows as scores; the patch of window k is grey k, but for one darker pixel."""
+    n = len(scores)
+    patches = np.arange(n)[:, None, None] - np.eye(1, 16 * 16).reshape(16, 16)
+    return plots.LesionCase(
+        image, corners(few_windows(n)), patches, scores, scores.mean(), truth, zoom
+    )
+
+
 def draw(name, frames):
     """Each plot of the package, and four of the notebooks, from made-up arrays."""
     image, w, rng = mammogram(), few_windows(), np.random.default_rng(1)
@@ -79,8 +90,7 @@ def draw(name, frames):
     location = some_maps(1)[0] * (some_maps(1)[0] > 0.7)
     embedding = h[:, None, None] * (location > 0)
     each = rng.random(12)
-    case = [plots.LesionCase(image, corners(few_windows(12)), each, each.mean(), t, zoom=z)
-            for t, z in (("malignant", None), ("benign", 40))]  # fmt: skip
+    case = [lesion_case(image, each, t, z) for t, z in (("malignant", None), ("benign", 40))]
     epochs = pd.DataFrame({"epoch": [1, 2, 3], "loss": [1.2, 0.9, 0.8], "score": [0.6, 0.7, 0.69]})
     trials = pd.DataFrame(
         {"learning_rate": [1e-6, 1e-5, 1e-3], "validation_auc": [0.6, 0.7, np.nan]}
@@ -96,8 +106,7 @@ def draw(name, frames):
             {0: image, 1: mammogram(2, lesions=())}, w, corners(w), patches
         ),
         "figure_4": lambda: plots.figure_4(
-            image, corners(w)[0], patches[0], location, some_maps(2), embedding,
-            probabilities=np.full(4, 0.25),
+            image, corners(w)[0], patches[0], location, some_maps(2), embedding, np.full(4, 0.25)
         ),
         "figure_5": lambda: plots.figure_5(case),
         "figure_6": lambda: plots.figure_6(
@@ -203,7 +212,15 @@ def test_the_fullest_line_plots_stay_small(name, frames):
     "name, words",
     [
         ("figure_6", ["AUC over lesions", "paper (private NYU set)", "ResNetV2-50", "chance"]),
-        ("figure_7", ["malignant lesions missed", "benign lesions spared", "95 % over patients"]),
+        (
+            "figure_7",
+            [
+                "malignant lesions missed",
+                "benign lesions spared",
+                "fewer than 5 misses",
+                "E: 95 % over patients, pointwise",
+            ],
+        ),
         ("roc", ["false-positive rate", "benign lesions", "E+S 0."]),
         ("history", ["epoch", "training loss", "validation AUC", "kept: epoch 2"]),
         ("scores", ["lesion score", "lesions (count)", "malignant, n ="]),
@@ -214,8 +231,19 @@ def test_the_fullest_line_plots_stay_small(name, frames):
         ("sizes", ["px of the canvas", "window sides, 24 to 72 px"]),
         ("forest", ["95 % over patients", "paper (private NYU set)", "I+S+E"]),
         ("figure_2", ["S_m: malignant present", "S_b: benign present", "saliency, 0 to 1"]),
-        ("figure_4", ["X (35, 6, 4)", "h (32,)", "I (1, 6, 4)", "S (2, 6, 4)", "f_agg"]),
-        ("figure_5", ["lesion score", "score m / (m + b)", "windows (count)"]),
+        (
+            "figure_4",
+            [
+                "X (35, 6, 4)",
+                "h (32,)",
+                "I (1, 6, 4)",
+                "S (2, 6, 4)",
+                "f_agg",
+                *(f"{name} 0.25" for name in CLASSES),
+                "m / (m + b) = 0.50",
+            ],
+        ),
+        ("figure_5", ["lesion score", "score m / (m + b)", "windows (count)", "10 of its patches"]),
         ("maps", ["5 maps of 6 x 4 cells"]),
         ("patches", ["16 x 16 px"]),
         ("flow", ["100 images\nread", "94 images\nused", "none excluded"]),
@@ -245,9 +273,21 @@ def test_figure_7_has_the_labels_the_right_way_round(frames):
     line = next(line for line in ax.lines if line.get_label() == "E")
     assert line.get_drawstyle() == "steps-post"
     x, y = line.get_data()
-    shown = curve[curve["fnr"] <= 0.2]
-    np.testing.assert_allclose(x, shown["fnr"])
-    np.testing.assert_allclose(y, shown["tnr"])
+    shown = curve[curve["fnr"] <= 0.05]  # of the main panel, as the paper's axis
+    np.testing.assert_allclose(x[: len(shown)], shown["fnr"])
+    np.testing.assert_allclose(y, [*shown["tnr"], *shown["tnr"].tail(len(x) - len(shown))])
+    assert x[-1] == pytest.approx(0.05) and ax.get_xlim()[1] < 0.06
+    (wide,) = set(ax.figure.axes) - {ax}
+    assert wide.lines[0].get_xdata()[-1] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("malignant, end", [(20, 0.05), (500, 0.01)])
+def test_figure_7_marks_where_few_misses_carry_the_band(malignant, end):
+    fnr = np.arange(malignant + 1) / malignant
+    curve = {"model": "E", "fnr": fnr, "tnr": fnr, "malignant": malignant, "benign": 9}
+    ax = plots.figure_7(pd.DataFrame(curve))
+    (few,) = [p for p in ax.patches if p.get_hatch()]
+    assert few.get_x() == 0 and few.get_width() == pytest.approx(end)
 
 
 def test_the_papers_points_are_hollow_and_labelled(frames):
@@ -313,6 +353,40 @@ def test_a_row_of_maps_has_a_bar_for_each_kind():
     bars = {ax.get_title(): ax.get_ylim()[1] for ax in figure.axes[4:] if ax.get_title()}
     tops = some_maps(4).max(axis=(1, 2))
     assert bars == pytest.approx({"I": tops[0], "S": tops[1], "E": tops[2:].max()})
+
+
+# ------------------------------------------------------------------ figures 4 and 5
+def test_figure_4_stacks_what_the_combination_reads():
+    one = some_maps(1)[0]
+    made = [plots.figure_4(mammogram(), corners(few_windows(1))[0], np.eye(16), one, some_maps(2),
+                           some_maps(32), np.full(4, 0.25), combination=c) for c in ("E+S", "I")]  # fmt: skip
+    both, place = ("\n".join(all_text(figure)) for figure in made)
+    assert "X (34, 6, 4)\nE+S" in both and "X (1, 6, 4)\nI" in place
+    arrows = [len([a for a in f.artists if isinstance(a, FancyArrowPatch)]) for f in made]
+    assert arrows[0] - arrows[1] == 1
+
+
+@pytest.mark.parametrize("n", [4, 16, 100])
+def test_figure_5_shows_ten_patches_from_the_lowest_score_to_the_highest(n):
+    score = np.random.default_rng(n).random(n)
+    case = lesion_case(mammogram(), score)
+    figure = plots.figure_5([case])
+    drawn = [ax for ax in figure.axes if ax.images and ax.images[0].get_array().shape == (16, 16)]
+    windows = [int(ax.images[0].get_array().max()) for ax in drawn]
+    assert len(set(windows)) == min(n, 10) and windows == sorted(windows, key=score.__getitem__)
+    assert {score.argmin(), score.argmax()} <= set(windows)
+    assert [ax.get_title() for ax in drawn] == [f"{score[k]:.2f}" for k in windows]
+
+
+def test_windows_of_figure_5_are_thin_and_leave_the_outline_on_top():
+    widths = []
+    for n in (10, 100):
+        ax = plots.figure_5([lesion_case(mammogram(), np.linspace(0, 1, n))]).axes[0]
+        (squares,) = [c for c in ax.collections if isinstance(c, PolyCollection)]
+        assert len(squares.get_paths()) == n
+        assert all(squares.zorder < c.zorder for c in ax.collections if c is not squares)
+        widths += list(squares.get_linewidths())
+    assert widths[0] > widths[1] and max(widths) < 1
 
 
 # ------------------------------------------------------------------ geometry of pictures
