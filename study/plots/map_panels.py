@@ -14,7 +14,7 @@ from matplotlib.patches import FancyArrowPatch
 from lesionlib.errors import InputError
 from lesionlib.windows import CLASSES
 from study.plots import style
-from study.plots.mammograms import Mammogram, mammogram, truth_legend, windows_on_image
+from study.plots.mammograms import Mammogram, hang, mammogram, truth_legend, windows_on_image
 from study.plots.patch_grids import patch
 
 _SALIENCY = "magma"
@@ -30,7 +30,7 @@ def saliency_overlay(
     share = np.clip(np.asarray(saliency, float) / vmax, 0, 1)
     ax.imshow(saliency, cmap=_SALIENCY, vmin=0, vmax=vmax, alpha=0.15 + 0.5 * share,
               extent=(0, cols, rows, 0), interpolation="nearest")  # fmt: skip
-    ax.set(xlim=(0, cols), ylim=(rows, 0), title=title)
+    ax.set_title(title)
     return ax
 
 
@@ -151,6 +151,9 @@ def figure_4(
     small = place(0.30, 0.44, 0.12, 0.20)
     patch(np.squeeze(pixels), ax=small, title="patch {} x {}".format(*np.shape(pixels)[-2:]))
     _map_column(place, location, saliency, embedding)
+    for ax in figure.axes[1:]:  # patch and maps as the image is drawn
+        if ax.images:
+            hang(ax, image)
     _stack(figure, _shape(1 + len(saliency) + len(embedding), location))
     if probabilities is not None:
         _bars(place(0.895, 0.34, 0.095, 0.38), np.asarray(probabilities, float))

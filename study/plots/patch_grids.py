@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from lesionlib.errors import InputError
 from lesionlib.windows import CLASSES
 from study.plots import style
-from study.plots.mammograms import Mammogram, windows_on_image
+from study.plots.mammograms import Mammogram, hang, windows_on_image
 
 
 def patch(pixels: np.ndarray, *, ax: Axes, title: str = "", colour: str | None = None) -> Axes:
@@ -85,18 +85,19 @@ def figure_3(
         (here,) = np.nonzero(rows == row)
         windows_on_image(image, corners[order][here], labels=labels[here], numbers=here + 1,
                          legend=False, ax=ax)  # fmt: skip
-    _class_grid(right, labels, pixels[order])
+    _class_grid(right, labels, pixels[order], [mammograms[row] for row in rows])
     return figure
 
 
-def _class_grid(place, labels: np.ndarray, pixels: np.ndarray) -> None:
-    """One row per class, numbered as on the mammograms."""
+def _class_grid(place, labels: np.ndarray, pixels: np.ndarray, images: list[Mammogram]) -> None:
+    """One row per class, numbered and hung as on the mammograms that they come from."""
     most = max(np.bincount(labels, minlength=len(CLASSES)))
     grid = place.subplots(len(CLASSES), int(most), squeeze=False)
     for k, name in enumerate(CLASSES):
         members = np.flatnonzero(labels == k)
         for ax, i in zip(grid[k], members, strict=False):
             patch(pixels[i], ax=ax, title=str(i + 1), colour=style.CLASS_COLOURS[name])
+            hang(ax, images[i])
         for ax in grid[k][len(members) :]:
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
