@@ -24,7 +24,7 @@ from study.plots.mammograms import Mammogram, from_store, mammogram
 SIDES = ("R", "L")  # as the reader sees them, from left to right
 TITLES, NOTES = 0.22, 0.27  # inches for the titles above the pictures, and for a word below
 GAP = 0.1  # inches between pictures that must not merge
-READ_WIDTH = 6.5  # inches of a case
+READ_WIDTH = 6.0  # inches of a case
 TICKS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500)  # of a log axis of sizes
 # mini-MIAS has codes for what other sets say in words; two of them say no more than the kind
 WORDS = {"CIRC": "circumscribed", "SPIC": "spiculated", "MISC": "ill-defined"}
