@@ -15,6 +15,11 @@ from lesionlib import files
 from study.settings import Experiment, project_root
 
 PUBLISHED = ("15",)  # numbers of notebooks
+STYLE = (
+    "body {font: 15px sans-serif; max-width: 1000px; margin: 2em auto} img {max-width: 100%}"
+    " table {border-collapse: collapse; font-size: 13px} td, th {padding: 2px 8px; text-align: left}"
+    " tr:nth-child(even) {background: #f2f2f2}"
+)
 # of cells that are for who runs the notebook
 LEFT_OUT = {"parameters", "injected-parameters", "setup", "check", "solution", "grade"}
 EXERCISES = re.compile(r"^(## Try it\b|\*\*Solution\b).*", re.MULTILINE | re.DOTALL)
@@ -34,8 +39,6 @@ def write_page(executed: Path, page: Path, settings: Experiment) -> None:
     # they take a while to import, and most runs write no page
     import nbformat
     from nbconvert import HTMLExporter
-
-    from study.commands.page import STYLE
 
     notebook = nbformat.read(executed, as_version=4)
     notebook.cells = [c for c in notebook.cells if not LEFT_OUT & set(c.metadata.get("tags", []))]
