@@ -126,11 +126,18 @@ def mini_mias() -> str:
     e = found["models"]["E"]
     told = ", ".join(f"{m} {span(found['models'][m])}" for m in ("f_loc", "E", "S", "I+S", "E+S"))
     gain = span(found["gains"]["E+S-E"])
+    below = [m for m, entry in found["models"].items() if entry["high"] < 0.5]
+    chance = "No model's interval lies wholly below .5, which is chance."
+    if below:
+        chance = (
+            f"Wholly below .5 lies the interval of {', '.join(below)}: it orders these lesions "
+        )
+        chance += "worse than chance; no cause is known, and of so many intervals one may by luck."
     return (
         f"On real film, mini-MIAS ({e['lesions']} test lesions, {e['malignant']} of them malignant, "
         f"split by woman), nothing is learned that holds: {told}, E+S less E {gain} (95 % over the "
         f"{e['patients']} women with a test lesion). The set shows that the method runs from real "
-        "films to every table; it is too small for an answer."
+        f"films to every table; it is too small for an answer. {chance}"
     )
 
 

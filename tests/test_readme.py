@@ -76,3 +76,13 @@ def test_numbers_are_those_of_the_stored_results():
 def test_numbers_are_written_as_journals_print_them():
     assert [readme.number(x) for x in (0.7734, 1.0, -0.0361)] == [".773", "1.000", "-.036"]
     assert readme.span({"value": 0.02, "low": -0.001, "high": 0.5}, "+") == "+.020 [-.001, +.500]"
+
+
+def test_an_interval_below_chance_is_said_with_the_numbers(monkeypatch):
+    entry = {"value": 0.3, "low": 0.2, "high": 0.45, "lesions": 9, "malignant": 4, "patients": 8}
+    models = {m: entry | {"high": 0.6} for m in ("f_loc", "E", "S", "E+S")} | {"I+S": entry}
+    found = {"models": models, "gains": {"E+S-E": entry}}
+    monkeypatch.setattr(readme, "stored", lambda experiment: found)
+    assert "Wholly below .5 lies the interval of I+S: " in readme.mini_mias()
+    models["I+S"]["high"] = 0.5
+    assert "No model's interval lies wholly below .5" in readme.mini_mias()

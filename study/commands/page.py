@@ -11,12 +11,8 @@ import pandas as pd
 
 from lesionlib import files
 from study.plots import style
+from study.published import STYLE
 
-STYLE = (
-    "body {font: 15px sans-serif; max-width: 1000px; margin: 2em auto} img {max-width: 100%}"
-    " table {border-collapse: collapse; font-size: 13px} td, th {padding: 2px 8px; text-align: left}"
-    " tr:nth-child(even) {background: #f2f2f2}"
-)
 DPI = 130
 
 

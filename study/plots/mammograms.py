@@ -37,6 +37,8 @@ class Mammogram:
     title : above the picture, such as "L CC".
     px_mm : mm that a canvas px measures; None or NaN draws the scale bar in px.
     breast : mask, bool, of any whole fraction of the size; maps are drawn on it alone.
+    mirrored : draw it, and all that is drawn over it, from right to left.  On the canvas every
+        breast faces right; a right breast hangs with its chest wall at the right, and faces left.
     """
 
     pixels: np.ndarray
@@ -45,6 +47,7 @@ class Mammogram:
     title: str = ""
     px_mm: float | None = None
     breast: np.ndarray | None = None
+    mirrored: bool = False
 
     def __post_init__(self):
         if np.ndim(self.pixels) != 2 or len(self.outlines) != len(self.pathologies):
@@ -58,17 +61,24 @@ class Mammogram:
         return self.pixels.shape
 
 
-def from_store(store, i: int, title: str | None = None) -> Mammogram:
-    """Image i of an image store with its outlines, side, view and pixel spacing."""
+def from_store(store, i: int, title: str | None = None, *, hung: bool = False) -> Mammogram:
+    """Image i of an image store with its outlines, side, view and pixel spacing.
+
+    hung : as radiologists hang it, a right breast with its chest wall at the right.  As on the
+        canvas otherwise, where a right breast is mirrored, and its title says so.
+    """
     row = store.images.iloc[i]
     lesions = store.lesions[store.lesions["image"] == i]
     spacing = row.get("spacing_mm")
     known = spacing is not None and np.isfinite(float(spacing))
     px_mm = float(spacing) / float(row.get("scale", 1)) if known else None
-    title = f"{row['laterality']} {row['view']}" if title is None else title
+    right = row["laterality"] == "R"
+    if title is None:
+        title = f"{row['laterality']} {row['view']}" + ", mirrored" * (right and not hung)
     outlines = [store.outline(j) for j in lesions.index]
     kinds = list(lesions["pathology"])
-    return Mammogram(store.raw(i), outlines, kinds, title, px_mm, breast=store.breast(i))
+    breast, mirrored = store.breast(i), right and hung
+    return Mammogram(store.raw(i), outlines, kinds, title, px_mm, breast, mirrored)
 
 
 # ------------------------------------------------------------------ one picture
@@ -94,6 +104,7 @@ def mammogram(
     extent = (c0, c0 + cols, r0 + rows, r0)
     ax.imshow(shown, cmap="gray", vmin=low, vmax=high, extent=extent, aspect="equal")
     ax.set(xlim=box[1::2], ylim=box[2::-2], xticks=[], yticks=[], facecolor="0.8")
+    hang(ax, image)
     ax.set_title(image.title or None)
     ax.spines[:].set_visible(False)
     if outlines:
@@ -101,6 +112,13 @@ def mammogram(
             draw_outline(ax, outline, pathology)
     if bar:
         scale_bar(ax, image.px_mm)
+    return ax
+
+
+def hang(ax: Axes, image: Mammogram) -> Axes:
+    """Mirror axes that show a part of `image`, its patch or its map, where it is mirrored itself."""
+    if image.mirrored:
+        ax.invert_xaxis()
     return ax
 
 
@@ -138,9 +156,9 @@ def scale_bar(ax: Axes, px_mm: float | None) -> None:
     unit, name = (px_mm, "mm") if known else (1.0, "px")
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     lengths = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000])
-    length = int(lengths[lengths <= max((right - left) * unit / 4, 1)][-1])
+    length = int(lengths[lengths <= max(abs(right - left) * unit / 4, 1)][-1])
     end, row = right - 0.04 * (right - left), bottom - 0.035 * (bottom - top)
-    ax.plot([end - length / unit, end], [row, row], color="white", linewidth=1.6,
+    ax.plot([end - np.copysign(length / unit, right - left), end], [row, row], color="white", linewidth=1.6,
             solid_capstyle="butt", path_effects=style.halo(3))  # fmt: skip
     ax.text(end, row - 0.012 * (bottom - top), f"{length} {name}", color="white", ha="right",
             va="bottom", fontsize=6.5, path_effects=style.halo(1.5))  # fmt: skip
@@ -238,8 +256,9 @@ def windows_on_image(
                              linewidth=1.0, path_effects=rim))  # fmt: skip
         if numbers is not None:
             top = square[square[:, 0].argmin()]
-            room = 0.03 * np.ptp(ax.get_xlim())  # a number at the edge would be cut
-            col = np.clip(top[1], ax.get_xlim()[0] + room, ax.get_xlim()[1] - room)
+            first, last = sorted(ax.get_xlim())  # a mirrored axis runs the other way
+            room = 0.03 * (last - first)  # a number at the edge would be cut
+            col = np.clip(top[1], first + room, last - room)
             ax.text(col, top[0], numbers[k], color="white", fontsize=6.5, ha="center",
                     va="bottom", path_effects=style.halo(1.8), clip_on=True)  # fmt: skip
     if shades is not None and legend:

@@ -16,7 +16,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from lesionlib.errors import InputError
 from lesionlib.windows import CLASSES
 from study.plots import style
-from study.plots.mammograms import Mammogram, mammogram, truth_legend, windows_on_image
+from study.plots.mammograms import Mammogram, hang, mammogram, truth_legend, windows_on_image
 from study.plots.patch_grids import patch
 
 _SALIENCY = "magma"
@@ -171,6 +171,9 @@ def figure_4(
     small = place(0.247, 0.42, 0.1, 0.18)
     patch(np.squeeze(pixels), ax=small, title="patch {} x {}".format(*np.shape(pixels)[-2:]))
     _map_column(place, location, saliency, embedding)
+    for ax in figure.axes[1:]:  # patch and maps as the image is drawn
+        if ax.images:
+            hang(ax, image)
     used = combination.split("+")
     sizes = {"I": 1, "S": len(saliency), "E": len(embedding)}
     _stack(figure, _shape(sum(sizes[kind] for kind in used), location), combination)

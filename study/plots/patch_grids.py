@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from lesionlib.errors import InputError
 from lesionlib.windows import CLASSES
 from study.plots import style
-from study.plots.mammograms import Mammogram, windows_on_image
+from study.plots.mammograms import Mammogram, hang, windows_on_image
 
 
 def patch(pixels: np.ndarray, *, ax: Axes, title: str = "", colour: str | None = None) -> Axes:
@@ -89,18 +89,20 @@ def figure_3(
         (here,) = np.nonzero(rows == row)
         windows_on_image(image, corners[order][here], labels=labels[here], numbers=here + 1,
                          legend=False, ax=ax)  # fmt: skip
-    _classes(below, labels, pixels[order], int(counts.max()))
+    films = [mammograms[row] for row in rows]
+    _classes(below, labels, pixels[order], films, int(counts.max()))
     return figure
 
 
-def _classes(place, labels: np.ndarray, pixels: np.ndarray, most: int) -> None:
-    """Two rows of two classes each, the patches numbered as on the mammograms."""
+def _classes(place, labels: np.ndarray, pixels: np.ndarray, films: list, most: int) -> None:
+    """Two rows of two classes each, the patches numbered and hung as on the mammograms."""
     for k, part in enumerate(place.subfigures(2, 2, wspace=0.03).ravel()):
         part.suptitle(CLASSES[k], fontsize=7.5)
         members, colour = np.flatnonzero(labels == k), style.CLASS_COLOURS[CLASSES[k]]
         grid = part.subplots(1, most, squeeze=False)[0]
         for ax, i in zip(grid, members, strict=False):
             patch(pixels[i], ax=ax, title=str(i + 1), colour=colour)
+            hang(ax, films[i])
         for ax in grid[len(members) :]:
             ax.set_axis_off()
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from lesionlib.errors import InputError
 from lesionlib.metrics.roc import checked
 from study.plots import style
-from study.plots.mammograms import Mammogram, mammogram, score_map
+from study.plots.mammograms import Mammogram, hang, mammogram, score_map
 from study.plots.patch_grids import patch
 
 SHOWN = 10  # windows of a lesion whose patches figure 5 shows, as the paper does
@@ -87,6 +87,7 @@ def _shown_patches(places: Sequence[Axes], case: LesionCase) -> None:
     for ax, k in zip(places, case.shown, strict=False):
         score = case.scores[k]
         patch(case.patches[k], ax=ax, title=f"{score:.2f}", colour=shades.to_rgba(score))
+        hang(ax, case.image)
     for ax in places[len(case.shown) :]:
         ax.set_axis_off()
     title = f"{len(case.shown)} of its patches, lowest to highest score"

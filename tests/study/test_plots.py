@@ -6,6 +6,7 @@ import io
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -441,6 +442,43 @@ def test_mammograms_come_from_a_store(tiny_store):
     assert image.shape == (tiny_store.rows, tiny_store.cols)
     assert len(image.outlines) == (tiny_store.lesions["image"] == i).sum()
     assert image.px_mm == pytest.approx(0.1) and image.title[0] in "LR"
+
+
+def is_mirrored(ax) -> bool:
+    left, right = ax.get_xlim()
+    return left > right
+
+
+def test_a_right_breast_is_hung_with_its_chest_wall_at_the_right(tiny_store):
+    sides = tiny_store.images["laterality"]
+    for i in (sides.eq("L").idxmax(), sides.eq("R").idxmax()):
+        side, view = tiny_store.images.loc[i, ["laterality", "view"]]
+        canvas, hung = (plots.from_store(tiny_store, i, hung=hung) for hung in (False, True))
+        assert canvas.title == f"{side} {view}" + ", mirrored" * (side == "R")
+        assert hung.title == f"{side} {view}" and not canvas.mirrored
+        np.testing.assert_array_equal(hung.pixels, canvas.pixels)
+        assert is_mirrored(plots.mammogram(hung)) == (side == "R")
+
+
+def test_all_that_belongs_to_a_mirrored_mammogram_is_mirrored():
+    image, w = replace(mammogram(), mirrored=True), few_windows(8)
+    patches = np.random.default_rng(1).random((8, 16, 16))
+    three = plots.figure_3({0: image, 1: mammogram()}, w, corners(w), patches)
+    drawn = [ax for ax in three.axes if ax.images]
+    assert sum(map(is_mirrored, drawn)) == 1 + 4  # the image, and the patches of its windows
+    four = plots.figure_4(
+        image, corners(w)[0], patches[0], some_maps(1)[0], some_maps(2), some_maps(5)
+    )
+    assert [ax for ax in four.axes if ax.images] == [ax for ax in four.axes if is_mirrored(ax)]
+    two = plots.figure_2(image, some_maps(2))
+    assert [is_mirrored(ax) for ax in two.axes[:3]] == [True] * 3
+
+
+def test_the_bar_of_a_mirrored_mammogram_is_at_the_right_too():
+    image = plots.Mammogram(np.ones((100, 80)), px_mm=0.5, mirrored=True)
+    ax = plots.mammogram(image)
+    bar = ax.lines[0].get_xdata()
+    assert np.ptp(bar) == pytest.approx(20) and 0 < bar.min() < bar.max() < 40
 
 
 def test_maps_of_one_kind_share_a_range():
