@@ -108,10 +108,14 @@ class Lab:
             self._bar.show(message)
 
     # -------------------------------------------------------------- figures
-    def show(self, figure, *, alt: str, picture: bool = False) -> None:
+    def show(
+        self, figure, *, alt: str, caption: str = "", picture: bool = False, name: str = ""
+    ) -> None:
         """Show a figure in the notebook, with a text for those who cannot see it.
 
-        picture : True for mammograms, shown as JPEG of at most 1,000 px; else PNG of few colours.
+        caption : Markdown, shown under the figure, with the data set added to its end.
+        picture : True for mammograms, shown as JPEG of at most 1,000 px; else PNG.
+        name : of a figure of the paper, such as figure_7, which its caption starts with.
         """
         from IPython.display import display
         from matplotlib import pyplot
@@ -121,9 +125,21 @@ class Lab:
         kind = "image/jpeg" if picture else "image/png"
         data = _shown_bytes(figure, picture)
         display({kind: data}, metadata={kind: {"alt": alt}}, raw=True)
+        if caption:
+            text = self._caption(name, caption)
+            display({"text/markdown": text, "text/plain": text}, raw=True)
         pyplot.close(figure)
 
-    def figure(self, name: str, figure, *, data: pd.DataFrame, alt: str, picture: bool = False):
+    def figure(
+        self,
+        name: str,
+        figure,
+        *,
+        data: pd.DataFrame,
+        alt: str,
+        caption: str = "",
+        picture: bool = False,
+    ) -> None:
         """Write a figure of the paper as PNG and PDF, its numbers as CSV, and show it.
 
         Files: ``figures/<experiment>/<name>.png|pdf|csv|json``; the JSON is the provenance.
@@ -133,8 +149,15 @@ class Lab:
         pdf = io.BytesIO()
         figure.savefig(pdf, format="pdf", dpi=150, metadata={"CreationDate": None})
         parts = {"png": _saved_bytes(figure), "pdf": pdf.getvalue(), "csv": _csv(data)}
-        self._keep(name, parts, {"alt": alt})
-        self.show(figure, alt=alt, picture=picture)
+        self._keep(name, parts, {"alt": alt, "caption": self._caption(name, caption)})
+        self.show(figure, alt=alt, caption=caption, picture=picture, name=name)
+
+    def _caption(self, name: str, caption: str) -> str:
+        """A caption with the figure's number in the paper, where it has one, and the data set."""
+        number = re.fullmatch(r"figure_(\d+)", name)
+        title = f"**Figure {number[1]}.**" if number else "**Figure.**"
+        kind = "phantom (made-up images)" if self.is_phantom else self.settings.data.dataset
+        return f"{title} {caption} *Data set: {kind}, experiment {self.name}.*"
 
     def _mark(self, figure) -> None:
         """Every picture of a made-up image says so, whoever drew it; then its layout is settled."""

@@ -114,6 +114,19 @@ def _counts(images: pd.DataFrame, lesions: pd.DataFrame) -> dict:
     }
 
 
+def counted(lesions: pd.DataFrame) -> str:
+    """How many lesions a frame holds, for a caption: *1,542 lesions (626 malignant), 600 patients*.
+
+    lesions : one row per lesion, model and run; columns lesion_id, patient_id, and pathology or
+        y_true.
+    """
+    once = lesions.drop_duplicates("lesion_id")
+    bad = once["y_true"] == 1 if "y_true" in once else once["pathology"] == "malignant"
+    n, patients = len(once), once["patient_id"].nunique()
+    words = (f"{k:,} {what}{'s' * (k != 1)}" for k, what in ((n, "lesion"), (patients, "patient")))
+    return f" ({bad.sum():,} malignant), ".join(words)
+
+
 # ------------------------------------------------------------------ predictions
 @dataclass(frozen=True)
 class Scores:

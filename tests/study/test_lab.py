@@ -62,6 +62,16 @@ def test_a_figure_has_its_files_origin_and_alternative_text(lab, shown):
     assert more["metadata"]["image/png"]["alt"] == "A rising line" and set(data) == {"image/png"}
 
 
+def test_a_caption_stands_under_its_figure(lab, shown):
+    frame = pd.DataFrame({"a": [1]})
+    lab.figure("figure_7", line(), data=frame, alt="x", caption="A line, *n* = 2.")
+    lab.show(line(), alt="x", caption="Another.")
+    tail = "*Data set: phantom (made-up images), experiment smoke.*"
+    texts = [data["text/markdown"] for data, _ in shown[1::2]]
+    assert texts == [f"**Figure 7.** A line, *n* = 2. {tail}", f"**Figure.** Another. {tail}"]
+    assert json.loads((lab.figures / "figure_7.json").read_text())["caption"] == texts[0]
+
+
 def test_a_figure_is_the_same_bytes_twice(lab, shown):
     frame = pd.DataFrame({"a": [1]})
     read = lambda: [(lab.figures / f"f.{k}").read_bytes() for k in ("png", "pdf")]  # noqa: E731

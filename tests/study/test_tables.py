@@ -58,6 +58,16 @@ def test_table_1_by_hand():
     assert t.loc["overall", "patients"] == 4
 
 
+def test_a_caption_counts_each_lesion_once():
+    frame = pd.DataFrame(
+        [("a", "A", 1), ("a", "A", 1), ("b", "A", 0), ("c", "C", 0)],
+        columns=["lesion_id", "patient_id", "y_true"],
+    )
+    assert tables.counted(frame) == "3 lesions (1 malignant), 2 patients"
+    named = frame.head(1).assign(pathology="benign").drop(columns="y_true")
+    assert tables.counted(named) == "1 lesion (0 malignant), 1 patient"
+
+
 def test_table_1_closes():
     t = tables.table_1(*images_and_lesions())
     kinds = t[["images_negative", "images_benign", "images_malignant", "images_other"]].sum(axis=1)
