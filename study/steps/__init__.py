@@ -28,13 +28,15 @@ from study.steps.patch_network import architectures, floc, load_floc, outputs
 from study.steps.results_file import results
 from study.steps.runs import torch_ready
 from study.steps.searches import search
+from study.steps.sensitivity import sensitivity
 from study.steps.windows import evaluation_windows
 
 # what can be asked for by name, in the order of the work
 STEPS = {
     step.__name__: step
     for step in (manifest, store, evaluation_windows, floc, gmic, saliency, features, fagg,
-                 architectures, search, predictions, predictions_other_cells, results)
+                 architectures, search, predictions, predictions_other_cells, sensitivity,
+                 results)
 }  # fmt: skip
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "results",
     "saliency",
     "search",
+    "sensitivity",
     "store",
     "torch_ready",
 ]
