@@ -79,6 +79,7 @@ class Lab:
         self.runs = runs_folder(settings.name)
         self.figures = figures_folder(settings.name)
         self.kept: dict = {}  # what the steps gave, see study.stages.once
+        self.file = ""  # name of a file of scores that is judged in place of the experiment's
         is_live = IN_JUPYTER in os.environ and "In" in vars(sys.modules["__main__"])
         self._bar = Bar() if is_live else None
         self._records: dict[Path, dict] = {}
@@ -89,7 +90,7 @@ class Lab:
 
     @property
     def is_phantom(self) -> bool:
-        return self.settings.is_phantom
+        return self.settings.is_phantom and not self.file
 
     def folder(self, *parts: str) -> Path:
         """A folder under ``runs/<experiment>/``, made where it is missing."""
@@ -157,7 +158,8 @@ class Lab:
         number = re.fullmatch(r"figure_(\d+)", name)
         title = f"**Figure {number[1]}.**" if number else "**Figure.**"
         kind = "phantom (made-up images)" if self.is_phantom else self.settings.data.dataset
-        return f"{title} {caption} *Data set: {kind}, experiment {self.name}.*"
+        source = self.file or f"{kind}, experiment {self.name}"
+        return f"{title} {caption} *Data set: {source}.*"
 
     def _mark(self, figure) -> None:
         """Every picture of a made-up image says so, whoever drew it; then its layout is settled."""

@@ -1,6 +1,6 @@
 """How far the result depends on what the paper leaves open at evaluation.
 
-From the scores of single windows (`study.steps.sensitivity`), of one run: which windows count, how
+From the scores of single windows (`study.steps.other_choices`), of one run: which windows count, how
 many, and how they are put together.  Each choice is set beside the run as it was, on the same
 lesions.  No choice is made by these numbers: they are of the test split.
 """

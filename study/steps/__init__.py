@@ -24,11 +24,11 @@ from study.steps.data import (
 )
 from study.steps.drawn_cases import phantom_cases
 from study.steps.lesion_scores import predictions, predictions_other_cells
+from study.steps.other_choices import sensitivity
 from study.steps.patch_network import architectures, floc, load_floc, outputs
 from study.steps.results_file import results
 from study.steps.runs import torch_ready
 from study.steps.searches import search
-from study.steps.sensitivity import sensitivity
 from study.steps.windows import evaluation_windows
 
 # what can be asked for by name, in the order of the work

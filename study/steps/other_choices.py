@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,9 @@ def sensitivity(lab: Lab, run: int = 0) -> pd.DataFrame:
     patches = floc(lab, run_read(lab, run, s.floc.runs, partial(floc, lab)))
     maps = saliency(lab, run)
 
-    def compute(place) -> None:
+    def compute(place: Path) -> None:
+        from lesionlib.scoring import window_scores
+
         torch_ready(lab)
         drawn = _drawn(images, read["windows"], s)
         new = (drawn["turned"] | (drawn["number"] >= s.evaluation.windows_per_lesion)).to_numpy()
@@ -56,19 +59,13 @@ def sensitivity(lab: Lab, run: int = 0) -> pd.DataFrame:
         given = location, maps[drawn["image"].to_numpy()], h
         for model, folder in folders.items():
             logits = fagg_logits(fagg_network(lab, folder, model), model, given, s.compute.device)
-            drawn[model] = _window_scores(logits)
+            drawn[model] = window_scores(logits)
         _named(drawn, images).to_parquet(place / "windows.parquet")
 
     inputs = {"windows": s.windows.model_dump(), "each": s.evaluation.windows_per_lesion}
     reads = [folder.relative_to(lab.runs).as_posix() for folder in (patches, *folders.values())]
     done = stage(lab, f"sensitivity/run{run}", inputs, compute, reads=[EVALUATION, *reads])
     return pd.read_parquet(done / "windows.parquet")
-
-
-def _window_scores(logits: np.ndarray) -> np.ndarray:
-    from lesionlib.scoring import window_scores
-
-    return window_scores(logits)
 
 
 def _drawn(images, evaluation: pd.DataFrame, s) -> pd.DataFrame:
