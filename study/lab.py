@@ -23,7 +23,14 @@ from lesionlib import files
 from lesionlib.seeds import digest
 from study import provenance
 from study.parameters import Session, explored_folder
-from study.settings import Experiment, figures_folder, load_experiment, project_root, runs_folder
+from study.settings import (
+    Experiment,
+    figures_folder,
+    load_experiment,
+    project_path,
+    project_root,
+    runs_folder,
+)
 
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
 MOST_BYTES = 150_000  # of a picture in a notebook; a larger one is compressed more
@@ -79,7 +86,7 @@ class Lab:
         self.runs = runs_folder(settings.name)
         self.figures = figures_folder(settings.name)
         self.kept: dict = {}  # what the steps gave, see study.stages.once
-        self.file = ""  # name of a file of scores that is judged in place of the experiment's
+        self.file = ""  # whose scores are judged in place of the experiment's
         is_live = IN_JUPYTER in os.environ and "In" in vars(sys.modules["__main__"])
         self._bar = Bar() if is_live else None
         self._records: dict[Path, dict] = {}
@@ -107,6 +114,16 @@ class Lab:
             log.write(message + "\n")
         if self._bar:
             self._bar.show(message)
+
+    def read_scores(self, file: str) -> pd.DataFrame:
+        """Scores of a file, path from the project's folder, judged in place of the experiment's own.
+
+        What is shown from then on names the file, not the experiment's data set.
+        """
+        from study.tables import read_predictions
+
+        self.file = Path(file).name
+        return read_predictions(project_path(file))
 
     # -------------------------------------------------------------- figures
     def show(

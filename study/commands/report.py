@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +12,9 @@ from lesionlib.metrics import resampling, roc
 from study import paper, plots, tables
 from study.commands.page import Page
 from study.statistics import calibration, net_benefit, prevalence
-from study.statistics.multiplicity import holm
+from study.statistics.multiplicity import holm, pairs_of
 
 STARTS = ("he", "imagenet", "file")  # what the name of an arm of figure 6 ends with
-MOST_PAIRS = 12
 MOST_CURVES, MOST_BANDS = 8, 3  # of figure 7 and its legend
 BIOPSY_FROM = (0.02, 0.05, 0.1, 0.2)  # probabilities of malignancy; BI-RADS 4 begins at 2 %
 
@@ -95,10 +93,8 @@ def _operating_points(
 
 def _gains(page: Page, predictions: pd.DataFrame, models: Sequence[str]) -> None:
     """Differences of two AUCs: the paper's pairs, or those of the file's own models."""
-    pairs = [pair for pair in tables.GAINS if set(pair) <= set(models)]
-    pairs = pairs or list(combinations(models, 2))[:MOST_PAIRS]
     rows = []
-    for a, b in pairs:
+    for a, b in pairs_of(models):
         one, two = tables.pair(predictions, a, b)
         over = resampling.paired_difference(one.truth, one.mean, two.mean, one.patient)
         delong = roc.delong(one.truth, one.mean, two.mean, one.patient)

@@ -51,10 +51,10 @@ def choices(windows: pd.DataFrame, each: int) -> dict[str, pd.DataFrame]:
     own = upright[upright["number"] < each]
     out = {AS_RUN: lesion_scores(own)}
     for share in OVERLAPS:
-        name = f"at least {share:.0%} of the outline in a window"
+        name = f"{share:.0%} of the outline in each window"
         out[name] = lesion_scores(own, own["overlap"] >= share)
-    out["no window that touches a lesion of another truth"] = lesion_scores(own, ~own["touches"])
-    out |= {f"{name} of the windows' scores": lesion_scores(own, way=w) for name, w in WAYS.items()}
+    out["no lesion of another truth in a window"] = lesion_scores(own, ~own["touches"])
+    out |= {f"{name} in place of the mean": lesion_scores(own, way=w) for name, w in WAYS.items()}
     some = upright[upright["part"]]
     out[ON_PART] = lesion_scores(some[some["number"] < each])
     for count in COUNTS:
@@ -63,8 +63,23 @@ def choices(windows: pd.DataFrame, each: int) -> dict[str, pd.DataFrame]:
     return out | {"windows turned at random": lesion_scores(windows[windows["turned"]])}
 
 
-def effects(found: Mapping[str, pd.DataFrame], *, resamples: int = 2000, seed: int = 0):
-    """AUC under each choice, what E+S changes by it, and the gain of E+S over E; a DataFrame.
+def retrained(predictions: pd.DataFrame, name: str, run: int = 0) -> dict[str, pd.DataFrame]:
+    """Test scores of one run that had to be trained for a choice, as :func:`choices` has them.
+
+    Empty where the frame lacks E or E+S.
+    """
+    own = predictions[(predictions["split"] == "test") & (predictions["run"] == run)]
+    wide = own.pivot(index="lesion_id", columns="model", values="y_score")
+    if not set(MODELS) <= set(wide):
+        return {}
+    first = own.drop_duplicates("lesion_id").set_index("lesion_id")[["patient_id", "y_true"]]
+    return {name: first.join(wide[list(MODELS)]).assign(lost=False)}
+
+
+def effects(
+    found: Mapping[str, pd.DataFrame], *, resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """AUC under each choice, what E+S changes by it, and the gain of E+S over E.
 
     Columns: choice, auc E, auc E+S, change, change_low, change_high (E+S less E+S of the run as it
     was, on the same lesions), gain, gain_low, gain_high (E+S less E), lost, lesions, malignant,

@@ -7,9 +7,10 @@ message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from scipy.special import chdtri, fdtri
 
 from lesionlib.errors import InputError
@@ -40,3 +41,22 @@ def variance_share(part: dict, whole: dict) -> dict:
     ratio = (part["value"] / whole["value"]) ** 2
     ends = [ratio / fdtri(part["df"], whole["df"], p) for p in (0.975, 0.025)]
     return {"value": ratio, "low": float(ends[0]), "high": float(ends[1])}
+
+
+def compared(whole: Mapping[str, Sequence], part: Mapping[str, Sequence]) -> pd.DataFrame:
+    """The spread of all that is trained again, and of a part of it, by the name of a number.
+
+    whole, part : name -> groups of runs, as :func:`pooled_sd` takes them.  Index: the names.
+    Columns: sd_all, low, high, sd_part, share, share_low, share_high; those of a part with a single
+    run are missing.
+    """
+    rows = {}
+    for name, groups in whole.items():
+        every = pooled_sd(groups)
+        rows[name] = {"sd_all": every["value"], "low": every["low"], "high": every["high"]}
+        if max(map(len, part[name])) > 1:
+            alone = pooled_sd(part[name])
+            share = variance_share(alone, every)
+            rows[name] |= {"sd_part": alone["value"], "share": share["value"]}
+            rows[name] |= {"share_low": share["low"], "share_high": share["high"]}
+    return pd.DataFrame(rows).T.rename_axis("number")

@@ -56,7 +56,9 @@ def test_equal_scores_have_no_power(scored):
 
 
 def test_a_paired_se_is_of_the_papers_size():
-    assert power.paired_se(0.799, 0.778, 136, 464, 0.8) == pytest.approx(0.01556, abs=1e-5)  # by hand
+    assert power.paired_se(0.799, 0.778, 136, 464, 0.8) == pytest.approx(
+        0.01556, abs=1e-5
+    )  # by hand
     one = roc.hanley_mcneil_se(0.8, 136, 464)
     assert power.paired_se(0.8, 0.8, 136, 464, 0) == pytest.approx(np.sqrt(2) * one)
     assert power.paired_se(0.8, 0.8, 136, 464, 1) == pytest.approx(0, abs=1e-9)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lesionlib.errors import InputError
-from study.statistics.training_variance import pooled_sd, variance_share
+from study.statistics.training_variance import compared, pooled_sd, variance_share
 
 
 def test_pairs_by_hand():
@@ -23,3 +23,11 @@ def test_intervals_hold_the_truth_in_95_of_100():
         ratio = variance_share(part, whole)
         held.append((whole["low"] < 1 < whole["high"], ratio["low"] < 0.25 < ratio["high"]))
     assert np.mean(held, axis=0) == pytest.approx([0.95, 0.95], abs=0.015)
+
+
+def test_a_part_is_compared_where_it_has_runs():
+    whole = {"a": [(0.1, 0.3), (0.2, 0.3)], "b": [(0.1, 0.2)]}
+    table = compared(whole, {"a": [(0.1, 0.2, 0.3)], "b": [(0.5,)]})
+    assert table.at["a", "sd_part"] == pytest.approx(0.1)
+    assert table.at["a", "share"] == pytest.approx(0.01 / table.at["a", "sd_all"] ** 2)
+    assert np.isnan(table.at["b", "share"]) and table.at["b", "sd_all"] > 0
