@@ -12,6 +12,7 @@ from lesionlib.metrics import resampling, roc
 from study import paper, plots, tables
 from study.commands.page import Page
 from study.statistics import calibration, net_benefit, prevalence
+from study.statistics.fusion import with_fusions
 from study.statistics.multiplicity import holm, pairs_of
 
 STARTS = ("he", "imagenet", "file")  # what the name of an arm of figure 6 ends with
@@ -61,7 +62,7 @@ def report(
     _operating_points(page, predictions, judged, shown)
     if left := [model for model in models if model not in shown]:
         page.text(f"Not drawn in figure 7: {', '.join(left)}.")
-    _gains(page, predictions, models)
+    _gains(page, with_fusions(predictions))
     _in_use(page, predictions, judged[:MOST_CURVES], share)
     _standard_errors(page, predictions, models)
     _figure_6(page, predictions, models)
@@ -91,10 +92,10 @@ def _operating_points(
     page.figure("figure_7", drawn, "TNR against FNR", curves)
 
 
-def _gains(page: Page, predictions: pd.DataFrame, models: Sequence[str]) -> None:
+def _gains(page: Page, predictions: pd.DataFrame) -> None:
     """Differences of two AUCs: the paper's pairs, or those of the file's own models."""
     rows = []
-    for a, b in pairs_of(models):
+    for a, b in pairs_of(tables.models_of(predictions)):
         one, two = tables.pair(predictions, a, b)
         over = resampling.paired_difference(one.truth, one.mean, two.mean, one.patient)
         delong = roc.delong(one.truth, one.mean, two.mean, one.patient)

@@ -21,16 +21,12 @@ def reliability(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     # not the models' own looks: a recalibrated model beside itself is to be told apart, in grey too
     ax, looks = style.axes(ax, 3.6, 3.6), {}
     looks |= zip(frame["model"].unique(), style.OWN_LINES, strict=False)
-    ax.plot(
-        [0, 1],
-        [0, 1],
-        color="0.6",
-        linewidth=0.8,
-        label="exact: 3 of 10 malignant at a score of .3",
-    )
+    exact = "exact: 3 of 10 malignant at a score of .3"
+    ax.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, label=exact)
     for model, part in frame.groupby("model", sort=False):
-        look, ends = looks[model], [part["value"] - part["low"], part["high"] - part["value"]]
-        ax.errorbar(part["score"], part["value"], ends, color=look.colour, marker=look.marker,
+        x, y, low, high = part[["score", "value", "low", "high"]].to_numpy(float).T
+        look, ends = looks[model], [y - low, high - y]
+        ax.errorbar(x, y, ends, color=look.colour, marker=look.marker,
                     linestyle=look.dash, linewidth=1, elinewidth=0.8, capsize=2,
                     label=f"{model}, 95 %, lesions as independent")  # fmt: skip
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="mean score of the lesions in a bin",

@@ -15,7 +15,7 @@ import pandas as pd
 from lesionlib.metrics import resampling, roc
 
 MODELS = "E", "E+S"
-AS_RUN, ON_PART = "as run", "as run, these lesions"
+AS_RUN, ON_PART = "as run", "as run, a part of the lesions"
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 100)  # windows of a lesion
 OVERLAPS = (0.25, 0.5)  # least shares of the outline that are in a window
 WAYS = {

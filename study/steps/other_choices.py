@@ -21,7 +21,7 @@ from study.steps.windows import EVALUATION
 
 MODELS = ("E", "E+S")
 WINDOWS = 100  # of a lesion in the paper
-LESIONS = 300  # at least, whose windows are drawn and cut anew: about 45 s on one core
+LESIONS = 300  # at least, whose windows are drawn and cut anew: half a minute on one core
 AT_ONCE = 2000  # windows between two lines of progress
 
 
