@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from study.plots import style
 from study.statistics.net_benefit import ALL, NONE
 
-REFERENCES = {ALL: ("0.45", (0, (4, 2))), NONE: ("0.45", (0, (1, 1)))}
+REFERENCES = {ALL: ("0.45", (0, (8, 2, 1, 2))), NONE: ("0.45", (0, (1, 1)))}
 
 
 def reliability(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
