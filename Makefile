@@ -18,12 +18,14 @@ ASKED := $(filter-out file,$(origin EXPERIMENT))
 DATASET ?=
 DATA ?=
 PIXELS ?=
+PREDICTIONS ?=
+PREVALENCE ?=
 # VERIFY=1 reads every file under runs/ and compares its digest; otherwise sizes and times are compared
 VERIFY ?=
 FUZZ_CASES ?= 21000
 FILE ?=
 # what a user gives is data: neither make nor the shell reads code in it, as each recipe has it as "$$NAME"
-GIVEN := EXPERIMENT DATASET DATA PIXELS VERIFY TORCH_INDEX FUZZ_CASES FILE
+GIVEN := EXPERIMENT DATASET DATA PIXELS PREDICTIONS PREVALENCE VERIFY TORCH_INDEX FUZZ_CASES FILE
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -34,7 +36,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(CORES)
 NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env \
          --nbval-cell-timeout=300
 
-.PHONY: help setup demo run evidence data-check lab test refresh site bench bench-gpu torture fuzz clean
+.PHONY: help setup demo run evidence report data-check lab test refresh site bench bench-gpu torture fuzz clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -49,6 +51,9 @@ run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [V
 
 evidence: $(READY) ## run the ten phantoms of experiments/PROTOCOL.md (about an hour) -> figures/evidence
 	@$(STUDY) evidence --cores $(CORES)
+
+report: $(READY) ## judge any lesion scores: make report PREDICTIONS=file.csv [PREVALENCE=.1]
+	@$(STUDY) report $${PREVALENCE:+--prevalence="$$PREVALENCE"} -- "$$PREDICTIONS"
 
 data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DATA=folder [PIXELS=1]
 	@$(STUDY) data-check "$$DATASET" --data="$$DATA" --cores $(CORES) $${PIXELS:+--pixels} \

@@ -168,7 +168,8 @@ def _stages(args) -> None:
 def _report(args) -> None:
     from study.commands.report import report
 
-    print(f"the report is in {report(args.predictions, args.output)}")
+    share = {} if args.prevalence is None else {"share": args.prevalence}
+    print(f"the report is in {report(args.predictions, args.output, **share)}")
 
 
 def _predict(args) -> None:
@@ -240,6 +241,8 @@ ARGUMENTS = {
     "--cores": {"type": count, "help": "jobs side by side; default: all cores"},
     "--output": {"type": expanded},
     "--readers": {"action": "store_true", "help": "the readers' edition, without solutions"},
+    "--prevalence": {"type": float, "help": "share of malignant lesions in use; default: .232, "
+                     "the paper's"},
 }  # fmt: skip
 SET = {"--data": {"required": True, "help": "folder of the data set"}}
 # each command with an example, its meaning, its arguments, and what differs of them
@@ -281,7 +284,7 @@ COMMANDS = {
     _stages: ("", "list the stages, their arguments and what they give", "", {}),
     _report: ("predictions.csv",
               "write the paper's tables and figures of lesion scores, made here or elsewhere",
-              "predictions --output",
+              "predictions --output --prevalence",
               {"--output": {"help": "folder; default: report, next to the file"}}),
     _predict: ("--experiment demo --data FOLDER",
                "score the lesions of new images with the networks of a finished experiment",

@@ -24,7 +24,14 @@ from lesionlib import files
 from lesionlib.seeds import digest
 from study import provenance
 from study.parameters import Session, explored_folder
-from study.settings import Experiment, figures_folder, load_experiment, project_root, runs_folder
+from study.settings import (
+    Experiment,
+    figures_folder,
+    load_experiment,
+    project_path,
+    project_root,
+    runs_folder,
+)
 
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
 MOST_BYTES, MOST_BYTES_OF_LINES = 150_000, 60_000  # of a figure; a larger one gets fewer px
@@ -80,6 +87,7 @@ class Lab:
         self.runs = runs_folder(settings.name)
         self.figures = figures_folder(settings.name)
         self.kept: dict = {}  # what the steps gave, see study.stages.once
+        self.file = ""  # whose scores are judged in place of the experiment's
         is_live = IN_JUPYTER in os.environ and "In" in vars(sys.modules["__main__"])
         self._bar = Bar() if is_live else None
         self._records: dict[Path, dict] = {}
@@ -90,7 +98,7 @@ class Lab:
 
     @property
     def is_phantom(self) -> bool:
-        return self.settings.is_phantom
+        return self.settings.is_phantom and not self.file
 
     def folder(self, *parts: str) -> Path:
         """A folder under ``runs/<experiment>/``, made where it is missing."""
@@ -107,6 +115,16 @@ class Lab:
             log.write(message + "\n")
         if self._bar:
             self._bar.show(message)
+
+    def read_scores(self, file: str) -> pd.DataFrame:
+        """Scores of a file, path from the project's folder, judged in place of the experiment's own.
+
+        What is shown from then on names the file, not the experiment's data set.
+        """
+        from study.tables import read_predictions
+
+        self.file = Path(file).name
+        return read_predictions(project_path(file))
 
     # -------------------------------------------------------------- figures
     def show(
@@ -166,7 +184,8 @@ class Lab:
         number = re.fullmatch(r"figure_(\d+)", name)
         title = f"**Figure {number[1]}.**" if number else "**Figure.**"
         kind = "phantom (made-up images)" if self.is_phantom else self.settings.data.dataset
-        return f"{title} {caption} *Data set: {kind}, experiment {self.name}.*"
+        source = self.file or f"{kind}, experiment {self.name}"
+        return f"{title} {caption} *Data set: {source}.*"
 
     def _mark(self, figure) -> None:
         """Every picture of a made-up image says so, whoever drew it; then its layout is settled."""

@@ -55,6 +55,9 @@ def test_what_is_given_reaches_python_as_it_is(project, value):
     words = ["data-check", "CORES=1", f"DATASET={value}", f"DATA={value}", f"PIXELS={value}"]
     looked = ["-m", "study", "data-check", value, f"--data={value}", "--cores", "1", "--pixels"]
     assert called(project, *words) == [looked]
+    words = ["report", f"PREDICTIONS={value}", f"PREVALENCE={value}"]
+    judged = ["-m", "study", "report", f"--prevalence={value}", "--", value]
+    assert called(project, *words) == [judged]
 
 
 def test_the_environment_is_made_in_the_project_whatever_its_path(project):

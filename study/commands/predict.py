@@ -18,7 +18,7 @@ from data_manifest.images.build import digest_of, settings_of
 from data_manifest.images.store import ImageStore, build_store
 from lesionlib import files, windows
 from lesionlib.errors import InputError
-from lesionlib.maps import COMBINATIONS, stack
+from lesionlib.maps import COMBINATIONS
 from lesionlib.patches import extract_patches
 from lesionlib.sampling import sample_lesion_windows
 from lesionlib.scoring import PREDICTION_COLUMNS, lesion_scores, truth_of, window_scores
@@ -26,13 +26,12 @@ from lesionlib.seeds import derive_seed, digest
 from study.commands.page import Page
 from study.lab import Lab, open_bench
 from study.plots import mammograms, map_panels, patch_grids, style
-from study.steps.aggregation_network import fagg_network
+from study.steps.aggregation_network import fagg_logits, fagg_network
 from study.steps.context_network import gmic_network, saliency_maps
 from study.steps.patch_network import floc_network, window_outputs
 from study.steps.runs import run_read, torch_ready
 
 WEIGHTS = "best.safetensors"
-AT_ONCE = 1000  # windows whose maps are in memory together
 MOST_PICTURES = 60
 SPACING_APART = 1.2  # ratio of pixel spacings, above which lesions look of another size
 
@@ -173,20 +172,9 @@ def _window_scores(
         for run, folder in enumerate(networks.get(name, [])):
             best = run_read(lab, run, len(patch_runs), patch_runs.__getitem__)
             given = location, maps[run][image], outputs[best][0]
-            logits = _logits(fagg_network(lab, folder, name), name, given, s.compute.device)
+            logits = fagg_logits(fagg_network(lab, folder, name), name, given, s.compute.device)
             out[name, run] = window_scores(logits)
     return out
-
-
-def _logits(net, name: str, given: tuple, device: str) -> np.ndarray:
-    import torch
-
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(given[0]), AT_ONCE):
-            cut = (torch.from_numpy(g[start : start + AT_ONCE]).to(device) for g in given)
-            parts.append(net(stack(name, *cut)).float().cpu().numpy())
-    return np.concatenate(parts)
 
 
 def _table(images: ImageStore, drawn: pd.DataFrame, scores: dict) -> pd.DataFrame:

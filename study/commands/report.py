@@ -1,35 +1,46 @@
-"""The tables and figures of the paper from any file of predictions, made here or elsewhere."""
+"""The paper's tables and figures, and what a reviewer asks beyond them, from any file of predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
 
+from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
 from study import paper, plots, tables
 from study.commands.page import Page
+from study.statistics import calibration, net_benefit, prevalence
+from study.statistics.fusion import with_fusions
+from study.statistics.multiplicity import holm, pairs_of
 
 STARTS = ("he", "imagenet", "file")  # what the name of an arm of figure 6 ends with
-MOST_PAIRS = 12
 MOST_CURVES, MOST_BANDS = 8, 3  # of figure 7 and its legend
+BIOPSY_FROM = (0.02, 0.05, 0.1, 0.2)  # probabilities of malignancy; BI-RADS 4 begins at 2 %
 
 
-def report(file: Path | str, output: Path | str | None = None) -> Path:
-    """Write tables 2 and 3, figures 6 and 7, gains and standard errors; returns the HTML page.
+def report(
+    file: Path | str, output: Path | str | None = None, share: float = prevalence.PAPER
+) -> Path:
+    """Write tables 2 and 3, figures 6 and 7, paired tests, calibration, net benefit and predictive
+    values; returns the HTML page.
 
     Parameters
     ----------
     file : with the columns of `study.tables`, as ``predictions.csv`` or ``.csv.gz``.
     output : folder; by default ``report`` next to the file.
+    share : of malignant lesions where the score would be used, for net benefit and predictive
+        values; by default that of the paper's lesions.
 
     Raises
     ------
     InputError
-        For what is no file of predictions, and as the functions of `study.tables`.
+        For what is no file of predictions, a share that is not between 0 and 1, and as the functions
+        of `study.tables`.
     """
+    if not 0 < share < 1:
+        raise InputError(f"a prevalence of {share:g}", "report", "Give one above 0 and below 1")
     predictions = tables.read_predictions(file)
     test = predictions[predictions["split"] == "test"]
     models = tables.models_of(test if len(test) else predictions)
@@ -51,7 +62,8 @@ def report(file: Path | str, output: Path | str | None = None) -> Path:
     _operating_points(page, predictions, judged, shown)
     if left := [model for model in models if model not in shown]:
         page.text(f"Not drawn in figure 7: {', '.join(left)}.")
-    _gains(page, predictions, models)
+    _gains(page, with_fusions(predictions))
+    _in_use(page, predictions, judged[:MOST_CURVES], share)
     _standard_errors(page, predictions, models)
     _figure_6(page, predictions, models)
     page.text(heading=f"Scores of {first.model} by truth")
@@ -80,12 +92,10 @@ def _operating_points(
     page.figure("figure_7", drawn, "TNR against FNR", curves)
 
 
-def _gains(page: Page, predictions: pd.DataFrame, models: Sequence[str]) -> None:
+def _gains(page: Page, predictions: pd.DataFrame) -> None:
     """Differences of two AUCs: the paper's pairs, or those of the file's own models."""
-    pairs = [pair for pair in tables.GAINS if set(pair) <= set(models)]
-    pairs = pairs or list(combinations(models, 2))[:MOST_PAIRS]
     rows = []
-    for a, b in pairs:
+    for a, b in pairs_of(tables.models_of(predictions)):
         one, two = tables.pair(predictions, a, b)
         over = resampling.paired_difference(one.truth, one.mean, two.mean, one.patient)
         delong = roc.delong(one.truth, one.mean, two.mean, one.patient)
@@ -94,10 +104,79 @@ def _gains(page: Page, predictions: pd.DataFrame, models: Sequence[str]) -> None
     if not rows:
         return
     table = pd.DataFrame(rows)
-    page.text(heading="Gains: AUC of one model less that of another, on the same lesions")
+    table["p (Holm)"] = holm(table["p (DeLong)"])
+    page.text(
+        "Paired tests by DeLong's method with variances clustered by patient; Holm's adjustment is "
+        f"for the {len(table)} tests of this table.",
+        heading="Gains: AUC of one model less that of another, on the same lesions",
+    )
     page.table("gains", table)
     named = dict(label="gain", low="low", high="high", name="difference of AUC, 95 % over patients")
     page.picture(plots.forest(table, reference=0, **named), "Gains with their intervals")
+
+
+def _in_use(page: Page, predictions: pd.DataFrame, models: Sequence[str], share: float) -> None:
+    """Calibration, net benefit and predictive values, of the models whose scores are in 0..1."""
+    test = predictions[predictions["split"] == "test"]
+    low, high = (test.groupby("model")["y_score"].agg(end) for end in ("min", "max"))
+    fit = [model for model in models if low[model] >= 0 and high[model] <= 1]
+    if left := [model for model in models if model not in fit]:
+        told = f"Scores of {', '.join(left)} are not in 0..1: no calibration and no net benefit."
+        page.text(told, heading="Scores that are no probabilities")
+    if fit:
+        _calibration(page, predictions, fit)
+        _net_benefit(page, predictions, fit, share)
+    page.text(
+        f"If {share:.1%} of the lesions sent to biopsy are malignant, and the threshold is set on "
+        "these lesions. Spared and missed are of 100 lesions that would have been biopsied.",
+        heading="Predictive values, and biopsies spared of 100",
+    )
+    parts = [prevalence.at_prevalence(predictions, m, share).assign(model=m) for m in models]
+    table = pd.concat(parts, ignore_index=True)
+    page.table("predictive_values", table[["model", *table.columns.drop("model")]])
+
+
+def _calibration(page: Page, predictions: pd.DataFrame, models: Sequence[str]) -> None:
+    """As the scores are, and recalibrated on validation where they can be."""
+    parts, names = [predictions[predictions["split"] == "test"]], []
+    page.text(
+        "Intercept 0 and slope 1 where scores are right; an intercept below 0: too high; a slope "
+        "below 1: too extreme. The Brier score is to be held against that of a constant (right). "
+        f"'{calibration.PLATT}' is recalibrated on the validation split.",
+        heading="Calibration",
+    )
+    for model in models:
+        names.append(model)
+        if why := calibration.obstacle(predictions, model):
+            page.text(f"{model} is not recalibrated: {why}.")
+        else:
+            parts.append(calibration.platt(predictions, model))
+            names.append(f"{model}, {calibration.PLATT}")
+    every = pd.concat(parts, ignore_index=True)
+    page.table("calibration", calibration.calibration_table(every, names))
+    last = names[names.index(models[-1]) :]
+    bins = [calibration.reliability(every, name).assign(model=name) for name in last]
+    told = pd.concat(bins, ignore_index=True)
+    page.figure("reliability", plots.reliability(told), "Share malignant against score", told)
+
+
+def _net_benefit(
+    page: Page, predictions: pd.DataFrame, models: Sequence[str], share: float
+) -> None:
+    """Decision curves of recalibrated scores, and biopsies avoided at a few thresholds."""
+    new = pd.concat([calibration.recalibrated(predictions, model, share) for model in models])
+    names = tables.models_of(new)
+    page.text(
+        f"Where {share:.1%} of the lesions are malignant, of scores recalibrated for that share. A "
+        "model is worth its use at thresholds where it is above both biopsy all and biopsy none.",
+        heading="Net benefit",
+    )
+    curves = net_benefit.decision_curves(new, names, share=share)
+    page.figure("net_benefit", plots.decision_curves(curves), "Net benefit by threshold", curves)
+    page.text(
+        "Needless biopsies avoided per 100 lesions against biopsy all, at no loss of benefit."
+    )
+    page.table("avoided", net_benefit.avoided(new, names, BIOPSY_FROM, share))
 
 
 def _standard_errors(page: Page, predictions: pd.DataFrame, models: Sequence[str]) -> None:

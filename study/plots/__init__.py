@@ -13,11 +13,13 @@ made-up images are marked as such by ``Lab.show``.  What one notebook alone need
 | score_plots | figure_5, scores; LesionCase |
 | intervals | figure_6, forest |
 | curves | figure_7, history |
+| decisions | reliability, decision_curves |
 | relations | by_truth |
 """
 
 from study.plots import style
 from study.plots.curves import figure_7, history
+from study.plots.decisions import decision_curves, reliability
 from study.plots.intervals import figure_6, forest
 from study.plots.mammograms import Mammogram, figure_1, from_store, mammogram, windows_on_image
 from study.plots.map_panels import figure_2, figure_4, maps
@@ -26,7 +28,7 @@ from study.plots.relations import by_truth
 from study.plots.score_plots import LesionCase, figure_5, scores
 
 __all__ = [
-    "LesionCase", "Mammogram", "by_truth", "figure_1", "figure_2", "figure_3", "figure_4",
-    "figure_5", "figure_6", "figure_7", "forest", "from_store", "history", "mammogram", "maps",
-    "patches", "scores", "style", "windows_on_image",
+    "LesionCase", "Mammogram", "by_truth", "decision_curves", "figure_1", "figure_2", "figure_3",
+    "figure_4", "figure_5", "figure_6", "figure_7", "forest", "from_store", "history",
+    "mammogram", "maps", "patches", "reliability", "scores", "style", "windows_on_image",
 ]  # fmt: skip

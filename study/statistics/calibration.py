@@ -8,6 +8,8 @@ are at home where half of the lesions are malignant; a test set of another share
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
@@ -78,6 +80,25 @@ def calibration(
     return out | {"brier": common.entry(over) | {"constant": share * (1 - share)}}
 
 
+def calibration_table(
+    predictions: pd.DataFrame, models: Sequence[str], *, resamples=2000, seed=0
+) -> pd.DataFrame:
+    """:func:`calibration` of several models on the test split, one row per model and measure.
+
+    Columns: model, measure (intercept, slope, brier), value, low, high, right (the value where every
+    probability is right; for `brier` that of the constant score), kind, lesions, malignant, benign,
+    patients.
+    """
+    rows = []
+    for model in models:
+        found = calibration(predictions, model, resamples=resamples, seed=seed)
+        right = {"intercept": 0.0, "slope": 1.0, "brier": found["brier"].pop("constant")}
+        rows += [{"model": model, "measure": k, "right": right[k]} | v for k, v in found.items()]
+    first = ["model", "measure", "value", "low", "high", "right"]
+    table = pd.DataFrame(rows)
+    return table[[*first, *table.columns.drop(first)]]
+
+
 def probabilities(predictions: pd.DataFrame, model: str, split: str = "test") -> tables.Scores:
     """`tables.scores`; raises InputError for scores outside 0..1."""
     s = tables.scores(predictions, model, split)
@@ -114,14 +135,41 @@ def platt(predictions: pd.DataFrame, model: str) -> pd.DataFrame:
     """A model recalibrated on the validation split, run by run (Platt 1999): "<model>, Platt".
 
     Returns predictions of the test split: the logistic function of a + b logit(score), with a and b
-    fitted to the validation lesions of the same run.
+    fitted to the validation lesions of the same run.  Raises InputError where that cannot be done.
     """
+    if min(common.class_counts(predictions, "validation")) < common.MINIMUM:
+        what = f"fewer than {common.MINIMUM} lesions of a class"
+        raise InputError(what, "validation split", "Score more validation lesions")
     known, test = (probabilities(predictions, model, part) for part in ("validation", "test"))
     columns = []
     for fitted, judged in zip(known.runs.T, test.runs.T, strict=True):
         a, b = common.fitted(known.truth, common.log_odds(fitted)[:, None])
         columns.append(expit(a + b * common.log_odds(judged)))
     return common.test_rows(test, f"{model}, {PLATT}", np.column_stack(columns))
+
+
+def obstacle(predictions: pd.DataFrame, model: str) -> str:
+    """Why :func:`platt` cannot be applied to a model; "" where it can."""
+    try:
+        platt(predictions, model)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def recalibrated(predictions: pd.DataFrame, model: str, share: float) -> pd.DataFrame:
+    """A model's scores as probabilities where this share of the lesions is malignant.
+
+    Fitted to the validation split (:func:`platt`), and then moved from its share of malignant lesions
+    to `share` (:func:`shifted`).  Where that cannot be done, the scores are taken for probabilities
+    at the test split's own share.
+    Returns predictions of the test split under the model's own name.
+    """
+    fits = not obstacle(predictions, model)
+    own = tables.scores(predictions, model, "validation" if fits else "test").truth.mean()
+    fitted = platt(predictions, model) if fits else predictions[predictions["model"] == model]
+    moved = shifted(fitted.assign(model=model), model, share, own)
+    return moved.assign(model=model)
 
 
 def shifted(

@@ -15,7 +15,7 @@ from scipy.special import logit
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
 from lesionlib.scoring import PREDICTION_COLUMNS
-from study.tables import Scores
+from study.tables import TRUTHS, Scores
 
 MINIMUM = 10  # lesions, findings, women or images, below which nothing is estimated
 _NEAREST = 1e-6  # a score of 0 or 1 has no finite logit
@@ -106,4 +106,5 @@ def test_rows(s: Scores, name: str, runs: np.ndarray) -> pd.DataFrame:
 def class_counts(predictions: pd.DataFrame, split: str) -> tuple[int, int]:
     """Malignant and benign lesions of a split."""
     each = predictions[predictions["split"] == split].drop_duplicates("lesion_id")["y_true"]
-    return int((each == 1).sum()), int((each == 0).sum())
+    truth = each.astype(str).str.lower().map(TRUTHS)
+    return int((truth == 1).sum()), int((truth == 0).sum())

@@ -57,11 +57,13 @@ def _logits(one: tables.Scores, two: tables.Scores) -> list[np.ndarray]:
 
 
 def with_fusions(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The frame, and the test rows of each of `FUSIONS` that it has the models for.
+    """The frame, and the test rows of each of `FUSIONS` that it has the models for, scored in 0..1.
 
     Weights are fitted where validation has at least `common.MINIMUM` lesions of each class.
     """
-    found = set(tables.models_of(predictions))
+    numbers = pd.to_numeric(predictions["y_score"], errors="coerce")
+    is_share = numbers.between(0, 1).groupby(predictions["model"]).all()
+    found = set(is_share.index[is_share])
     fits = min(common.class_counts(predictions, "validation")) >= common.MINIMUM
     able = [n for n, (m, fitted) in FUSIONS.items() if set(m) <= found and (fits or not fitted)]
     return pd.concat([predictions, *(fuse(predictions, name) for name in able)], ignore_index=True)

@@ -8,6 +8,7 @@ margin that was stated beforehand (Schuirmann 1987).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
 from study import tables
 
+MOST_PAIRS = 12
 _ENDS_90 = (0.05, 0.95)
 
 
@@ -28,6 +30,12 @@ def holm(p) -> np.ndarray:
     out = np.full_like(p, np.nan)
     out[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return out
+
+
+def pairs_of(models: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of `tables.GAINS` that these models make; where there is none, some of all pairs."""
+    pairs = [pair for pair in tables.GAINS if set(pair) <= set(models)]
+    return pairs or list(combinations(models, 2))[:MOST_PAIRS]
 
 
 def gains_adjusted(

@@ -10,6 +10,7 @@ lesions of 260 patients and a paired standard error of about .015 the power to s
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,41 @@ def power(gain: float, se: float, alpha: float = 0.05) -> float:
 def times_larger(gain: float, se: float, wanted: float = 0.8, alpha: float = 0.05) -> float:
     """How many times as many patients give the wanted power (the farther tail is left out)."""
     return ((ndtri(1 - alpha / 2) + ndtri(wanted)) * se / gain) ** 2
+
+
+def paired_se(a: float, b: float, malignant: int, benign: int, correlation: float) -> float:
+    """Standard error of the difference of two AUCs on the same lesions (Hanley and McNeil 1983).
+
+    a, b : the AUCs.  correlation : of their two estimates, -1..1.  Lesions count as independent: a
+    lower bound where patients have several.
+    """
+    one, two = (roc.hanley_mcneil_se(x, malignant, benign) for x in (a, b))
+    return math.sqrt(one**2 + two**2 - 2 * correlation * one * two)
+
+
+def correlation(predictions: pd.DataFrame, a: str, b: str) -> float:
+    """Correlation of the estimates of two AUCs, over patients, from their standard errors."""
+    one, two = tables.pair(predictions, a, b)
+    se = [roc.delong(s.truth, s.mean, patient=s.patient).se for s in (one, two)]
+    paired = roc.delong(one.truth, one.mean, two.mean, one.patient).se
+    return (se[0] ** 2 + se[1] ** 2 - paired**2) / (2 * se[0] * se[1])
+
+
+def sizes(
+    gain: float, se: Sequence[float], lesions: int, patients: int, wanted=0.8
+) -> pd.DataFrame:
+    """Power of a test set for a gain at several standard errors, and the size wanted.
+
+    lesions, patients : of the set that has these errors; both grow in proportion.
+    Columns: se, power, times (as many patients), lesions_needed, patients_needed (rounded up).
+    """
+    rows = []
+    for error in se:
+        more = times_larger(gain, error, wanted)
+        row = {"se": error, "power": power(gain, error), "times": more}
+        needed = {"lesions_needed": lesions, "patients_needed": patients}
+        rows.append(row | {name: math.ceil(more * n) for name, n in needed.items()})
+    return pd.DataFrame(rows)
 
 
 def study_size(

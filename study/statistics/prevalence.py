@@ -46,7 +46,8 @@ def at_prevalence(
 
     share : of malignant lesions among those biopsied.  fnr : malignant lesions that may be missed.
     One row per FNR and rate: fnr, rate (of `NAMES`), value, low, high, missed, malignant, spared,
-    benign (counted in the test split), share, patients.  `spared_per_100` is the lesions called
+    benign (counted in the test split), share, patients.  No interval at FNR 0, which depends on one
+    lesion.  `spared_per_100` is the lesions called
     benign of 100 that would have been biopsied, `missed_per_100` the malignant ones among them.
     Raises InputError for a share that is not between 0 and 1.
     """
@@ -59,5 +60,6 @@ def at_prevalence(
     points = roc.operating_points(s.truth, s.mean, fnr)
     rows = points.loc[points.index.repeat(len(NAMES))].reset_index(drop=True)
     found.insert(0, "fnr", rows["fnr"])
+    found.loc[found["fnr"] == 0, ["low", "high"]] = np.nan
     counted = rows[["missed", "malignant", "spared", "benign"]]
     return found.join(counted).assign(share=share, patients=len(np.unique(s.patient)))

@@ -24,6 +24,7 @@ from study.steps.data import (
 )
 from study.steps.drawn_cases import phantom_cases
 from study.steps.lesion_scores import predictions, predictions_other_cells
+from study.steps.other_choices import sensitivity
 from study.steps.patch_network import architectures, floc, load_floc, outputs
 from study.steps.results_file import results
 from study.steps.runs import torch_ready
@@ -34,7 +35,8 @@ from study.steps.windows import evaluation_windows
 STEPS = {
     step.__name__: step
     for step in (manifest, store, evaluation_windows, floc, gmic, saliency, features, fagg,
-                 architectures, search, predictions, predictions_other_cells, results)
+                 architectures, search, predictions, predictions_other_cells, sensitivity,
+                 results)
 }  # fmt: skip
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "results",
     "saliency",
     "search",
+    "sensitivity",
     "store",
     "torch_ready",
 ]

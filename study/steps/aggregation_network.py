@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lesionlib.seeds import derive_seed
@@ -15,6 +16,7 @@ from study.steps.patch_network import stored_outputs
 from study.steps.runs import learning_rate, loaded, machine, torch_ready, train
 from study.steps.windows import LOCATION, SCORED, location_maps, stored_windows
 
+AT_ONCE = 1000  # windows whose maps are in memory together
 # in the keys or names of the stages that f_agg reads, or in the name of its run
 _NOT_OF_A_RUN = {"runs", "pair_runs", "cells", "both_cells", "saliency_file"}
 _NOT_OF_A_RUN |= {"pool_windows", "pool_epochs"}
@@ -63,6 +65,23 @@ def fagg_network(lab: Lab, run_folder: Path, combination: str):
     from lesionlib.models.fagg import FAgg
 
     return loaded(lab, run_folder, FAgg(channels(combination), lab.settings.fagg.filters))
+
+
+def fagg_logits(net, combination: str, given: tuple, device: str) -> np.ndarray:
+    """Logits (n, 4) of an f_agg in evaluation mode, float32.
+
+    given : location (n, h, w), saliency (n, 2, h, w) of each window's image, h (n, 32).
+    """
+    import torch
+
+    from lesionlib.maps import stack
+
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(given[0]), AT_ONCE):
+            cut = (torch.from_numpy(g[start : start + AT_ONCE]).to(device) for g in given)
+            parts.append(net(stack(combination, *cut)).float().cpu().numpy())
+    return np.concatenate(parts)
 
 
 def trained_fagg(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,14 @@ from matplotlib.text import Text
 from data_manifest.phantom.reader import PhantomSettings, draw_cases
 from lesionlib.errors import InputError
 from lesionlib.outlines import Outline
-from notebooks.drawings import lesion_sizes, observers, overview, phantom_latents, saliency
+from notebooks.drawings import (
+    beyond,
+    lesion_sizes,
+    observers,
+    overview,
+    phantom_latents,
+    saliency,
+)
 from notebooks.drawings.contact_sheet import breast_contour, contact_sheet
 from notebooks.drawings.map_spread import map_spread
 from notebooks.drawings.receptive_field import cell_grid, receptive_field
@@ -226,3 +234,45 @@ def test_a_map_that_never_varies_has_no_point():
     np.testing.assert_array_equal(before, [0.1, np.nan, 2.0])
     np.testing.assert_array_equal(after, [1, np.nan, 0.9])
     assert [t.get_text() for t in ax.get_xticklabels()] == names
+
+
+def test_panels_share_their_rows_and_hold_their_intervals():
+    frame = pd.DataFrame({"group": ["small", "large"], "auc": [0.7, 0.8], "gain": [0.02, np.nan]})
+    for name in ("auc", "gain"):
+        frame[f"{name}_low"], frame[f"{name}_high"] = frame[name] - 0.1, frame[name] + 0.05
+    figure = beyond.panels(frame, "group", [("auc", "AUC", 0.5), ("gain", "gain", 0.0)])
+    left, right = figure.axes
+    assert [t.get_text() for t in left.get_yticklabels()] == ["small", "large"]
+    bars = left.containers[0].lines[2][0].get_segments()
+    np.testing.assert_allclose([x[:, 0] for x in bars], [[0.6, 0.75], [0.7, 0.85]])
+    assert right.get_xlabel() == "gain" and left.get_ylim() == right.get_ylim() == (1.5, -0.5)
+
+
+def test_power_curves_are_those_given():
+    frame = pd.DataFrame(
+        {"design": list("aab"), "patients": [100, 900, 200], "power": [0.1, 0.9, 0.5]}
+    )
+    ax = beyond.power_curves(frame, gain=0.02)
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in ax.lines[:2]}
+    assert drawn == {"a": [[100, 0.1], [900, 0.9]], "b": [[200, 0.5]]}
+    assert "0.020" in ax.get_ylabel()
+
+
+def test_errors_show_each_lesion_and_its_image():
+    made = mammogram()
+    names = ["lesion_id", "image", "pathology"]
+    lesions = pd.DataFrame([("a", 0, "malignant"), ("b", 0, "benign")], columns=names)
+    images = pd.DataFrame({"image_id": ["x"], "laterality": ["L"], "view": ["CC"]})
+    store = SimpleNamespace(
+        lesions=lesions.assign(image_id="x"), images=images, raw=lambda i: made.pixels,
+        outline=lambda j: made.outlines[j],
+    )  # fmt: skip
+    maps = np.zeros((1, 2, 6, 4))
+    maps[0, 0, 2, 1] = 0.4
+    figure = beyond.errors(store, maps, [0, 1], ["first", "second"], side=30)
+    shown = texts(figure)
+    assert {"first", "second", "S_m, x", "malignant", "benign"} <= set(shown)
+    upper = figure.axes[0]
+    centre = made.outlines[0].centres.mean(axis=0)
+    assert np.mean(upper.get_xlim()) == pytest.approx(centre[1])
+    assert np.ptp(upper.get_xlim()) == pytest.approx(30)

@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import MODELS, predictions
 from matplotlib import pyplot
 from matplotlib.text import Text
 from PIL import Image
@@ -240,3 +241,12 @@ def test_a_commit_says_where_code_differs_from_it(tmp_path):
         git("checkout", ".")
     (tmp_path / "study" / "new.py").write_text("added")
     assert state() == "+changes"
+
+
+def test_scores_of_a_file_are_not_taken_for_the_phantoms(tmp_path, lab):
+    predictions(patients=20, runs=1).to_csv(tmp_path / "mine.csv", index=False)
+    assert lab.is_phantom and "phantom" in lab._caption("figure_7", "Curves.")
+    read = lab.read_scores(str(tmp_path / "mine.csv"))
+    assert set(read["model"]) == set(MODELS) and not lab.is_phantom
+    said = lab._caption("figure_7", "Curves.")
+    assert said == "**Figure 7.** Curves. *Data set: mine.csv.*"

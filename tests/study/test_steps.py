@@ -33,7 +33,7 @@ from study import lab as lab_module
 from study.commands import predict
 from study.marks import read_mark, write_mark
 from study.settings import Compute, Experiment, Windows, load_experiment
-from study.steps import lesion_scores, patch_network
+from study.steps import lesion_scores, other_choices, patch_network
 from study.steps.aggregation_network import fagg_trial
 from study.steps.context_network import saliency_folder
 from study.steps.patch_network import stored_outputs
@@ -622,6 +622,26 @@ def test_every_module_that_a_stage_reaches_is_in_its_key(lab, tree, edit, monkey
         edit(file, lambda text: text + "\nassert True\n")
         assert freshness.code_digest(*roots, root=tree) != seen[roots], module
         edit(file, str)
+
+
+def test_windows_under_other_choices_begin_with_those_that_judge(lab, monkeypatch):
+    monkeypatch.setattr(other_choices, "WINDOWS", 5)
+    monkeypatch.setattr(other_choices, "LESIONS", 6)
+    scored, table = steps.predictions(lab), steps.sensitivity(lab)
+    upright, turned = (table[table["turned"] == x] for x in (False, True))
+    judged = upright[upright["number"] < 2].groupby("lesion_id")
+    for model in ("E", "E+S"):
+        known = scored.query("split == 'test' and run == 0 and model == @model")
+        known = known.set_index("lesion_id")["y_score"]
+        np.testing.assert_allclose(judged[model].mean()[known.index], known, atol=1e-6)
+    part = table[table["part"]]
+    some = part.groupby("patient_id")["lesion_id"].nunique()
+    whole = table[table["patient_id"].isin(some.index)].groupby("patient_id")["lesion_id"].nunique()
+    assert some.sum() >= 6 and some.equals(whole), "patients with all their lesions"
+    counts = part.groupby(["lesion_id", "turned"])["number"].agg(["count", "max"])
+    assert set(counts.loc[(slice(None), False), "count"]) == {5}
+    assert set(counts.loc[(slice(None), True), "max"]) == {1} and turned["part"].all()
+    assert table["overlap"].between(0, 1, inclusive="right").all()
 
 
 @pytest.mark.parametrize("patches", ["cpu", "device"])

@@ -376,7 +376,8 @@ def test_jobs_wait_for_what_they_read_and_for_nothing_else(stubs):
         ("operating_points", "results"), ("information", "results"), ("floc", "architectures"),
         ("architecture", "architectures"), ("search", "architectures"), ("maps", "search"),
         ("architectures", "results"), ("maps", "fagg_other_cells"),
-        ("fagg_other_cells", "information"),
+        ("fagg_other_cells", "information"), ("fagg_combination", "sensitivity"),
+        ("sensitivity", "beyond"),
     ]:  # fmt: skip
         assert (before, after) in graph, f"{after} does not wait for {before}"
     for before, after in [("floc", "gmic"), ("gmic", "floc"), ("search", "fagg_combination")]:

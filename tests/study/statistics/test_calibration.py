@@ -134,3 +134,37 @@ def test_scores_have_to_be_probabilities(scored):
     with pytest.raises(InputError, match="Give probabilities"):
         calibration.calibration(scored.assign(y_score=scored["y_score"] * 2), "E")
     assert np.isfinite(common.log_odds([0, 1])).all()
+
+
+def test_a_table_of_several_models(scored):
+    table = calibration.calibration_table(scored, ["E", "E+S"], **FEW).set_index(
+        ["model", "measure"]
+    )
+    known = calibration.calibration(scored, "E+S", **FEW)
+    for measure in ("intercept", "slope", "brier"):
+        row = table.loc[("E+S", measure)]
+        assert [row[x] for x in ("value", "low", "high")] == [
+            known[measure][x] for x in ("value", "low", "high")
+        ]
+    share = tables.scores(scored, "E").truth.mean()
+    assert table["right"].tolist() == pytest.approx([0, 1, share * (1 - share)] * 2)
+
+
+def test_recalibrated_is_platt_moved_to_the_share(scored):
+    odds = lambda frame, name: (lambda p: p / (1 - p))(tables.scores(frame, name).runs)  # noqa: E731
+    fitted = odds(calibration.platt(scored, "E"), "E, Platt")
+    own = tables.scores(scored, "E", "validation").truth.mean()
+    ratio = 0.1 / 0.9 / (own / (1 - own))
+    moved = odds(calibration.recalibrated(scored, "E", 0.1), "E")
+    assert moved / fitted == pytest.approx(np.full(fitted.shape, ratio))
+
+
+@pytest.mark.parametrize("truths", [(1, 0), ("malignant", "Benign")])
+def test_what_cannot_be_recalibrated_says_why_and_is_taken_as_it_is(scored, truths):
+    named = scored.assign(y_true=scored["y_true"].map(dict(zip((1, 0), truths, strict=True))))
+    assert calibration.obstacle(named, "E") == ""
+    alone = named[named["split"] == "test"]
+    assert "fewer than 10 lesions of a class" in calibration.obstacle(alone, "E")
+    share = tables.scores(alone, "E").truth.mean()
+    same = tables.scores(calibration.recalibrated(alone, "E", share), "E")
+    assert same.runs == pytest.approx(tables.scores(alone, "E").runs)

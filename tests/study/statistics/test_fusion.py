@@ -57,6 +57,8 @@ def test_fusions_that_cannot_be_made_are_left_out(scored):
     assert set(placed["model"]) == {"E", "I+S", fusion.LATE_PLACED}
     unfitted = fusion.with_fusions(scored[scored["split"] == "test"])
     assert set(fusion.FUSIONS) - set(unfitted["model"]) == {fusion.FITTED}
+    graded = scored.assign(y_score=scored["y_score"] * np.where(scored["model"] == "S", 5, 1))
+    assert set(fusion.with_fusions(graded)["model"]) - set(scored["model"]) == {fusion.LATE_PLACED}
 
 
 def test_runs_that_do_not_match_are_refused(scored):

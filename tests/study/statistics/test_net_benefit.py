@@ -51,3 +51,26 @@ def test_what_is_no_probability_is_refused(scored):
         net_benefit.decision_curves(scored, ["E"], (0.2, 1.0))
     with pytest.raises(InputError, match="Give probabilities"):
         net_benefit.decision_curves(scored.assign(y_score=scored["y_score"] - 1), ["E"])
+
+
+def test_avoided_is_the_gain_over_biopsy_all_in_needless_biopsies(scored, by_hand):
+    at, share = (0.1, 0.4), 0.2
+    found = net_benefit.avoided(scored, ["E", "E+S"], at, share, resamples=60, seed=3)
+    curves = net_benefit.decision_curves(scored, ["E", "E+S"], at, share, resamples=2)
+    value = curves.set_index(["model", "threshold"])["value"]
+    for row in found.itertuples():
+        gain = value[row.model, row.threshold] - value[net_benefit.ALL, row.threshold]
+        assert row.value == pytest.approx(100 * gain * (1 - row.threshold) / row.threshold)
+    s = tables.scores(scored, "E")
+
+    def each(rows):
+        truth, score, t = s.truth[rows], s.mean[rows], np.array(at)
+        low = score < t[:, None]
+        spared = (low & ~truth).sum(axis=1) / (~truth).sum() * (1 - share)
+        missed = (low & truth).sum(axis=1) / truth.sum() * share
+        return 100 * (spared - missed * (1 - t) / t)
+
+    low, high = by_hand(s.truth, s.patient, each, 60, 3)
+    rows = found[found["model"] == "E"]
+    assert rows["low"].tolist() == pytest.approx(list(low))
+    assert rows["high"].tolist() == pytest.approx(list(high))

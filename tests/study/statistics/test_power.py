@@ -53,3 +53,30 @@ def test_four_times_the_patients_need_the_same_number(scored):
 def test_equal_scores_have_no_power(scored):
     found = power.study_size(scored, "E", "E")
     assert found["power"] is None and found["patients_needed"] is None
+
+
+def test_a_paired_se_is_of_the_papers_size():
+    assert power.paired_se(0.799, 0.778, 136, 464, 0.8) == pytest.approx(
+        0.01556, abs=1e-5
+    )  # by hand
+    one = roc.hanley_mcneil_se(0.8, 136, 464)
+    assert power.paired_se(0.8, 0.8, 136, 464, 0) == pytest.approx(np.sqrt(2) * one)
+    assert power.paired_se(0.8, 0.8, 136, 464, 1) == pytest.approx(0, abs=1e-9)
+
+
+def test_correlation_turns_two_errors_into_the_paired_one(scored):
+    one, two = tables.pair(scored, "E+S", "E")
+    a, b = (roc.delong(s.truth, s.mean, patient=s.patient).se for s in (one, two))
+    r = power.correlation(scored, "E+S", "E")
+    paired = roc.delong(one.truth, one.mean, two.mean, one.patient).se
+    assert np.sqrt(a**2 + b**2 - 2 * r * a * b) == pytest.approx(paired)
+    assert 0 < r < 1
+
+
+def test_sizes_have_the_power_wanted():
+    table = power.sizes(0.021, [0.015, 0.01], 600, 260, 0.9)
+    assert table["power"].tolist() == [power.power(0.021, se) for se in (0.015, 0.01)]
+    for row in table.itertuples():
+        assert power.power(0.021, row.se / np.sqrt(row.times)) == pytest.approx(0.9, abs=1e-4)
+        assert row.lesions_needed == np.ceil(row.times * 600)
+        assert row.patients_needed == np.ceil(row.times * 260)

@@ -59,3 +59,9 @@ def test_where_nothing_is_spared_there_is_no_npv(scored):
     assert row["npv"].isna().all() and row["ppv"].iloc[0] == pytest.approx(prevalence.PAPER)
     with pytest.raises(InputError, match="above 0 and below 1"):
         prevalence.at_prevalence(scored, "E", 23)
+
+
+def test_at_fnr_0_there_is_no_interval(scored):
+    table = prevalence.at_prevalence(scored, "E", fnr=(0, 0.1), resamples=20)
+    ends = table.set_index("fnr")[["low", "high"]]
+    assert ends.loc[0].isna().all(axis=None) and ends.loc[0.1].notna().all(axis=None)
