@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lesionlib.metrics import tnr_at
-from study import plots
+from study import plots, tables
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
@@ -37,15 +37,21 @@ def test_the_lowest_lesions_are_as_many_as_there_are(number, said):
     assert len(found["without"]) == number and found["text"].endswith(said)
 
 
-def test_figure_1_without_a_second_test_patient_shows_the_first(tiny_store):
-    lesion = tiny_store.lesions.query("split == 'test' and pathology == 'malignant'").iloc[0]
+@pytest.mark.parametrize("kinds", [["malignant"], ["malignant", "benign"]])
+def test_figure_1_without_an_image_of_both_kinds_shows_one_of_each_there_is(tiny_store, kinds):
+    tested = tiny_store.lesions.query("split == 'test'")
+    alone = tested[tested.groupby("image")["pathology"].transform("nunique") == 1]
+    first = alone.drop_duplicates("pathology").set_index("pathology").loc[kinds, "lesion_id"]
+    few = tiny_store.lesions[tiny_store.lesions["lesion_id"].isin(first)]
     images = SimpleNamespace(
         images=tiny_store.images, raw=tiny_store.raw, outline=tiny_store.outline,
-        breast=tiny_store.breast,
-        lesions=tiny_store.lesions.query("patient_id == @lesion.patient_id"),
+        breast=tiny_store.breast, lesions=few,
     )  # fmt: skip
     drawn = []
-    lab = SimpleNamespace(figure=lambda name, figure, **_: drawn.append(name))
-    found = {"images": images, "lesion": lesion, "plots": plots, "lab": lab}
-    exec(cell("01_data.ipynb", "others = images.lesions.query"), found)
-    assert drawn == ["figure_1"] and len(found["four"]) == 2
+    lab = SimpleNamespace(figure=lambda name, figure, **_: drawn.append(figure))
+    followed = lambda lab, kind: few.index[few["pathology"] == kind][0]  # noqa: E731
+    found = {"images": images, "plots": plots, "tables": tables, "lab": lab}
+    found["steps"] = SimpleNamespace(followed_lesion=followed)
+    exec(cell("01_data.ipynb", "tested = images.lesions.query(\"split == 'test' and"), found)
+    titles = [ax.get_title() for ax in drawn[0].axes[len(found["rows"]) :]]
+    assert titles == [f"{letter}: {kind}" for letter, kind in zip("AB", kinds, strict=False)]
