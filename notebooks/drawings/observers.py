@@ -55,6 +55,43 @@ def beside_ideal(rows: pd.DataFrame, pairs: Mapping[str, str]) -> Axes:
     return ax
 
 
+def gains_beside_ideal(
+    rows: pd.DataFrame, series: Mapping[str, str], each: pd.DataFrame | None = None
+) -> Axes:
+    """Differences of AUC, one row each, with what the best possible observer would gain.
+
+    Parameters
+    ----------
+    rows : index names of the differences, first on top; for each of `series` a column with its
+        "<name> low" and "<name> high", and a column "ideal", NaN where nothing is known.
+    series : column -> label, two at most; the first one's numbers stand to the right.
+    each : values of single phantoms, the same index, drawn as dots on the first series.
+    """
+    ax = style.axes(None, style.PAGE - 1.2, (0.26 + 0.1 * len(series)) * len(rows) + 1.2)
+    place, looks = np.arange(len(rows)), (("o", style.BLUE), ("s", "#7FA8CC"))
+    shifts = np.linspace(-0.2, 0.2, len(series)) if len(series) > 1 else [0.0]
+    if each is not None:
+        for column in each:
+            ax.plot(each[column], place, ".", color="0.55", markersize=4, zorder=1,
+                    label="one phantom" if column == each.columns[0] else None)  # fmt: skip
+    for (name, label), shift, (marker, colour) in zip(series.items(), shifts, looks, strict=False):
+        value = rows[name].to_numpy(float)
+        spread = np.abs(rows[[f"{name} low", f"{name} high"]].to_numpy(float) - value[:, None]).T
+        ax.errorbar(value, place + shift, xerr=spread, fmt=marker, color=colour, capsize=2,
+                    markersize=5, linewidth=1.2, label=label)  # fmt: skip
+    if rows["ideal"].notna().any():
+        ax.plot(rows["ideal"], place, "D", color=IDEAL_COLOUR, markersize=5, zorder=1,
+                markeredgecolor="black", markeredgewidth=0.4, label="best possible")  # fmt: skip
+    ax.axvline(0, color="0.5", linewidth=0.8, zorder=0)
+    first = next(iter(series))
+    numbers = rows[[first, f"{first} low", f"{first} high"]].to_numpy(float)
+    style.rows(ax, list(rows.index), [f"{v:+.3f} [{a:+.3f}, {b:+.3f}]" for v, a, b in numbers])
+    ax.set_xlabel("difference of AUC, mean of runs, 95 %")
+    ax.margins(x=0.04)
+    style.legend_above(ax)
+    return ax
+
+
 def said_and_drawn(cases: pd.DataFrame, titles: Mapping[tuple[str, str], str]) -> Figure:
     """What E and S_m say of each lesion against what was drawn, a panel per pair, two in a row.
 
