@@ -102,17 +102,18 @@ def outcomes() -> str:
         ends = (e["low"], e["high"]) if "low" in e else (e["t_low"], e["t_high"])
         cells = [name, e["supports"], number(e["value"]), "{} to {}".format(*map(number, ends))]
         cells += ["yes" if e["holds"] else "**no**", "", "", ""]
+        failed += [name] * (not e["holds"])
         if (control := found.get(f"control.{key}", {})).get("supports"):
             ends = f"{number(control['low_90'])} to {number(control['high_90'])}"
             answer = "yes" if control["holds"] else "**no**"
             cells[-3:] = number(control["value"]), ends, answer
-        failed += [name] * (not e["holds"])
+            failed += [f"{names[key]} within the margin in the controls"] * (not control["holds"])
         lines.append(f"| {' | '.join(cells)} |")
     seeds, margin = found["evidence.auc.I"]["seeds"], number(evidence.MARGIN)
     return "\n".join([*lines, "", (
         f"{seeds} phantoms and as many controls, whose margin is ±{margin}; each counts with the mean "
         "of its runs. Intervals resample phantoms and, within each, its patients; those of shortfalls "
-        f"and correlations are t intervals over phantoms. Not met: {'; '.join(failed) or 'none'}."
+        f"and correlations are t intervals over phantoms. **Not met:** {'; '.join(failed) or 'none'}."
     )])  # fmt: skip
 
 

@@ -95,7 +95,8 @@ def test_an_outcome_that_fails_has_a_row_like_one_that_holds(monkeypatch):
     assert place[0].endswith("I+S less S") and shortfall[0] == "shortfall of S"
     assert context[2:] == [".020", ".010 to .030", "yes", ".001", "-.020 to .003", "**no**"]
     assert shortfall[2:4] == [".090", ".080 to .100"]
-    assert lines[-1].endswith(f"Not met: {place[0]}; shortfall of S.")
+    missed = f"{place[0]}; {context[0]} within the margin in the controls; shortfall of S."
+    assert lines[-1].endswith(f"**Not met:** {missed}")
 
 
 @pytest.mark.parametrize(
