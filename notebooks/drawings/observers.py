@@ -18,7 +18,7 @@ NAMES = {
     "s_m": "mean of S_m over the image",
     "s_m_half": "mean of S_m over the lesion's half",
     "s_m_other": "mean of S_m over the other half",
-    "s_m_near": "mean of S_m at the lesion, 3 x 3 cells",
+    "s_m_near": "mean of S_m at the lesion (3 x 3)",
     "u": "u as drawn: how the lesion looks (SD)",
     "c": "c as drawn: the context in its half (SD)",
     "c_other": "c of the other half as drawn (SD)",
@@ -47,9 +47,10 @@ def beside_ideal(rows: pd.DataFrame, pairs: Mapping[str, str]) -> Axes:
     for row, ends in enumerate(both):
         ax.plot(ends, [row + 0.13, row - 0.13], color="0.6", linewidth=0.8, linestyle=":")
     ax.axvline(0.5, color="0.7", linewidth=0.8, zorder=0)
-    names = [f"{network}\n({ideal})" for network, ideal in pairs.items()]
+    seen = {ideal: ideal.replace("_no_place", ", place unknown") for ideal in pairs.values()}
+    names = [f"{network}\n({seen[ideal]})" for network, ideal in pairs.items()]
     style.rows(ax, names, [f"{a:.3f} of {b:.3f}" for a, b in both])
-    ax.set_xlabel("AUC over lesions, 95 % over patients")
+    ax.set_xlabel("AUC of run-averaged scores, 95 % over patients")
     ax.margins(x=0.06)
     style.legend_above(ax)
     return ax
@@ -72,7 +73,7 @@ def gains_beside_ideal(
     shifts = np.linspace(-0.2, 0.2, len(series)) if len(series) > 1 else [0.0]
     if each is not None:
         for column in each:
-            ax.plot(each[column], place, ".", color="0.55", markersize=4, zorder=1,
+            ax.plot(each[column], place - 0.25, ".", color="0.45", markersize=5, zorder=1,
                     label="one phantom" if column == each.columns[0] else None)  # fmt: skip
     for (name, label), shift, (marker, colour) in zip(series.items(), shifts, looks, strict=False):
         value = rows[name].to_numpy(float)

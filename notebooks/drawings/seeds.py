@@ -12,12 +12,36 @@ from matplotlib.lines import Line2D
 
 from study.evidence import MARGIN, POOLED
 from study.plots import style
+from study.readme import number
 
 CONTROL_COLOUR = "#7A7A7A"
 KINDS = {  # set -> name of one, colour, marker of one, level of the pooled interval
     "evidence": ("phantom", style.BLUE, "o", 95),
     "control": ("control", CONTROL_COLOUR, "s", 90),
 }
+
+
+def beside(told: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Every outcome of a set, as text: each phantom's value, the pooled one, both intervals.
+
+    told : ``evidence.csv``.  kind : "evidence", with 95 % intervals, or "control", with 90 %.
+    Index outcome, in the order of the protocol; an interval that there is not is empty.
+    """
+    word, _, _, level = KINDS[kind]
+    rows = told[told["set"] == kind]
+    pooled = rows["experiment"] == POOLED
+    both = rows[pooled].set_index("outcome")
+    each = rows[~pooled].pivot(index="outcome", columns="experiment", values="value")
+    table = each.loc[both.index].map(number)
+    table.columns = [f"{word} {name[-2:]}" for name in table]
+    table["pooled"] = both["value"].map(number)
+    for name, start in (("bootstrap", ""), ("t", "t_")):
+        ends = both[[f"{start}low_{level}", f"{start}high_{level}"]]
+        table[f"{level} %, {name}"] = [
+            "" if np.isnan(ends).any() else "{} to {}".format(*map(number, ends))
+            for ends in ends.to_numpy(float)
+        ]
+    return table.rename(index=lambda outcome: outcome.replace("s_m_", "S_m "))
 
 
 def forest(told: pd.DataFrame, outcomes: Mapping[str, str]) -> Figure:

@@ -63,6 +63,25 @@ def test_phantoms_without_controls_are_drawn_alone():
     assert names == ["phantom 11", "phantom 12", "2 phantoms"]
 
 
+def test_a_table_has_every_phantom_and_both_intervals():
+    found = told()
+    found.loc[found["outcome"] == "E+S less E", ["low_95", "high_95"]] = np.nan
+    table = seeds.beside(found, "evidence")
+    assert list(table.index) == list(OUTCOMES)
+    names = ["phantom 11", "phantom 12", "pooled", "95 %, bootstrap", "95 %, t"]
+    assert list(table) == names
+    assert table.loc["I+S less S"].tolist() == [
+        ".010",
+        ".020",
+        ".030",
+        ".010 to .050",
+        ".000 to .060",
+    ]
+    assert table.at["E+S less E", "95 %, bootstrap"] == ""
+    controls = seeds.beside(found, "control").loc["I+S less S"]
+    assert controls[["control 21", "90 %, t"]].tolist() == [".000", "-.015 to .015"]
+
+
 def gains() -> pd.DataFrame:
     frame = pd.DataFrame({"test": [0.02, 0.01], "validation": [0.0, 0.03]}, index=["A", "B"])
     for name in ("test", "validation"):
