@@ -34,22 +34,25 @@ SHOWN = {
     NOT_REPLICATED: "does not show it",
     UNDECIDED: "undecided",
 }
-RULE = (
-    "A value of the private NYU set cannot be tested on another set: ours is shown next to it and "
-    "not judged. A claim of order is judged by our 95 % interval of the difference, over patients "
-    "and pooled over seeds where that is recorded, for the first weights over runs. 'Above' agrees "
-    "when the interval is wholly above 0 and contradicts when it is wholly below; where it holds 0, "
-    "the claim is not replicated if the interval leaves out the paper's own difference, and "
-    "undecided if it does not. 'Equal' agrees only when the interval is wholly within ± the margin, "
-    "contradicts when it is wholly outside, and is undecided between; 'no gain' asks the same of "
-    "the upper side alone. Without an interval nothing is decided. The margins are ours (column "
-    "margin: .01 of AUC for a difference, .05 for an AUC) and were set after results on phantoms had "
-    "been seen. Made-up images neither agree with a statement about women nor contradict it: "
-    "there the verdict is 'not testable here', and the column 'on the phantom' says what they show, "
-    "by the same limits. A method setting agrees when this experiment uses the paper's value. "
-    "Arithmetic is recomputed from the printed numbers alone; what is derived from them is no claim "
-    "of the paper."
-)
+RULE = """
+- **A value of the private NYU set** cannot be tested on another set: ours is shown next to it and not
+  judged.
+- **A claim of order** is judged by the 95 % interval of our difference: pooled over seeds where that
+  is recorded, else over patients, for first weights over runs. *Above* agrees when the interval is
+  wholly above 0, and contradicts when it is wholly below. Where it holds 0, the claim is *not
+  replicated* if the interval leaves out the paper's own difference, and *undecided* if it does not.
+  Agreement is on the order alone: where the paper's difference is left out, that is said.
+- **A claim of equality** agrees when the interval is wholly within ± the margin, contradicts when it
+  is wholly outside, and is undecided between. Where it is within the margin and leaves 0 itself out,
+  there is a difference, smaller than the margin, and that is said. *No gain* asks the same of the
+  upper side alone.
+- **Without an interval** nothing is decided. The margins are ours (.01 of AUC for a difference, .05
+  for an AUC) and were set after results on phantoms had been seen.
+- **Made-up images** neither agree with a statement about women nor contradict it. There the verdict is
+  *not testable here*, and the column *on the phantom* says what they show, by the same limits.
+- **A method setting** agrees when this experiment uses the paper's value. **Arithmetic** is recomputed
+  from the printed numbers alone; what is derived from them is no claim of the paper.
+"""
 
 
 def ledger(results: Mapping[str, Mapping | float], settings) -> pd.DataFrame:
@@ -74,11 +77,12 @@ def ledger(results: Mapping[str, Mapping | float], settings) -> pd.DataFrame:
         else _of_result(row, results, numbers)
         for row in table.to_dict("records")
     ]
-    table = table.join(pd.DataFrame(judged, columns=["ours", "verdict", "why"]))
+    table = table.join(pd.DataFrame(judged, columns=["ours", "verdict", "why", "but"]))
+    but = table.pop("but")
     table.insert(table.columns.get_loc("why"), PHANTOM, "")
     if blocks["data"]["dataset"] == "phantom":
         made_up = table["check"].ne("") & table["verdict"].isin(list(SHOWN))
-        table.loc[made_up, PHANTOM] = table["verdict"].map(SHOWN)
+        table.loc[made_up, PHANTOM] = table["verdict"].map(SHOWN) + but
         table.loc[made_up, "verdict"] = NOT_TESTABLE
     return pd.concat([table, _of_arithmetic()], ignore_index=True).fillna("")
 
@@ -145,14 +149,14 @@ def _of_arithmetic() -> pd.DataFrame:
     return rows.assign(why=table["note"].replace("", "recomputed from the printed numbers"))
 
 
-def _of_setting(row: dict, blocks: Mapping) -> tuple[str, str, str]:
+def _of_setting(row: dict, blocks: Mapping) -> tuple[str, ...]:
     if not row["setting"]:
-        return "", NOT_TESTABLE, "fixed in the code, no setting"
+        return "", NOT_TESTABLE, "fixed in the code, no setting", ""
     ours = [reduce(getitem, name.split("."), blocks) for name in row["setting"].split()]
     shown = " / ".join(dict.fromkeys(json.dumps(value) for value in ours))
     if all(_same(json.loads(row["value"]), value) for value in ours):
-        return shown, AGREES, "this experiment sets the paper's value"
-    return shown, DIFFERS, f"this experiment sets {row['setting']} otherwise"
+        return shown, AGREES, "this experiment sets the paper's value", ""
+    return shown, DIFFERS, f"this experiment sets {row['setting']} otherwise", ""
 
 
 def _same(a, b) -> bool:
@@ -162,22 +166,23 @@ def _same(a, b) -> bool:
     return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) if numbers else a == b
 
 
-def _of_result(row: dict, results: Mapping, numbers: Mapping) -> tuple[str, str, str]:
+def _of_result(row: dict, results: Mapping, numbers: Mapping) -> tuple[str, ...]:
+    """Our number as text, the verdict, why, and what the verdict alone would hide."""
     key, _, field = row["key"].partition(":")
     if not key:
-        return "", NOT_TESTABLE, row["can_be_recomputed_from"]
+        return "", NOT_TESTABLE, row["can_be_recomputed_from"], ""
     names = [*([f"{key}.pooled"] if row["check"] else []), key]
     name = next((name for name in names if name in results), None)
     if name is None:
-        return "", NOT_TESTABLE, f"{key} is not recorded in this experiment"
+        return "", NOT_TESTABLE, f"{key} is not recorded in this experiment", ""
     entry = results[name] if isinstance(results[name], Mapping) else {"value": results[name]}
     shown = _shown(entry, field)
     if not row["check"]:
-        return shown, NOT_TESTABLE, "a value of the private NYU set; ours is of another set"
+        return shown, NOT_TESTABLE, "a value of the private NYU set; ours is of another set", ""
     expected = _value(row["expected"], numbers) if row["expected"] else None
-    verdict, why = _judged(row["check"], float(row["margin"] or 0), entry, expected)
+    verdict, why, but = _judged(row["check"], float(row["margin"] or 0), entry, expected)
     of = "not pooled over seeds" if name == key else f"pooled over {entry.get('seeds')} seeds"
-    return shown, verdict, f"{of}: {why}"
+    return shown, verdict, f"{of}: {why}", but
 
 
 def _shown(entry: Mapping, field: str) -> str:
@@ -188,9 +193,9 @@ def _shown(entry: Mapping, field: str) -> str:
     if field == "intervals":  # the paper does not say which of the two its own is
         text = "" if low is None else f"[{low:.3f}, {high:.3f}] over patients; "
         if sd is None:
-            return text + "one run, no interval over runs"
+            return text + "one run, no spread of runs"
         ends = [entry["mean"] + z * sd for z in (-1.96, 1.96)]
-        return text + f"[{ends[0]:.3f}, {ends[1]:.3f}] over {runs} runs"
+        return text + f"mean ± 1.96 SD of {runs} runs [{ends[0]:.3f}, {ends[1]:.3f}]"
     if field == "percent":
         return f"{100 * entry['value']:.1f}"
     value = entry.get(field or "value")
@@ -205,11 +210,11 @@ def _bounds(entry: Mapping) -> tuple[float | None, float | None]:
     return (low, high) if given else (None, None)
 
 
-def _judged(check: str, margin: float, entry: Mapping, expected=None) -> tuple[str, str]:
-    """Verdict and reason for '> x', '< x', '<= x' or '= x' on one recorded value; see RULE."""
+def _judged(check: str, margin: float, entry: Mapping, expected=None) -> tuple[str, str, str]:
+    """Verdict on '> x', '< x', '<= x' or '= x' by RULE, its reason, and what it would hide."""
     (sign, x), (low, high) = check.split(), _bounds(entry)
     if low is None:
-        return UNDECIDED, "no interval recorded"
+        return UNDECIDED, "no interval recorded", ""
     least, most = float(x) - margin, float(x) + margin
     above, below = low > most, high < least
     within = least <= low and high <= most
@@ -220,8 +225,14 @@ def _judged(check: str, margin: float, entry: Mapping, expected=None) -> tuple[s
     else:
         place = "holds" if not margin else "lies within" if within else "is not within"
     why = f"interval [{low:.3f}, {high:.3f}] {place} {x}" + (f" ± {margin:g}" if margin else "")
-    why += "" if expected is None else f"; the paper's is {expected:.3f}"
-    if agrees or contradicts:
-        return (AGREES if agrees else CONTRADICTS), why
+    without = sign == "=" and within and not low <= float(x) <= high
+    why += f", but leaves {x} out" * without
     left_out = sign in "<>" and expected is not None and not low <= expected <= high
-    return (NOT_REPLICATED if left_out else UNDECIDED), why + ", left out" * left_out
+    why += "" if expected is None else f"; the paper's is {expected:.3f}" + ", left out" * left_out
+    if contradicts:
+        return CONTRADICTS, why, ""
+    if agrees:
+        less = left_out and abs(entry["value"]) < abs(expected)
+        other = f", but a {'smaller' if less else 'larger'} difference" * left_out
+        return AGREES, why, f" within the margin, though not {x}" if without else other
+    return (NOT_REPLICATED if left_out else UNDECIDED), why, ""

@@ -24,7 +24,7 @@ from lesionlib import files
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
 from study import tables
-from study.ideal_observers import LEAK, LIMITS, MARGIN, MIXED, WITHIN_TRUTH
+from study.ideal_observers import LEAK, LIMITS, MARGIN, MIXED, OBSERVERS, WITHIN_TRUTH
 from study.intervals.thresholds import carried
 from study.settings import experiment_names, figures_folder
 from study.statistics.fusion import LATE, LATE_PLACED, with_fusions
@@ -86,6 +86,12 @@ OUTCOMES = (
         for m, wanted in zip(MIXED, (HALF, ABOVE + ".5", *[REPORTED] * 3), strict=True)
     ),
     *(Outcome(f"AUC of {m}", "auc", (m,)) for m in (*tables.MODELS, LATE, LATE_PLACED) if m != "I"),
+)
+# every other gain of notebook 12 and of the ledger of claims
+OUTCOMES += tuple(
+    _gain(*pair, REPORTED)
+    for pair in tables.GAINS
+    if _gain(*pair).key not in {outcome.key for outcome in OUTCOMES}
 )
 
 
@@ -221,7 +227,7 @@ def _holds(supports: str, found: Mapping) -> bool | None:
 
 
 def _of_phantom(every: Mapping[str, pd.DataFrame], drawn: Mapping[str, Mapping]) -> list[dict]:
-    """Shortfalls from ideal observers and leaks, which need what was drawn of each lesion."""
+    """Shortfalls from ideal observers, leaks, and the observers, which need what was drawn."""
     asked = {}
     for model, (ideal, limit) in LIMITS.items():
         best = {name: found["ideal"][ideal]["value"] for name, found in drawn.items()}
@@ -232,6 +238,9 @@ def _of_phantom(every: Mapping[str, pd.DataFrame], drawn: Mapping[str, Mapping])
         values = {name: found["within_truth"][key] for name, found in drawn.items()}
         supports = f"each below {LEAK:g} in size" if wanted is False else REPORTED
         asked[f"correlation within truth of {said} and {latent}"] = values, supports
+    for observer in OBSERVERS:
+        values = {name: found["ideal"][observer] for name, found in drawn.items()}
+        asked[f"AUC of ideal {observer}"] = values, REPORTED
     rows = []
     for outcome, (values, supports) in asked.items():
         for name, entry in values.items():
@@ -307,6 +316,13 @@ def write(resamples: int = RESAMPLES) -> dict:
     content = {"missing": missing, "pooled": flat(table), "provenance": used}
     files.write_json(place / "evidence.json", content)
     return content
+
+
+def stored() -> pd.DataFrame | None:
+    """``evidence.csv`` as it was written, or None where one of the protocol's experiments is missing."""
+    place = figures_folder("evidence")
+    missing = files.read_json(place / "evidence.json", {"missing": ["all"]})["missing"]
+    return None if missing else pd.read_csv(place / "evidence.csv")
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import re
 
 from lesionlib import files
 from study import evidence, paper
+from study.ideal_observers import GAINS
 from study.settings import figures_folder, project_root
 
 BLOCK = re.compile(r"(<!-- numbers: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
@@ -58,65 +59,85 @@ def span(entry: dict, sign: str = "", low: str = "low", high: str = "high") -> s
 
 # ------------------------------------------------------------------ the blocks
 def spared() -> str:
-    """The caption of the first figure: lesions spared in the demo, and over several phantoms."""
-    g = stored("demo")["spared_more"]
+    """The caption of the first figure: lesions spared over the phantoms, and in the demo."""
+    g, key = stored("demo")["spared_more"], "evidence.tnr_gain.E+S-E@0.02"
     ends = f"{100 * g['low']:.1f} to {100 * g['high']:.1f}"
-    text = (
-        "*How many benign biopsies are spared at a given share of malignant lesions missed: an "
-        f"illustration, on one phantom. At 2 % missed ({g['missed_a']} of {g['malignant']}), local "
-        f"and global information (E+S) spares {g['spared_a']} of {g['benign']}, local information "
-        f"alone (E) {g['spared_b']}: {g['per_100_benign']:.1f} more of every 100, 95 % interval over "
-        f"{g['patients']} patients {ends}."
+    drawn = (
+        "*The figure is of one phantom more, an illustration: how many benign biopsies are spared at "
+        f"a given share of malignant lesions missed. At 2 % ({g['missed_a']} of {g['malignant']}) "
+        f"local and global information (E+S) spares {g['spared_a']} of {g['benign']} there, local "
+        f"information alone (E) {g['spared_b']}: {g['per_100_benign']:.1f} more of every 100 by "
+        f"run-averaged scores, 95 % interval over {g['patients']} patients {ends}.*"
     )
-    key = "evidence.tnr_gain.E+S-E@0.02"
     if (found := pooled()) is None:
-        return f"{text} One phantom is one sample.*"
+        return f"*One phantom is one sample.* {drawn}"
     e = {k: 100 * found[key][k] for k in ("value", "low", "high")}
-    ends = "{value:.1f} more, {low:.1f} to {high:.1f}".format(**e)
-    return f"{text} Over {found[key]['seeds']} other phantoms, tested once by a protocol: {ends}.*"
+    ends = "{value:.1f} more benign lesions of every 100, 95 % interval {low:.1f} to {high:.1f}"
+    ends += "" if e["low"] > 0 else ", which holds 0"
+    return (
+        f"*On {found[key]['seeds']} phantoms, made-up mammograms tested once by a protocol, local and "
+        "global information (E+S) spares at 2 % of the malignant lesions missed, against local "
+        f"information alone (E), {ends.format(**e)}.* {drawn}"
+    )
 
 
 def outcomes() -> str:
-    """The outcomes of the protocol, pooled over its phantoms and over its controls."""
+    """What the protocol asks, pooled over its phantoms and over its controls, with each answer."""
     found = pooled()
     if found is None:
         return NOT_RUN
-    lines = ["| outcome | pooled | 95 % | controls | 90 % |", "|---|---|---|---|---|"]
-    primary = [o.key for o in evidence.PRIMARY]
-    for o in evidence.OUTCOMES:
-        here, control = found[f"evidence.{o.key}"], found.get(f"control.{o.key}")
-        cells = [o.name, number(here["value"]), f"{number(here['low'])} to {number(here['high'])}"]
-        cells += ["", ""]
-        if control and o.key in primary:
-            cells[3] = number(control["value"])
-            cells[4] = f"{number(control['low_90'])} to {number(control['high_90'])}"
+    head = "| outcome | asked | pooled | 95 % | holds | controls | 90 % | within the margin |"
+    lines, failed = [head, "|---|---|---|---|---|---|---|---|"], []
+    names = {o.key: o.name for o in evidence.OUTCOMES}
+    names |= {o.key: f"{GAINS[o.models]}: {o.name}" for o in evidence.PRIMARY}
+    asked = {
+        k.removeprefix("evidence."): e
+        for k, e in found.items()
+        if k.startswith("evidence.") and e["supports"] != evidence.REPORTED
+    }
+    in_order = [key for key in names if key in asked]
+    for key in [*in_order, *(k for k in asked if k not in names)]:
+        e = asked[key]
+        name = names.get(key, key).replace("s_m_near", "S_m at the lesion")
+        ends = (e["low"], e["high"]) if "low" in e else (e["t_low"], e["t_high"])
+        cells = [name, e["supports"], number(e["value"]), "{} to {}".format(*map(number, ends))]
+        cells += ["yes" if e["holds"] else "**no**", "", "", ""]
+        failed += [name] * (not e["holds"])
+        if (control := found.get(f"control.{key}", {})).get("supports"):
+            ends = f"{number(control['low_90'])} to {number(control['high_90'])}"
+            answer = "yes" if control["holds"] else "**no**"
+            cells[-3:] = number(control["value"]), ends, answer
+            failed += [f"{names[key]} within the margin in the controls"] * (not control["holds"])
         lines.append(f"| {' | '.join(cells)} |")
-    seeds = found["evidence.auc.I"]["seeds"]
-    kind = "phantoms and, within each, its patients resampled"
-    return "\n".join([*lines, "", f"{seeds} phantoms and as many controls; intervals: {kind}."])
+    seeds, margin = found["evidence.auc.I"]["seeds"], number(evidence.MARGIN)
+    return "\n".join([*lines, "", (
+        f"{seeds} phantoms and as many controls, whose margin is ±{margin}; each counts with the mean "
+        "of its runs. Intervals resample phantoms and, within each, its patients; those of shortfalls "
+        f"and correlations are t intervals over phantoms. **Not met:** {'; '.join(failed) or 'none'}."
+    )])  # fmt: skip
 
 
 def demo() -> str:
     """The AUCs of the demo beside the paper's and beside the best possible."""
     found, printed = stored("demo"), paper.table_3().set_index("model")
-    head = "maps that f_agg reads", paper.LABEL, "demo's phantom, mean ± SD of runs"
-    head += "95 % over patients", "best possible on these lesions"
-    lines = [f"| {' | '.join(head)} |", "|---|---|---|---|---|"]
+    head = "maps that f_agg reads", paper.LABEL, "demo's phantom, mean of runs"
+    head += "95 % over runs and patients", "SD of runs", "best possible on these lesions"
+    lines = [f"| {' | '.join(head)} |", "|---|---|---|---|---|---|"]
     for model, (what, ideal) in ROWS.items():
         m, best = found["models"][model], found["phantom"]["ideal"].get(ideal, {"value": 0.5})
         auc, spread = printed.loc[model, ["auc", "spread"]]
-        cells = f"{model}, {what}", f"{number(auc)} ± {number(spread)}"
-        cells += (
-            f"{number(m['mean'])} ± {number(m['sd'])}",
-            f"{number(m['low'])} to {number(m['high'])}",
-        )
+        cells = f"{model}, {what}", f"{number(auc)} ± {number(spread)}", number(m["mean"])
+        cells += f"{number(m['low_both'])} to {number(m['high_both'])}", number(m["sd"])
         lines.append(f"| {' | '.join((*cells, number(best['value'])))} |")
     e = found["models"]["E"]
     gains = {name: found["gains"][name] for name in ("I+S-S", "E+S-E", "E+S-late E & S")}
-    told = "; ".join(f"{k.replace('-', ' less ', 1)} {span(g)}" for k, g in gains.items())
+    told = "; ".join(
+        f"{name.replace('-', ' less ', 1)} {span(g | {'value': g['mean']}, '', 'low_both', 'high_both')}"
+        for name, g in gains.items()
+    )
     return "\n".join([*lines, "", (
-        f"{e['lesions']} test lesions ({e['malignant']} malignant) of {e['patients']} patients. The "
-        f"intervals are of the run-averaged score and resample patients: {told}."
+        f"{e['lesions']} test lesions ({e['malignant']} malignant) of {e['patients']} patients. "
+        f"Differences, mean of runs, 95 % over runs and patients: {told}."
     )])  # fmt: skip
 
 
@@ -135,9 +156,9 @@ def mini_mias() -> str:
         chance += "worse than chance; no cause is known, and of so many intervals one may by luck."
     return (
         f"On real film, mini-MIAS ({e['lesions']} test lesions, {e['malignant']} of them malignant, "
-        f"split by woman), nothing is learned that holds: {told}, E+S less E {gain} (95 % over the "
-        f"{e['patients']} women with a test lesion). The set shows that the method runs from real "
-        f"films to every table; it is too small for an answer. {chance}"
+        f"split by woman), nothing is learned that holds: {told}, E+S less E {gain} (run-averaged "
+        f"scores, 95 % over the {e['patients']} women with a test lesion). The set shows that the "
+        f"method runs from real films to every table; it is too small for an answer. {chance}"
     )
 
 

@@ -388,11 +388,13 @@ def gain_over_runs(
 ) -> run_intervals.TwoLevel:
     """Mean over runs of AUC of a minus AUC of b, with its interval over runs and patients.
 
-    Raises InputError where a and b have other numbers of runs.
+    A model b of one run lends it to each run of a.  Raises InputError where they have other numbers
+    of runs.
     """
     one, two = pair(predictions, a, b)
+    runs = one.runs.shape[1] if two.runs.shape[1] == 1 else 1
     how = one.truth, one.runs, one.patient, "auc", resamples, seed
-    return run_intervals.two_level(*how, less=two.runs)
+    return run_intervals.two_level(*how, less=np.repeat(two.runs, runs, axis=1))
 
 
 def spared_more(
@@ -451,7 +453,7 @@ def numbers(
         if a in models and b in models:
             entry = gain_entry(gain(predictions, a, b, **sampling))
             one, two = pair(predictions, a, b)
-            if one.runs.shape == two.runs.shape:
+            if two.runs.shape[1] in (1, one.runs.shape[1]):
                 both = gain_over_runs(predictions, a, b, **sampling)
                 entry |= dict(mean=float(both.value), runs=both.runs)
                 entry |= dict(low_both=float(both.low), high_both=float(both.high))

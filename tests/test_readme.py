@@ -73,6 +73,53 @@ def test_numbers_are_those_of_the_stored_results():
     assert readme.with_numbers(README) == README, "run: study refresh"
 
 
+def test_an_outcome_that_fails_has_a_row_like_one_that_holds(monkeypatch):
+    row = {
+        "value": 0.02,
+        "low": 0.01,
+        "high": 0.03,
+        "seeds": 5,
+        "supports": "above 0",
+        "holds": True,
+    }
+    control = {"value": 0.001, "low_90": -0.02, "high_90": 0.003, "holds": False, "supports": "±"}
+    short = {
+        "value": 0.09,
+        "t_low": 0.08,
+        "t_high": 0.1,
+        "supports": "within ±0.08",
+        "holds": False,
+    }
+    found = {"evidence.shortfall of S": short, "evidence.gain.E+S-E": row}
+    found |= {"evidence.gain.I+S-S": row | {"low": -0.01, "holds": False}}
+    found |= {"control.gain.E+S-E": control, "evidence.gain.E-S": row | {"supports": "reported"}}
+    found |= {"evidence.auc.I": {"seeds": 5, "supports": "reported"}}
+    monkeypatch.setattr(readme, "pooled", lambda: found)
+    lines = readme.outcomes().splitlines()[2:]
+    asked = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+    assert [c[4] for c in asked] == ["**no**", "yes", "**no**"]
+    place, context, shortfall = asked
+    assert place[0].endswith("I+S less S") and shortfall[0] == "shortfall of S"
+    assert context[2:] == [".020", ".010 to .030", "yes", ".001", "-.020 to .003", "**no**"]
+    assert shortfall[2:4] == [".090", ".080 to .100"]
+    missed = f"{place[0]}; {context[0]} within the margin in the controls; shortfall of S."
+    assert lines[-1].endswith(f"**Not met:** {missed}")
+
+
+@pytest.mark.parametrize(
+    "low, told", [(-0.01, "-1.0 to 6.0, which holds 0."), (0.01, "1.0 to 6.0.")]
+)
+def test_the_first_sentence_is_of_several_phantoms(monkeypatch, low, told):
+    gain = {"value": 0.03, "low": low, "high": 0.06, "seeds": 5}
+    monkeypatch.setattr(readme, "pooled", lambda: {"evidence.tnr_gain.E+S-E@0.02": gain})
+    first, _, rest = readme.spared().partition("* *")
+    assert (
+        first.startswith("*On 5 phantoms")
+        and f"3.0 more benign lesions of every 100, 95 % interval {told}" in first
+    )
+    assert rest.startswith("The figure is of one phantom more")
+
+
 def test_numbers_are_written_as_journals_print_them():
     assert [readme.number(x) for x in (0.7734, 1.0, -0.0361)] == [".773", "1.000", "-.036"]
     assert readme.span({"value": 0.02, "low": -0.001, "high": 0.5}, "+") == "+.020 [-.001, +.500]"

@@ -18,7 +18,7 @@ NAMES = {
     "s_m": "mean of S_m over the image",
     "s_m_half": "mean of S_m over the lesion's half",
     "s_m_other": "mean of S_m over the other half",
-    "s_m_near": "mean of S_m at the lesion, 3 x 3 cells",
+    "s_m_near": "mean of S_m at the lesion (3 x 3)",
     "u": "u as drawn: how the lesion looks (SD)",
     "c": "c as drawn: the context in its half (SD)",
     "c_other": "c of the other half as drawn (SD)",
@@ -47,10 +47,48 @@ def beside_ideal(rows: pd.DataFrame, pairs: Mapping[str, str]) -> Axes:
     for row, ends in enumerate(both):
         ax.plot(ends, [row + 0.13, row - 0.13], color="0.6", linewidth=0.8, linestyle=":")
     ax.axvline(0.5, color="0.7", linewidth=0.8, zorder=0)
-    names = [f"{network}\n({ideal})" for network, ideal in pairs.items()]
+    seen = {ideal: ideal.replace("_no_place", ", place unknown") for ideal in pairs.values()}
+    names = [f"{network}\n({seen[ideal]})" for network, ideal in pairs.items()]
     style.rows(ax, names, [f"{a:.3f} of {b:.3f}" for a, b in both])
-    ax.set_xlabel("AUC over lesions, 95 % over patients")
+    ax.set_xlabel("AUC of run-averaged scores, 95 % over patients")
     ax.margins(x=0.06)
+    style.legend_above(ax)
+    return ax
+
+
+def gains_beside_ideal(
+    rows: pd.DataFrame, series: Mapping[str, str], each: pd.DataFrame | None = None
+) -> Axes:
+    """Differences of AUC, one row each, with what the best possible observer would gain.
+
+    Parameters
+    ----------
+    rows : index names of the differences, first on top; for each of `series` a column with its
+        "<name> low" and "<name> high", and a column "ideal", NaN where nothing is known.
+    series : column -> label, two at most; the first one's numbers stand to the right.
+    each : values of single phantoms, the same index, drawn as dots on the first series.
+    """
+    ax = style.axes(None, style.PAGE - 1.2, (0.26 + 0.1 * len(series)) * len(rows) + 1.2)
+    place, looks = np.arange(len(rows)), (("o", style.BLUE), ("s", "#7FA8CC"))
+    shifts = np.linspace(-0.2, 0.2, len(series)) if len(series) > 1 else [0.0]
+    if each is not None:
+        for column in each:
+            ax.plot(each[column], place - 0.25, ".", color="0.45", markersize=5, zorder=1,
+                    label="one phantom" if column == each.columns[0] else None)  # fmt: skip
+    for (name, label), shift, (marker, colour) in zip(series.items(), shifts, looks, strict=False):
+        value = rows[name].to_numpy(float)
+        spread = np.abs(rows[[f"{name} low", f"{name} high"]].to_numpy(float) - value[:, None]).T
+        ax.errorbar(value, place + shift, xerr=spread, fmt=marker, color=colour, capsize=2,
+                    markersize=5, linewidth=1.2, label=label)  # fmt: skip
+    if rows["ideal"].notna().any():
+        ax.plot(rows["ideal"], place, "D", color=IDEAL_COLOUR, markersize=5, zorder=1,
+                markeredgecolor="black", markeredgewidth=0.4, label="best possible")  # fmt: skip
+    ax.axvline(0, color="0.5", linewidth=0.8, zorder=0)
+    first = next(iter(series))
+    numbers = rows[[first, f"{first} low", f"{first} high"]].to_numpy(float)
+    style.rows(ax, list(rows.index), [f"{v:+.3f} [{a:+.3f}, {b:+.3f}]" for v, a, b in numbers])
+    ax.set_xlabel("difference of AUC, mean of runs, 95 %")
+    ax.margins(x=0.04)
     style.legend_above(ax)
     return ax
 

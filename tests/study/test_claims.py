@@ -163,8 +163,50 @@ def test_what_follows_from_printed_numbers():
 )
 def test_verdict_by_the_rule(check, margin, low, high, expected, verdict):
     entry = dict(value=0.01, low=low, high=high)
-    found, why = claims._judged(check, margin, entry, expected)
+    found, why, _ = claims._judged(check, margin, entry, expected)
     assert found == verdict, why
+
+
+@pytest.mark.parametrize(
+    "check, margin, low, high, expected, why, but",
+    [
+        # I+S above S in the demo, by less than the paper's .026
+        (
+            "> 0",
+            0,
+            0.002,
+            0.014,
+            0.026,
+            "the paper's is 0.026, left out",
+            ", but a smaller difference",
+        ),
+        (
+            "> 0",
+            0,
+            0.03,
+            0.05,
+            0.026,
+            "the paper's is 0.026, left out",
+            ", but a larger difference",
+        ),
+        ("> 0", 0, 0.02, 0.05, 0.026, "lies above 0; the paper's is 0.026", ""),
+        ("> 0", 0, -0.05, -0.02, 0.026, "lies below 0; the paper's is 0.026, left out", ""),
+        ("> 0", 0, -0.003, 0.005, 0.026, "holds 0; the paper's is 0.026, left out", ""),
+        # I+S+E about E+S in the demo: a difference, within the margin
+        (
+            *("= 0", 0.01, 0.005, 0.01, -0.002),
+            "lies within 0 ± 0.01, but leaves 0 out; the paper's is -0.002",
+            " within the margin, though not 0",
+        ),
+        ("= 0", 0.01, -0.005, 0.01, -0.002, "lies within 0 ± 0.01; the paper's is -0.002", ""),
+        ("= 0", 0.01, 0.005, 0.02, -0.002, "is not within 0 ± 0.01; the paper's is -0.002", ""),
+    ],
+)
+def test_what_a_verdict_would_hide_is_said(check, margin, low, high, expected, why, but):
+    entry = dict(value=(low + high) / 2, low=low, high=high)
+    _, told, hidden = claims._judged(check, margin, entry, expected)
+    assert told.endswith(why), told
+    assert hidden == but
 
 
 def test_margins_are_those_that_the_rule_tells():
@@ -190,12 +232,20 @@ def test_a_phantom_neither_agrees_with_the_paper_nor_contradicts_it(results):
     real, ours = judged(results), judged(results, MADE_UP)
     rows = ours["kind"] == "result"
     assert set(ours.loc[rows, "verdict"]) == {claims.NOT_TESTABLE}
-    assert ours.at["order-01", claims.PHANTOM] == "shows the same"
+    assert ours.at["order-01", claims.PHANTOM].startswith("shows the same")
     assert ours.at["order-10", claims.PHANTOM] == claims.SHOWN[real.at["order-10", "verdict"]]
     assert ours.loc[rows & ours["check"].eq(""), claims.PHANTOM].eq("").all()
     assert (
         ours.at["order-11", claims.PHANTOM] == "" and "not recorded" in ours.at["order-11", "why"]
     )
+
+
+def test_the_phantoms_column_tells_what_the_verdict_would_hide():
+    found = {"gain.I+S-S.pooled": dict(value=0.008, low=0.002, high=0.014, seeds=5)}
+    found |= {"gain.I+S+E-E+S.pooled": dict(value=0.007, low=0.005, high=0.0097, seeds=5)}
+    ours = judged(found, MADE_UP)[claims.PHANTOM]
+    assert ours["order-06"] == "shows the same, but a smaller difference"
+    assert ours["order-08"] == "shows the same within the margin, though not 0"
 
 
 def test_without_gain_the_ledger_does_not_agree():
@@ -226,7 +276,9 @@ def test_an_interval_of_table_2_stands_beside_both_of_ours(results):
     entry = results["tnr.E+S@0.02"]
     shown = judged(results).at["table2-06", "ours"]
     ends = [entry["low"], entry["high"], *(entry["mean"] + z * entry["sd"] for z in (-1.96, 1.96))]
-    assert shown == "[{:.3f}, {:.3f}] over patients; [{:.3f}, {:.3f}] over 3 runs".format(*ends)
+    assert shown == (
+        "[{:.3f}, {:.3f}] over patients; mean ± 1.96 SD of 3 runs [{:.3f}, {:.3f}]".format(*ends)
+    )
     assert judged(results).at["text-11", "ours"] == f"{100 * entry['value']:.1f}"
 
 

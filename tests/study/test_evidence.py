@@ -233,6 +233,16 @@ def test_every_outcome_has_a_row_of_each_seed_and_one_of_both(table, pair):
     assert row(table, "E+S less E")["value"] == pytest.approx(np.mean(both))
 
 
+def test_every_gain_of_the_ledger_is_pooled_and_the_observers_beside_it(table, pair):
+    every = set(table["outcome"])
+    assert {f"{a} less {b}" for a, b in tables.GAINS} <= every
+    added = row(table, "E+S less f_loc + S")
+    assert added["supports"] == evidence.REPORTED and added["holds"] is None
+    best = row(table, "AUC of ideal both_no_place")
+    assert best["value"] == pytest.approx(0.9) and np.isnan(best["low_95"])
+    assert set(table.loc[table["outcome"] == "AUC of ideal local", "experiment"]) > set(pair)
+
+
 def test_p_is_adjusted_for_the_three_primary_outcomes(table):
     rows = [row(table, o.name) for o in evidence.PRIMARY]
     assert [r["p_holm"] for r in rows] == pytest.approx(holm([r["p"] for r in rows]))
@@ -352,6 +362,15 @@ def test_the_files_tell_every_outcome_and_what_is_missing(project, table):
     assert csv.groupby("set")["outcome"].nunique().nunique() == 1
     text = (project / "evidence.md").read_text()
     assert text.count("| E+S less E ") == 2 and "demo" not in text
+
+
+def test_stored_evidence_is_read_when_all_of_it_is_there(project):
+    assert evidence.stored() is None
+    evidence.write(FEW)
+    assert evidence.stored() is None  # seed 13 lacks its results
+    (project / "evidence_seed13" / "results.json").write_text(json.dumps(stored()))
+    evidence.write(FEW)
+    assert set(evidence.stored()["set"]) == set(evidence.SETS)
 
 
 def test_a_control_is_asked_for_equivalence_alone(project):

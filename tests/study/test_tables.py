@@ -211,6 +211,14 @@ def test_a_gain_over_runs_is_the_mean_of_the_runs_gains(scored):
     assert "low_both" not in tables.numbers(more, **FEW)["gain.E+S-E"]
 
 
+def test_a_model_of_one_run_lends_it_to_each_run_of_the_other(scored):
+    once = scored[(scored["model"] != "E") | (scored["run"] == 0)]
+    got, e = tables.gain_over_runs(once, **FEW), tables.scores(once, "E")
+    each = [roc.auc(e.truth, x) for x in tables.scores(once, "E+S").runs.T]
+    assert got.value == pytest.approx(np.mean(each) - roc.auc(e.truth, e.mean)) and got.runs == 3
+    assert tables.numbers(once, **FEW)["gain.E+S-E"]["mean"] == got.value
+
+
 def test_spared_more_counts_lesions(scored):
     more = tables.spared_more(scored, **FEW)
     assert more["value"] == pytest.approx((more["spared_a"] - more["spared_b"]) / more["benign"])
