@@ -203,6 +203,16 @@ def test_benign_without_callback_in_or_out(tmp_path):
     assert why["Mass-Training_P_00003_LEFT_CC"].startswith("no lesion left: benign without")
 
 
+def test_choices_may_be_made_without_the_test_part(tmp_path):
+    folder = tree.flat(tmp_path)
+    whole, chosen = cbis_ddsm.read(folder), cbis_ddsm.read(folder, part="training")
+    training = whole.images[whole.images["split"] != "test"]
+    assert 0 < len(training) < len(whole.images)
+    assert set(chosen.images["image_id"]) == set(training["image_id"])
+    assert set(chosen.images["split"]) == {""}  # to be drawn, with a test part of its own
+    assert not chosen.lesions["lesion_id"].str.contains("P_00005|P_00006").any()
+
+
 def test_findings_left_out_on_a_film_that_stays(tmp_path):
     """Trap: a window next to the mass could be on a calcification of the other lists, on a lesion
     left out for want of a callback, or on one whose mask does not fit."""
