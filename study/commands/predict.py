@@ -86,8 +86,8 @@ def trained(lab: Lab) -> dict[str, list[Path]]:
     named = {"gmic": "gmic/run*", "f_loc": "floc/run*"} | {
         c: f"fagg/{c}/run*" for c in COMBINATIONS
     }
-    # the maps of another context network cannot be made here
-    given = lab.settings.fagg.saliency_file
+    # the maps of another context network, or of a control, cannot be made here
+    given = lab.settings.fagg.saliency_file or lab.settings.fagg.saliency_of != "own"
     named = {name: place for name, place in named.items() if not (given and "S" in name.split("+"))}
     found = {
         name: sorted((file.parent for file in lab.runs.glob(f"{place}/{WEIGHTS}")), key=_run)
