@@ -33,7 +33,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(CORES)
 NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env \
          --nbval-cell-timeout=300
 
-.PHONY: help setup demo run evidence data-check lab test refresh bench bench-gpu torture fuzz clean
+.PHONY: help setup demo run evidence data-check lab test refresh site bench bench-gpu torture fuzz clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -70,6 +70,12 @@ test: $(READY) ## run all tests (about 9 minutes on 2 cores)
 
 refresh: demo ## bring the demo's outputs into the committed notebooks
 	@$(STUDY) refresh
+
+site: $(READY) ## write the notebooks, the data sets and the reference as a site -> _site/index.html
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[site]"
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . _site
+	@rm -rf jupyter_execute
+	@echo "open _site/index.html"
 
 # what it is compared with comes by: .venv/bin/pip install -e ".[bench]"
 bench: $(READY) ## measure speed and memory beside other tools -> figures/benchmarks

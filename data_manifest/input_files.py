@@ -33,7 +33,8 @@ def input_file(path: Path | str, most=MOST_BYTES, remedy: str = "Check the path"
         if stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever, a device never end
             with open(path, "rb") as file:
                 size = path.stat().st_size
-                if size <= most and zipfile.is_zipfile(file):
+                # a picture's bytes may hold the mark of an archive's end by chance
+                if size <= most and file.read(2) == b"PK" and zipfile.is_zipfile(file):
                     size = sum(member.file_size for member in zipfile.ZipFile(file).infolist())
             fault = f"{size / 2**20:,.0f} MiB, allowed {most / 2**20:,.0f}" if size > most else ""
     except FileNotFoundError:

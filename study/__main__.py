@@ -119,9 +119,9 @@ def _options(pairs: list[list[str]]) -> dict:
 
 
 def _settings(args) -> None:
-    from study.commands.listing import settings_text
+    from study.commands.listing import settings_schema, settings_text
 
-    print(settings_text(args.block))
+    print(settings_schema() if args.schema else settings_text(args.block))
 
 
 def _stages(args) -> None:
@@ -199,6 +199,7 @@ ARGUMENTS = {
            "help": "an option of the reader; may be repeated"},
     "--folds": {"type": count, "help": "number of folds; default: data.folds, or 5"},
     "--pixels": {"action": "store_true", "help": "open every image and outline, too"},
+    "--schema": {"action": "store_true", "help": "as a JSON schema, for editors"},
     "--complete": {"action": "store_true", "help": "fail unless all is up to date"},
     "--cores": {"type": count, "help": "jobs side by side; default: all cores"},
     "--output": {"type": expanded},
@@ -230,7 +231,8 @@ COMMANDS = {
         "--experiment": {"required": False,
                          "help": "whose options, splits and canvas; default: the set's"},
         "--cores": {"help": "images read side by side; default: all cores"}}),
-    _settings: ("floc", "list settings: type, default and meaning", "block", {}),
+    _settings: ("floc", "list settings: type, default and meaning", "block --schema",
+                {}),
     _stages: ("", "list the stages, their arguments and what they give", "", {}),
     _report: ("predictions.csv",
               "write the paper's tables and figures of lesion scores, made here or elsewhere",

@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -26,7 +25,7 @@ from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
 from study import tables
 from study.ideal_observers import LEAK, LIMITS, MARGIN, MIXED, WITHIN_TRUTH
-from study.intervals.thresholds import threshold_at
+from study.intervals.thresholds import carried
 from study.settings import experiment_names, figures_folder
 from study.statistics.fusion import LATE, LATE_PLACED, with_fusions
 from study.statistics.multiplicity import holm
@@ -99,24 +98,40 @@ def of_seed(
     predictions : with late fusions, see ``fusion.with_fusions``.  number : of the set of patients,
     whose resamples are its own.
     """
-    one, *_ = known = (
+    known = (
         tables.pair(predictions, *outcome.models)
         if len(outcome.models) == 2
         else [tables.scores(predictions, *outcome.models)]
     )
-    statistic, cut = _statistic(one, outcome), outcome.measure in ("spared", "missed")
-    limits = [_thresholds(predictions, s, outcome.fnr) if cut else 0 * s.runs[0] for s in known]
-    values, drawn = [], []
+    seed, values, drawn = (SEED, number), [], []
     for k in range(max(s.runs.shape[1] for s in known)):
         # a model of fewer runs lends them to the others'
-        at = [(s, x, k % s.runs.shape[1]) for s, x in zip(known, limits, strict=True)]
-        score, *less = (s.runs[:, run] - x[run] for s, x, run in at)
-        found, of_resample = resampling.resampled(
-            one.truth, score, one.patient, statistic, resamples, (SEED, number), *less
-        )
+        runs = [k % s.runs.shape[1] for s in known]
+        if outcome.measure in ("spared", "missed"):
+            found, of_resample = _carried(predictions, known, runs, outcome, resamples, seed)
+        else:
+            one, (score, *less) = known[0], [s.runs[:, r] for s, r in zip(known, runs, strict=True)]
+            statistic = _statistic(one, outcome)
+            found, of_resample = resampling.resampled(
+                one.truth, score, one.patient, statistic, resamples, seed, *less
+            )
         values.append(found)
         drawn.append(of_resample)
     return float(np.mean(values)), np.mean(drawn, axis=0)
+
+
+def _carried(predictions, known, runs, outcome, resamples, seed) -> list[np.ndarray]:
+    """Difference of the shares below the thresholds that a run's validation lesions give.
+
+    Validation patients are resampled too, so that the interval holds the thresholds' uncertainty.
+    """
+    both, kind = [], int(outcome.measure == "missed")
+    for s, run in zip(known, runs, strict=True):
+        on = tables.scores(predictions, s.model, "validation")
+        parts = [(x.truth, x.runs[:, run], x.patient) for x in (on, s)]
+        _, value, drawn = carried(*parts, np.array([outcome.fnr]), resamples, seed)
+        both.append((value[kind, 0], drawn[:, kind, 0]))
+    return [first - second for first, second in zip(*both, strict=True)]
 
 
 def _statistic(one: tables.Scores, outcome: Outcome) -> str | Callable:
@@ -124,21 +139,7 @@ def _statistic(one: tables.Scores, outcome: Outcome) -> str | Callable:
         return "auc"
     if outcome.measure == "pairs":
         return _pairs_in_order(one)
-    if outcome.measure == "spared on test":
-        return lambda truth, score, times=None: roc.tnr_at(truth, score, outcome.fnr, times)[..., 0]
-    return partial(_called_benign, kind=outcome.measure == "missed")
-
-
-def _thresholds(predictions: pd.DataFrame, s: tables.Scores, fnr: float) -> np.ndarray:
-    """The threshold of each run, as its validation lesions give it."""
-    known = tables.scores(predictions, s.model, "validation")
-    return np.concatenate([threshold_at(known.truth, score, fnr) for score in known.runs.T])
-
-
-def _called_benign(truth, score, times=None, *, kind: bool):
-    """Share of the lesions of one kind (True malignant) whose score is below 0, their threshold."""
-    weight = np.ones(len(truth)) if times is None else times
-    return (score[truth == kind] < 0) @ weight[truth == kind] / weight[truth == kind].sum(axis=0)
+    return lambda truth, score, times=None: roc.tnr_at(truth, score, outcome.fnr, times)[..., 0]
 
 
 def _pairs_in_order(one: tables.Scores) -> Callable:
@@ -239,7 +240,7 @@ def _of_phantom(every: Mapping[str, pd.DataFrame], drawn: Mapping[str, Mapping])
         each = [entry["value"] for entry in values.values()]
         limit = re.search(r"[\d.]+", supports)
         judged = [np.mean(each)] if supports.startswith(POOLED) else each
-        holds = bool(np.max(np.abs(judged)) <= float(limit[0])) if limit else None
+        holds = bool(np.max(np.abs(judged)) < float(limit[0])) if limit else None
         head = {"outcome": outcome, "experiment": POOLED, "supports": supports}
         rows.append(head | pooled(each) | {"holds": holds})
     return rows

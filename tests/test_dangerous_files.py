@@ -98,3 +98,10 @@ def test_archives_are_measured_by_what_they_hold(tmp_path, name):
 def test_names_that_no_file_can_have(path):
     with pytest.raises(InputError, match="not readable"):
         input_file(path)
+
+
+def test_a_picture_with_the_mark_of_an_archives_end_is_no_archive(tmp_path):
+    """Trap: four bytes that one in 80,000 pictures of 50 kB holds by chance."""
+    path = tmp_path / "film.png"
+    path.write_bytes(b"\x89PNG" + bytes(50) + b"PK\x05\x06" + bytes(18))
+    assert zipfile.is_zipfile(path) and input_file(path) == path

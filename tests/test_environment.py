@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OPTIONAL = PROJECT["optional-dependencies"]
 OPTIONAL.pop("bench")  # peers to compare with: of no use to the project, and not installed
+OPTIONAL.pop("site")  # installed by `make site` alone
 DECLARED = [Requirement(text) for text in [*PROJECT["dependencies"], *sum(OPTIONAL.values(), [])]]
 DECLARED = [r for r in DECLARED if r.name != PROJECT["name"]]
 PIN_LINES = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()

@@ -7,7 +7,8 @@ dicom : the archive's DICOM files in any folders: ``Case/StudyUID/SeriesUID/0000
     this set, and wrong in some; SeriesDescription is missing in some.)
 kaggle : ``jpeg/<SeriesUID>/1-172.jpg`` with ``csv/dicom_info.csv``, which holds the headers of the
     DICOM files they were made from; 8 bits, lossy.
-compact : films squeezed to 800 x 800 px with one box per lesion; ``images.csv``, ``rois.csv``.
+compact : films squeezed to 800 x 800 px with one box per lesion;
+    ``images.csv``, ``rois.csv``.
 """
 
 from __future__ import annotations

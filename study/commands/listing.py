@@ -21,26 +21,41 @@ def settings_text(block: str = "") -> str:
 
     block : as "floc" or "floc.epochs".  Raises InputError where there is none.
     """
-    schema = Experiment.model_json_schema()
-    found = _settings(schema, schema, "", Experiment().model_dump(mode="json"))
-    chosen = {k: v for k, v in found.items() if f"{k}.".startswith(f"{block}." if block else "")}
+    found = settings_rows()
+    chosen = [row for row in found if f"{row[0]}.".startswith(f"{block}." if block else "")]
     if not chosen:
-        blocks = [*found, *(name.rpartition(".")[0] for name in found if "." in name)]
+        names = [name for name, *_ in found]
+        blocks = [*names, *(name.rpartition(".")[0] for name in names if "." in name)]
         raise InputError(f"there is no setting '{block}'", "settings", nearest(block, set(blocks)))
-    return "\n".join(chosen.values())
+    lines = []
+    for name, kind, default, meaning in chosen:
+        texts = [_filled(text) for text in (f"default {default}", meaning) if text]
+        lines += [f"{name}: {kind}", *texts]
+    return "\n".join(lines)
 
 
-def _settings(schema: dict, model: dict, prefix: str, defaults: dict) -> dict[str, str]:
-    """Name of a setting -> its lines; a block holds further settings."""
-    out = {}
+def settings_schema() -> str:
+    """The JSON schema of an experiment's file: editors complete and check settings by it."""
+    schema = Experiment.model_json_schema()
+    schema["properties"]["extends"] = {"type": "string", "description": "start from this one"}
+    return json.dumps(schema, indent=1, ensure_ascii=False)
+
+
+def settings_rows() -> list[tuple[str, str, str, str]]:
+    """Every setting of the model: dotted name, type, default as JSON, meaning or ""."""
+    schema = Experiment.model_json_schema()
+    return _rows(schema, schema, "", Experiment().model_dump(mode="json"))
+
+
+def _rows(schema: dict, model: dict, prefix: str, defaults: dict) -> list[tuple]:
+    out = []
     for name, rule in model["properties"].items():
         block = _resolved(schema, rule)
         if "properties" in block:
-            out |= _settings(schema, block, f"{prefix}{name}.", defaults[name])
+            out += _rows(schema, block, f"{prefix}{name}.", defaults[name])
             continue
-        default = f"default {json.dumps(defaults[name], ensure_ascii=False)}"
-        texts = [_filled(text) for text in (default, rule.get("description", "")) if text]
-        out[prefix + name] = "\n".join([f"{prefix}{name}: {_type(schema, rule)}", *texts])
+        default = json.dumps(defaults[name], ensure_ascii=False)
+        out.append((prefix + name, _type(schema, rule), default, rule.get("description", "")))
     return out
 
 

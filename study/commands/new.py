@@ -146,6 +146,7 @@ def _sides(sizes: Sizes, scale: float, ratio: float | None) -> tuple[int, str]:
 def _text(name: str, folder: Path, dataset: str, options: dict, sizes: Sizes) -> str:
     small = SMALL in settings.experiment_names()
     lines = [
+        "# yaml-language-server: $schema=schema.json",
         f"# Command   make run EXPERIMENT={name} DATA=<folder of the set>",
         f"# Measured  {sizes.images} of {sizes.of} images, {len(sizes.lesions)} lesions",
     ]

@@ -100,10 +100,7 @@ def carried_over(
     """
     shares = np.atleast_1d(np.asarray(fnr, float))
     set_on, judged = checked(*validation[:2])[0], checked(*test[:2])
-    at = lambda truth, score, times=None: threshold_at(truth, score, shares, times)  # noqa: E731
-    thresholds, drawn = resampled(*validation, at, n, (seed, 0))
-    below = lambda truth, score, times=None: _below(truth, score, thresholds, drawn, times)  # noqa: E731
-    value, values = resampled(*test, below, n, (seed, 1))
+    thresholds, value, values = carried(validation, test, shares, n, (seed,))
     ends = np.where(shares == 0, np.nan, np.quantile(values, _ENDS, axis=0))
     out = pd.DataFrame({"fnr": shares, "threshold": thresholds})
     for row, kind, of in ((1, judged[0], "missed malignant"), (0, ~judged[0], "spared benign")):
@@ -114,6 +111,20 @@ def carried_over(
         out["tnr" if row == 0 else "fnr_test"] = value[row]
         out[f"{name}_low"], out[f"{name}_high"] = ends[:, row]
     return out.assign(note=notes(shares, set_on.sum()))
+
+
+def carried(
+    validation: Sequence, test: Sequence, shares: np.ndarray, n: int, seed: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What :func:`carried_over` counts: thresholds (k,), shares (2, k), and those of resamples.
+
+    The shares are of benign, then of malignant test lesions below the threshold; in resamples of
+    both sets of patients they are (n, 2, k).  Two scores of one seed see the same resamples.
+    """
+    at = lambda truth, score, times=None: threshold_at(truth, score, shares, times)  # noqa: E731
+    thresholds, drawn = resampled(*validation, at, n, (*seed, 0))
+    below = lambda truth, score, times=None: _below(truth, score, thresholds, drawn, times)  # noqa: E731
+    return thresholds, *resampled(*test, below, n, (*seed, 1))
 
 
 def _below(truth, score, thresholds, drawn, times) -> np.ndarray:

@@ -45,6 +45,7 @@ def decision_curves(
 
     predictions : recalibrate first (`calibration.platt`): a threshold probability means nothing to
         scores of another prevalence.  models : names.  at : threshold probabilities.
+
     Columns: model, threshold, value, low, high, lesions, malignant, benign, patients.  Raises
     InputError for scores or thresholds that are no probabilities.
     """

@@ -66,6 +66,7 @@ def auc_of_units(
 
     models : one or two names.  unit : the finding of each lesion, a Series with index lesion_id; by
         default its patient.  how : mean or max of the unit's lesions, run by run.
+
     A unit is malignant where one of its lesions is.  Raises InputError for another `how`.
     Columns: model, value, low, high, units, malignant, benign, patients.
     """

@@ -26,7 +26,7 @@ REMEDY = "Write it with np.savez(file, maps=maps, image_id=names)"
 
 
 def read_saliency(file: Path, image_ids: Sequence[str], shape: tuple[int, int]) -> np.ndarray:
-    """The maps of these images, in their order: float32 (images, 2, *shape), S_m first.
+    """The maps of these images, in their order: float32 (images, 2, h, w), S_m first.
 
     image_ids : of the store.  shape : (h, w) of the map, in cells.
 

@@ -111,6 +111,16 @@ def test_every_setting_is_listed_with_type_default_and_meaning():
         listing.settings_text("flok")
 
 
+def test_editors_have_the_schema_of_the_settings_as_they_are():
+    known = json.loads(listing.settings_schema())
+    assert (settings.project_root() / "experiments" / "schema.json").read_text() == (
+        listing.settings_schema() + "\n"
+    ), "study settings --schema > experiments/schema.json"
+    assert known["additionalProperties"] is False and "extends" in known["properties"]
+    block = known["$defs"][known["properties"]["floc"]["$ref"].rpartition("/")[2]]
+    assert all("description" in rule for rule in block["properties"].values())
+
+
 def test_every_stage_is_listed_with_its_arguments_and_what_it_gives():
     text = listing.stages_text()
     assert re.findall(r"^(\w+)", text, re.MULTILINE) == list(STEPS)

@@ -124,6 +124,14 @@ def test_thresholds_are_carried_from_each_runs_validation(one, measure, on, kind
     assert np.isfinite(drawn).all() and np.ptp(drawn) > 0
 
 
+def test_the_carried_thresholds_own_uncertainty_is_in_the_interval(one):
+    """With the test's patients drawn as often but never varied, validation's alone still move it."""
+    test = one["split"] == "test"
+    still = one.assign(patient_id=one["patient_id"].where(~test, "the only one"))
+    _, drawn = evidence.of_seed(still, Outcome("", "spared", ("E+S", "E"), "", 0.2), 0, FEW)
+    assert np.ptp(drawn) > 0
+
+
 @pytest.mark.parametrize("model", ideal_observers.MIXED)
 def test_mixed_pairs_are_those_of_one_image(one, model):
     test = one[(one["model"] == model) & (one["split"] == "test")]
@@ -259,6 +267,12 @@ def test_a_leak_of_one_seed_is_not_averaged_away(table):
     assert leak["value"] == pytest.approx(0) and leak["holds"] is False
     assert row(table, "correlation within truth of s_m_near and u")["holds"] is True
     assert row(table, "correlation within truth of E and u")["holds"] is None
+
+
+def test_a_leak_at_the_limit_is_not_below_it(pair):
+    found = {name: stored(E_c=ideal_observers.LEAK) for name in pair}
+    both = evidence.collected(pair, found, 2)
+    assert row(both, "correlation within truth of E and c")["holds"] is False
 
 
 def controls(*values: float, spread: float = 0.001) -> pd.DataFrame:
