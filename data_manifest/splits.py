@@ -118,7 +118,9 @@ def with_permuted_labels(manifest: Manifest, seed: int) -> Manifest:
     for name in sorted(set(split) - {"test"}):
         part = known & (split == name)
         malignant = (new[part] == "malignant").groupby(patient[part]).any()
-        given = pd.Series(rng(seed, "permuted labels", name).permutation(malignant), malignant.index)
+        given = pd.Series(
+            rng(seed, "permuted labels", name).permutation(malignant), malignant.index
+        )
         new[part] = np.where(given[patient[part]], "malignant", "benign")
     return replace(manifest, lesions=lesions.assign(pathology=new))
 

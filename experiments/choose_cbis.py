@@ -4,8 +4,8 @@
 
 Networks learn from the experiment's own training patients and are judged on its validation patients,
 both of the official training part.  No network is applied to a test image here.  Each row of the
-table is one short training; none is left out.  One rule decides each time, the highest validation
-AUC, and one thing after the other is chosen:
+table is one training; none is left out.  One rule decides each time, the highest validation AUC, and
+one thing after the other is chosen.  In the first round
 
 1. f_loc's learning rate (:data:`FLOC_RATES`), at the first of :data:`SIDES`;
 2. the sides of its windows, at that rate;
@@ -13,6 +13,13 @@ AUC, and one thing after the other is chosen:
 4. GMIC's learning rate (:data:`GMIC_RATES`);
 5. f_agg's learning rate (:data:`FAGG_RATES`), by the mean of :data:`COMBINATIONS`, with the networks
    that were chosen.
+
+None of the five f_loc of this round had learned anything after 480 steps: the loss had stayed where
+it is by chance.  The second round was added when that had been seen:
+
+6. f_loc with windows that hold most of a lesion (`min_overlap`), with smaller patches and with more
+   steps (:data:`LONGER`);
+7. f_agg's learning rate again, as in 5, with the f_loc of 6.
 
 The validation AUC of so few women has a standard error of about .04: what these rules choose may be
 no better than what they pass over.  Rows of the table are kept, and the work is resumed where it
@@ -42,6 +49,21 @@ FLOC_RATES = (5e-4, 1e-3, 2e-3)
 SIDES = ((48, 112), (32, 96))
 PHANTOM = {"initialisation": "file", "weights_file": "runs/demo/floc/run0/best.safetensors"}
 FLOC_EPOCHS, FLOC_EPOCH = 6, (800, 800, 400, 0)
+RESNET = {"backbone": "resnetv2_mini"}
+HALVES = (1500, 1500, 0, 0)  # windows of an epoch: no outside
+# settings of f_loc, of its windows
+LONGER = {
+    "a": ({"epoch": (1000, 1000, 300, 0), "epochs": 10}, {"side_min": 48}),
+    "b": (
+        {"epoch": (1000, 1000, 0, 0), "epochs": 10, "batch": 50, "learning_rate": 3e-3},
+        {"min_overlap": 1500},
+    ),
+    "c": ({"epoch": (1000, 1000, 300, 0), "epochs": 10} | RESNET, {}),
+    "d": ({"epoch": HALVES, "epochs": 25, "learning_rate": 2e-3} | RESNET, {"patch": 48}),
+    "e": ({"epoch": HALVES, "epochs": 25, "learning_rate": 2e-3}, {"patch": 48}),
+    "f": ({"epoch": HALVES, "epochs": 40, "learning_rate": 5e-4}, {"patch": 48}),
+    "g": ({"epoch": HALVES, "epochs": 40} | PHANTOM, {"patch": 48}),
+}
 GMIC_RATES = (3e-4, 1e-3)
 GMIC_EPOCHS = 3
 FAGG_RATES = (1e-3, 3e-3, 1e-2)

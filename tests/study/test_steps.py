@@ -280,6 +280,21 @@ def test_an_experiment_with_other_maps_takes_over_store_and_networks(lab, tmp_pa
     assert stored[0].samefile(stored[1])
 
 
+@pytest.mark.parametrize("how", ["exchanged", "outside"])
+def test_a_control_of_s_trains_only_f_agg_with_s_anew(lab, tmp_path, monkeypatch, how):
+    steps.fagg(lab, "E"), steps.fagg(lab, "E+S")
+    trained, run = [], training._Loop.run
+    monkeypatch.setattr(training._Loop, "run", lambda loop: trained.append(loop) or run(loop))
+    other = on_a_copy(lab, tmp_path, fagg=SMALL["fagg"] | {"saliency_of": how})
+    steps.fagg(other, "E"), steps.fagg(other, "E+S")
+    assert len(trained) == 1
+    own, given = steps.saliency(lab), steps.saliency(other)
+    assert not np.array_equal(own, given)
+    is_same = (given[:, None] == own[None]).all(axis=(2, 3, 4))
+    assert not np.diagonal(is_same).any() or how == "outside"
+    assert is_same.any(axis=1).all() == (how == "exchanged")
+
+
 def test_phantoms_that_differ_in_their_pictures_alone_have_stores_of_their_own(lab):
     """Trap: the tables of a phantom are the same whatever its context says."""
     silent = SMALL["phantom"] | {"context_effect": 0.0}

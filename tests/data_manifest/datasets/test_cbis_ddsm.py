@@ -20,7 +20,7 @@ from data_manifest.images.build import source_image
 from data_manifest.images.read import read_mask_levels
 from data_manifest.images.store import build_store
 from data_manifest.manifest import Manifest, with_findings_left_out
-from data_manifest.splits import with_splits
+from data_manifest.splits import with_permuted_labels, with_splits
 from lesionlib.errors import InputError
 
 # most sets here have masses only
@@ -239,6 +239,26 @@ def test_the_validation_part_comes_from_the_official_training_part(tmp_path):
     after = drawn.images.set_index("image_id")["split"]
     assert (after[before == "test"] == "test").all()
     assert set(after[before == ""]) == {"training", "validation"}
+
+
+def test_permuted_labels_leave_the_test_part_and_the_number_of_malignant_patients(tmp_path):
+    manifest = with_splits(cbis_ddsm.read(tree.flat(tmp_path, _many())), seed=1)
+    image = manifest.images.set_index("image_id")
+    patient, split = (manifest.lesions["image_id"].map(image[n]) for n in ("patient_id", "split"))
+    is_test, permuted = split == "test", with_permuted_labels(manifest, seed=1).lesions
+    before, after = manifest.lesions["pathology"], permuted["pathology"]
+    assert before[is_test].equals(after[is_test]) and not before.equals(after)
+    by_patient = (after == "malignant").groupby(patient)
+    assert (by_patient.nunique() == 1)[patient[~is_test].unique()].all()
+    for name in ("training", "validation"):
+        part = split == name
+        counts = [
+            (p[part] == "malignant").groupby(patient[part]).any().sum() for p in (before, after)
+        ]
+        assert counts[0] == counts[1] > 0
+    assert list(permuted.drop(columns="pathology")) == list(
+        manifest.lesions.drop(columns="pathology")
+    )
 
 
 def _many() -> list[Roi]:
