@@ -350,6 +350,9 @@ def test_new_images_are_scored_as_an_experiments_own_whatever_is_known_of_them(
     assert unknown["y_true"].isna().all() and len(unknown) == 3 * len(own.groupby(["model", "run"]))
     same = unknown.merge(known, on=["lesion_id", "model", "run"], suffixes=("", "_known"))
     assert same["y_score"].to_numpy() == pytest.approx(same["y_score_known"], rel=1e-6)
+    page = predict.predict("smoke", data, output=tmp_path / "half", scale=0.5)
+    half = pd.read_csv(page.parent / "predictions.csv")
+    assert (half["y_score"] - unknown["y_score"]).abs().max() > 1e-3
     assert page.read_text(encoding="utf-8").count("data:image/jpeg") == 3
     with pytest.raises(InputError, match="neither malignant nor benign"):
         tables.table_3(tables.read_predictions(page.parent / "predictions.csv"))
@@ -381,10 +384,23 @@ def test_another_pixel_spacing_than_that_of_the_training_is_told(tmp_path, train
     if trained:
         place.mkdir(parents=True)
         pd.DataFrame({"spacing_mm": trained}).to_csv(place / "images.csv")
-    lab = SimpleNamespace(runs=tmp_path, is_phantom=False)
+    canvas = SimpleNamespace(scale=0.5)
+    settings = SimpleNamespace(canvas=canvas)
+    lab = SimpleNamespace(runs=tmp_path, is_phantom=False, settings=settings)
     images = SimpleNamespace(images=pd.DataFrame({"spacing_mm": new}))
-    found = predict.warnings(lab, images)
+    found = predict.warnings(lab, images, canvas.scale)
     assert len(found) == bool(said) and all(re.match(said, line) for line in found)
+
+
+def test_a_scale_of_their_own_brings_new_images_to_the_spacing_of_the_training(tmp_path):
+    place = tmp_path / "store" / "canvases"
+    place.mkdir(parents=True)
+    pd.DataFrame({"spacing_mm": [0.05]}).to_csv(place / "images.csv")
+    one = SimpleNamespace(runs=tmp_path, is_phantom=False)
+    one.settings = SimpleNamespace(canvas=SimpleNamespace(scale=0.125))
+    images = SimpleNamespace(images=pd.DataFrame({"spacing_mm": [0.2]}))
+    assert "--scale" in predict.warnings(one, images, 0.125)[0]
+    assert predict.warnings(one, images, 0.5) == []
 
 
 def test_scores_near_0_keep_their_order(lab, tmp_path, monkeypatch):
