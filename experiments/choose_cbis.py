@@ -81,64 +81,48 @@ COMBINATIONS = ("E", "S", "I+S", "E+S")
 TABLE = Path(__file__).with_suffix(".csv")
 
 
-def lab_of(sides: tuple[int, int], gmic_rate: float = GMIC_RATES[0]) -> Lab:
-    """The experiment with these settings in place of its own."""
+def lab_of(windows: dict, gmic_rate: float = GMIC_RATES[0]) -> Lab:
+    """The experiment with these windows and a short GMIC in place of its own."""
     plain = load_experiment("cbis_ddsm").model_dump(mode="json")
-    plain["windows"] |= {"side_min": sides[0], "side_max": sides[1]}
-    short = {"learning_rate": gmic_rate, "epochs": GMIC_EPOCHS, "patience": GMIC_EPOCHS}
-    plain["gmic"] |= short
-    name = f"choice_cbis_{sides[0]}_{sides[1]}_{round(1e5 * gmic_rate)}"
+    plain["windows"] |= windows
+    plain["gmic"] |= {"learning_rate": gmic_rate, "epochs": GMIC_EPOCHS, "patience": GMIC_EPOCHS}
+    plain["fagg"] |= {"epoch": (1000, 1000, 500, 0), "runs": 1}
+    rate = round(1e5 * gmic_rate)
+    name = "_".join(map(str, ["choice_cbis", *windows.values(), rate]))
     return Lab(Experiment(**plain | {"name": name}), "choice", echo=True)
 
 
-def floc_run(rate: float, sides: tuple[int, int], first: dict) -> tuple:
-    """Settings and folder of a short training of f_loc that scores no test lesion."""
-    lab = lab_of(sides)
-    new = {"learning_rate": rate, "epoch": FLOC_EPOCH, "epochs": FLOC_EPOCHS}
-    settings = lab.settings.floc.model_copy(update=new | {"patience": FLOC_EPOCHS} | first)
-    name = f"choice/{rate:g}_{first['initialisation']}"
-    seed = derive_seed(lab.settings.seed, "choice")
-    return settings, trained_floc(lab, name, settings, seed, 0, scored=False)
-
-
-def longer_run(lab: Lab, name: str) -> tuple:
-    """Settings, windows and folder of a training of f_loc by :data:`LONGER`."""
-    changed, changed_windows = LONGER[name]
-    settings = lab.settings.floc.model_copy(update=LONG | changed)
-    windows = lab.settings.windows.model_copy(update=HOLDING | changed_windows)
-    how = {"seed": LONG_SEED, "validation_seed": lab.settings.seed}
+def floc_run(windows: dict, changed: dict, name: str, seed: int) -> tuple:
+    """Lab, settings and folder of a training of f_loc that is applied to no test image."""
+    lab = lab_of(windows)
+    settings = lab.settings.floc.model_copy(update=changed)
+    how = {"seed": seed, "validation_seed": lab.settings.seed}
     torch_ready(lab)
-    task = FLocTask(steps.store(lab), with_weights_file(settings), windows, **how)
+    images = steps.store(lab)
+    task = FLocTask(images, with_weights_file(settings), lab.settings.windows, **how)
     place = lab.runs / "choice" / name
     say = lambda message: lab.progress(f"{name}: {message}")  # noqa: E731
-    fit(task, place, settings, seed=LONG_SEED, compute=lab.settings.compute, progress=say)
-    return settings, windows, place
+    fit(task, place, settings, seed=seed, compute=lab.settings.compute, progress=say)
+    return lab, settings, place
 
 
-def fagg_features(lab: Lab, floc: Path, settings, windows) -> dict[str, dict]:
+def fagg_features(lab: Lab, settings, floc: Path) -> dict[str, dict]:
     """What f_agg reads of training and validation windows, and of no others."""
-    s, images, found = lab.settings, steps.store(lab), {}
-    torch_ready(lab)
+    s, found = lab.settings, {}
     net, shift = floc_network(lab, floc, settings), geometry.CELL_SHIFTS[s.fagg.cells]
-    each = {"training": s.fagg.pool_windows, "validation": s.fagg.windows_validation}
-    reader = s.model_copy(update={"windows": windows})
-    for split, number in each.items():
-        lesions, seed = known_lesions(images, split), derive_seed(s.seed, "choice", split)
-        drawn = sample_lesion_windows(
-            images, lesions, number, windows, seed=seed, training=split == "training"
-        )
-        h, _ = window_outputs(net, images, drawn, reader)
-        location = geometry.location_maps(drawn, s.canvas.map_shape, s.canvas.cell, shift=shift)
-        found[split] = {"windows": drawn, "location": location, "h": h}
+    for split in ("training", "validation"):
+        windows = stored_windows(lab)[split]
+        h, _ = window_outputs(net, steps.store(lab), windows, s)
+        location = geometry.location_maps(windows, s.canvas.map_shape, s.canvas.cell, shift=shift)
+        found[split] = {"windows": windows, "location": location, "h": h}
     return found
 
 
-def fagg_run(lab: Lab, features: dict, maps, combination: str, rate: float, name: str) -> tuple:
+def fagg_run(lab: Lab, features: dict, maps, combination: str, rate: float) -> tuple:
     """Settings and folder of a training of f_agg."""
-    new = {"learning_rate": rate, "epoch": (1000, 1000, 0, 0)}
-    settings = lab.settings.fagg.model_copy(update=new)
+    settings = lab.settings.fagg.model_copy(update={"learning_rate": rate})
     seed = derive_seed(lab.settings.seed, "choice", combination)
-    place = lab.runs / "choice" / f"{name}_{combination}_{rate:g}"
+    place = lab.runs / "choice" / f"fagg_{combination}_{rate:g}"
     task = FAggTask(features, maps, combination, settings, seed=seed)
     fit(task, place, settings, seed=seed, compute=lab.settings.compute, progress=lab.progress)
     return settings, place
@@ -150,7 +134,7 @@ class Choice:
     def __init__(self):
         self.rows: list[dict] = []
 
-    def tried(self, network: str, settings, windows, place: Path, maps: str = "") -> float:
+    def tried(self, network: str, settings, place: Path, windows=None, maps: str = "") -> float:
         """Write a training down; gives its validation AUC."""
         history = pd.read_csv(place / "history.csv")
         row = {"network": network, "maps": maps, "learning_rate": settings.learning_rate}
@@ -164,20 +148,20 @@ class Choice:
         pd.DataFrame(self.rows).to_csv(TABLE, index=False, float_format="%.4g")
         return history["score"].max()
 
-    def floc(self, rate: float, sides: tuple[int, int], first: dict) -> float:
-        settings, place = floc_run(rate, sides, first)
-        return self.tried("f_loc", settings, lab_of(sides).settings.windows, place)
+    def floc(self, *run) -> float:
+        lab, settings, place = floc_run(*run)
+        return self.tried("f_loc", settings, place, lab.settings.windows)
 
-    def gmic(self, sides: tuple[int, int], rate: float) -> float:
-        lab = lab_of(sides, rate)
-        return self.tried("GMIC", lab.settings.gmic, None, steps.gmic(lab))
+    def gmic(self, windows: dict, rate: float) -> float:
+        lab = lab_of(windows, rate)
+        return self.tried("GMIC", lab.settings.gmic, steps.gmic(lab))
 
-    def fagg(self, lab: Lab, features: dict, name: str) -> float:
+    def fagg(self, lab: Lab, features: dict) -> float:
         """The rate with the highest mean over the combinations."""
         maps, found = steps.saliency(lab), {}
         for rate in FAGG_RATES:
-            runs = {c: fagg_run(lab, features, maps, c, rate, name) for c in COMBINATIONS}
-            aucs = [self.tried("f_agg", *run[:1], None, run[1], c) for c, run in runs.items()]
+            runs = {c: fagg_run(lab, features, maps, c, rate) for c in COMBINATIONS}
+            aucs = [self.tried("f_agg", *run, maps=c) for c, run in runs.items()]
             found[rate] = sum(aucs) / len(aucs)
         return max(found, key=found.get)
 
@@ -185,23 +169,34 @@ class Choice:
 def main(folder: str) -> None:
     os.environ["LESIONLIB_DATA"] = folder
     choice = Choice()
-    by_rate = {rate: choice.floc(rate, SIDES[0], HE) for rate in FLOC_RATES}
+
+    def short(rate: float, sides: dict, first: dict) -> tuple:
+        changed = {"learning_rate": rate, "epoch": FLOC_EPOCH, "epochs": FLOC_EPOCHS}
+        changed |= {"patience": FLOC_EPOCHS} | first
+        seed = derive_seed(load_experiment("cbis_ddsm").seed, "choice")
+        return sides, changed, f"{rate:g}_{first['initialisation']}", seed
+
+    by_rate = {rate: choice.floc(*short(rate, SIDES[0], HE)) for rate in FLOC_RATES}
     rate = max(by_rate, key=by_rate.get)
-    by_sides = {SIDES[0]: by_rate[rate]}
-    by_sides |= {each: choice.floc(rate, each, HE) for each in SIDES[1:]}
-    sides = max(by_sides, key=by_sides.get)
-    first = PHANTOM if choice.floc(rate, sides, PHANTOM) > by_sides[sides] else HE
+    by_sides = [by_rate[rate], choice.floc(*short(rate, SIDES[1], HE))]
+    sides = SIDES[by_sides.index(max(by_sides))]
+    first = PHANTOM if choice.floc(*short(rate, sides, PHANTOM)) > max(by_sides) else HE
     by_gmic = {each: choice.gmic(sides, each) for each in GMIC_RATES}
-    lab = lab_of(sides, max(by_gmic, key=by_gmic.get))
-    settings, place = floc_run(rate, sides, first)
-    choice.fagg(lab, fagg_features(lab, place, settings, lab.settings.windows), "fagg")
-    found = {}
-    for name in LONGER:
-        settings, windows, place = longer_run(lab, name)
-        found[name] = choice.tried("f_loc", settings, windows, place)
-    settings, windows, place = longer_run(lab, best := max(found, key=found.get))
-    f_agg = choice.fagg(lab, fagg_features(lab, place, settings, windows), f"fagg_{best}")
-    print(f"chosen: f_loc {best}, GMIC {lab.settings.gmic.learning_rate:g}, f_agg {f_agg:g}")
+    gmic_rate = max(by_gmic, key=by_gmic.get)
+    lab, settings, place = floc_run(*short(rate, sides, first))
+    choice.fagg(lab_of(sides, gmic_rate), fagg_features(lab, settings, place))
+
+    runs = {
+        name: (HOLDING | windows, LONG | changed, name, LONG_SEED)
+        for name, (changed, windows) in LONGER.items()
+    }
+    found = {name: choice.floc(*run) for name, run in runs.items()}
+    last, best = "i", max(found, key=found.get)
+    chosen = last if found[last] > found[best] - STANDARD_ERROR else best
+    lab, settings, place = floc_run(*runs[chosen])
+    features = fagg_features(lab, settings, place)
+    f_agg = choice.fagg(lab_of(runs[chosen][0], gmic_rate), features)
+    print(f"chosen: f_loc {chosen}, GMIC {gmic_rate:g}, f_agg {f_agg:g}")
 
 
 if __name__ == "__main__":
