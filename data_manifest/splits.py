@@ -103,6 +103,28 @@ def with_folds(
     return _split(manifest, drawn, f"fold {fold} of {folds}", remedy)
 
 
+def with_permuted_labels(manifest: Manifest, seed: int) -> Manifest:
+    """A split manifest for a control: what is learned from it tells nothing of the true test labels.
+
+    Within training, validation and aggregation the patients exchange their truth at random: all
+    lesions of known truth of a patient become malignant if any of the other's is, else benign, so
+    that they hang together as before.  The test part keeps its labels.
+    """
+    lesions = manifest.lesions.reset_index(drop=True)
+    image = manifest.images.set_index("image_id").loc[lesions["image_id"]]
+    patient, split = image["patient_id"].to_numpy(), image["split"].to_numpy()
+    known = lesions["pathology"].isin(["malignant", "benign"]).to_numpy()
+    new = lesions["pathology"].copy()
+    for name in sorted(set(split) - {"test"}):
+        part = known & (split == name)
+        malignant = (new[part] == "malignant").groupby(patient[part]).any()
+        given = pd.Series(
+            rng(seed, "permuted labels", name).permutation(malignant), malignant.index
+        )
+        new[part] = np.where(given[patient[part]], "malignant", "benign")
+    return replace(manifest, lesions=lesions.assign(pathology=new))
+
+
 def _split(manifest: Manifest, drawn: dict[str, str], *told: str) -> Manifest:
     split = manifest.images["patient_id"].map(drawn)
     return check_splits(replace(manifest, images=manifest.images.assign(split=split)), *told)

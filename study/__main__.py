@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import math
 import os
 import select
 import shlex
@@ -33,6 +34,13 @@ class Parser(argparse.ArgumentParser):
 def expanded(path: str) -> Path:
     """A path in which ~ is the user's own folder, also where a shell leaves it, as in --output=~/x."""
     return Path(os.path.expanduser(path))
+
+
+def positive(word: str) -> float:
+    """A number above 0 from the command line."""
+    if not 0 < (number := float(word)) < math.inf:
+        raise ValueError(word)
+    return number
 
 
 def count(word: str) -> int:
@@ -175,7 +183,9 @@ def _report(args) -> None:
 def _predict(args) -> None:
     from study.commands.predict import predict
 
-    page = predict(args.experiment, args.data, args.dataset, _options(args.p), args.output)
+    page = predict(
+        args.experiment, args.data, args.dataset, _options(args.p), args.output, args.scale
+    )
     print(f"the scores and their page are in {page.parent}")
 
 
@@ -239,6 +249,8 @@ ARGUMENTS = {
     "--schema": {"action": "store_true", "help": "as a JSON schema, for editors"},
     "--complete": {"action": "store_true", "help": "fail unless all is up to date"},
     "--cores": {"type": count, "help": "jobs side by side; default: all cores"},
+    "--scale": {"type": positive,
+                "help": "canvas px per px of the new images; default: the experiment's"},
     "--output": {"type": expanded},
     "--readers": {"action": "store_true", "help": "the readers' edition, without solutions"},
     "--prevalence": {"type": float, "help": "share of malignant lesions in use; default: .232, "
@@ -288,7 +300,7 @@ COMMANDS = {
               {"--output": {"help": "folder; default: report, next to the file"}}),
     _predict: ("--experiment demo --data FOLDER",
                "score the lesions of new images with the networks of a finished experiment",
-               "--experiment --dataset --data -p --output",
+               "--experiment --dataset --data -p --scale --output",
                SET | {"--output": {"help": "folder; default: runs/<experiment>/predict/<folder>"}}),
     _new: ("mine --data FOLDER",
            "write an experiment's file with canvas and windows suggested from a set",

@@ -124,6 +124,10 @@ class Data(Block):
     )
     fold: Count = Field(0, description="the one that is tested, 0 .. folds - 1")
     sha256: bool = Field(False, description="write sha256 of every source file to the manifest")
+    permuted_labels: bool = Field(
+        False,
+        description="a control: women of training, and of validation, exchange their lesions' truth",
+    )
     damaged: Literal["error", "exclude"] = Field(
         "error", description="images and outlines that turn out unusable: stop, or go on without"
     )
@@ -139,6 +143,8 @@ class Data(Block):
         if self.fold >= (self.folds or 1):
             counted = f"{self.folds} folds, counted from 0" if self.folds else "no folds"
             yield f"there is no fold {self.fold} of {counted}"
+        if self.permuted_labels and (self.folds or self.dataset == "phantom"):
+            yield "permuted_labels is for a real set that is split, not folded"
 
 
 class Canvas(Block):
@@ -282,6 +288,11 @@ class FAgg(Optimisation):
     both_cells: bool = Field(False, description="table 3 with the other choice of cells, too")
     saliency_file: str | None = Field(
         None, description="maps of another context network, see study.steps.saliency_file"
+    )
+    saliency_of: Literal["own", "exchanged", "outside"] = Field(
+        "own",
+        description="controls of S; exchanged: of another patient of the split; outside: blanked "
+        "around the lesions, see study.steps.saliency_controls",
     )
     runs: Runs = 3
     pair_runs: bool = Field(

@@ -23,6 +23,7 @@ def read(
     *,
     abnormality: str = "mass",
     benign_without_callback: bool = True,
+    part: str = "both",
     layout: str = "auto",
     partial: bool = False,
 ) -> Manifest:
@@ -36,6 +37,8 @@ def read(
         both, less the training lesions of patients of either test part, each film once.
     benign_without_callback : use benign lesions that were not recalled (truth "followup"); the
         others have truth "biopsy".
+    part : "both" official parts, or "training" alone: for choices before the test part is looked
+        at.  Its patients are then split as those of a set without a split.
     layout : "dicom", "kaggle", "compact", or "auto": as the content says.
     partial : go on with the films and masks that are there; the others are listed as excluded.
 
@@ -46,6 +49,7 @@ def read(
     """
     folder = Path(folder)
     check_option("abnormality", abnormality, lists.PROTOCOLS)
+    check_option("part", part, ("both", "training"))
     check_option("layout", layout, ("auto", *layouts.FINDERS))
     kinds = lists.PROTOCOLS[abnormality]
     whole = lists.read_lists(folder, kinds)
@@ -55,6 +59,7 @@ def read(
         raise InputError(what, folder, "Set data.options: {abnormality: mass}")
     files = layouts.find_files(folder, layout, whole)
     listed = layouts.with_boxes(whole, folder) if layout == "compact" else whole
+    listed = listed[(listed["split"] == "") | (part == "both")]
     rows, unused = lists.select(listed, benign_without_callback)
     images, lesions, lost = masks.place(rows, files)
     wanted = rows["image_case"].unique().tolist() + ([] if "x0" in rows else [*rows["roi_case"]])

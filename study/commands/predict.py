@@ -26,6 +26,7 @@ from lesionlib.seeds import derive_seed, digest
 from study.commands.page import Page
 from study.lab import Lab, open_bench
 from study.plots import mammograms, map_panels, patch_grids, style
+from study.settings import Canvas
 from study.steps.aggregation_network import fagg_logits, fagg_network
 from study.steps.context_network import gmic_network, saliency_maps
 from study.steps.patch_network import floc_network, window_outputs
@@ -42,6 +43,7 @@ def predict(
     dataset: str = "table",
     options: dict | None = None,
     output: Path | str | None = None,
+    scale: float | None = None,
 ) -> Path:
     """Score every lesion of a set; returns the page, next to ``predictions.csv``.
 
@@ -50,6 +52,8 @@ def predict(
     experiment : whose settings and trained networks are used.
     folder, dataset, options : of the new images: where they are, their reader and its options.
     output : by default ``runs/<experiment>/predict/<name of the folder>-<digest of its path>``.
+    scale : canvas px per px of the new images, where they have another pixel spacing than those of
+        the training; by default the experiment's `canvas.scale`.
 
     Raises
     ------
@@ -61,8 +65,10 @@ def predict(
     own = lab.settings.data.options if dataset == lab.settings.data.dataset else {}
     place = Path(folder).expanduser().resolve()
     kept = lab.runs / "predict" / f"{place.name}-{digest(str(place))[:8]}"
-    images = _store(lab, kept, dataset, place, own | (options or {}))
-    for line in (told := warnings(lab, images)):
+    canvas = lab.settings.canvas
+    canvas = Canvas(**canvas.model_dump() | {"scale": scale or canvas.scale})
+    images = _store(lab, kept, dataset, place, own | (options or {}), canvas)
+    for line in (told := warnings(lab, images, canvas.scale)):
         lab.progress(f"warning: {line}")
     drawn = _windows(lab, images)
     torch_ready(lab)
@@ -85,8 +91,8 @@ def trained(lab: Lab) -> dict[str, list[Path]]:
     named = {"gmic": "gmic/run*", "f_loc": "floc/run*"} | {
         c: f"fagg/{c}/run*" for c in COMBINATIONS
     }
-    # the maps of another context network cannot be made here
-    given = lab.settings.fagg.saliency_file
+    # the maps of another context network, or of a control, cannot be made here
+    given = lab.settings.fagg.saliency_file or lab.settings.fagg.saliency_of != "own"
     named = {name: place for name, place in named.items() if not (given and "S" in name.split("+"))}
     found = {
         name: sorted((file.parent for file in lab.runs.glob(f"{place}/{WEIGHTS}")), key=_run)
@@ -99,19 +105,23 @@ def trained(lab: Lab) -> dict[str, list[Path]]:
     return found
 
 
-def warnings(lab: Lab, images: ImageStore) -> list[str]:
-    """A line for each reason why the scores of these images say little or nothing."""
+def warnings(lab: Lab, images: ImageStore, scale: float) -> list[str]:
+    """A line for each reason why the scores of these images say little or nothing.
+
+    scale : canvas px per px of the new images.
+    """
     lines = ["the networks were trained on a phantom: on real images they say nothing"]
     lines *= lab.is_phantom
     table, new = lab.runs / "store" / "canvases" / "images.csv", images.images["spacing_mm"]
     own = pd.read_csv(table)["spacing_mm"] if table.is_file() else new[:0]
     low, high = own.min(), own.max()  # nan where none is stated
-    apart = (new * SPACING_APART < low) | (new > high * SPACING_APART)
+    seen = new * lab.settings.canvas.scale / scale  # as if they had come at the experiment's scale
+    apart = (seen * SPACING_APART < low) | (seen > high * SPACING_APART)
     if apart.any():
         lines.append(
             f"{apart.sum()} of {len(new)} images have another pixel spacing, {new[apart].median():g} "
-            f"mm (median), than those of the training, {low:g} to {high:g} mm: canvas.scale does not "
-            "fit them, and their scores are not to be relied on"
+            f"mm (median), than those of the training, {low:g} to {high:g} mm: the scale {scale:g} "
+            "does not fit them, and their scores are not to be relied on; give one that does (--scale)"
         )
     return lines
 
@@ -120,8 +130,8 @@ def _run(folder: Path) -> int:
     return int(folder.name.removeprefix("run"))
 
 
-def _store(lab: Lab, kept: Path, dataset: str, folder: Path, options: dict) -> ImageStore:
-    """The new images on the experiment's canvas, all of them in the test split."""
+def _store(lab: Lab, kept: Path, dataset: str, folder: Path, options: dict, canvas) -> ImageStore:
+    """The new images on this canvas, all of them in the test split."""
     found = registry.read_as_it_is(dataset, folder, **{"partial": True} | options)
     found = check_manifest(replace(found, images=found.images.assign(split="test")))
     with_lesions = found.images["image_id"].isin(found.lesions["image_id"])
@@ -129,9 +139,10 @@ def _store(lab: Lab, kept: Path, dataset: str, folder: Path, options: dict) -> I
         remedy = "Outline the lesions to be scored: a network here scores lesions, not images"
         raise InputError(f"no lesion on {len(with_lesions)} images", dataset, remedy)
     found = replace(found, images=found.images[with_lesions])
-    canvas, workers = lab.settings.canvas, lab.settings.compute.workers
     place = kept / f"store-{digest_of(found, settings_of(found, canvas))}"
-    return build_store(found, place, canvas, workers=workers, progress=lab.progress)
+    return build_store(
+        found, place, canvas, workers=lab.settings.compute.workers, progress=lab.progress
+    )
 
 
 def _windows(lab: Lab, images: ImageStore) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from study.steps.windows import LOCATION, SCORED, location_maps, stored_windows
 AT_ONCE = 1000  # windows whose maps are in memory together
 # in the keys or names of the stages that f_agg reads, or in the name of its run
 _NOT_OF_A_RUN = {"runs", "pair_runs", "cells", "both_cells", "saliency_file"}
-_NOT_OF_A_RUN |= {"pool_windows", "pool_epochs"}
+_NOT_OF_A_RUN |= {"saliency_of", "pool_windows", "pool_epochs"}
 
 
 def features(

@@ -22,6 +22,7 @@ from study.steps.runs import (
     train,
     with_weights_file,
 )
+from study.steps.saliency_controls import other_patients, without_lesions
 from study.steps.saliency_file import read_saliency
 
 IMAGES_AT_ONCE = 8
@@ -75,8 +76,10 @@ def saliency_folder(lab: Lab, run: int = 0) -> Path:
     """The stage of the maps that run `run` of f_agg reads, see `runs.run_read`."""
     s = lab.settings
     if s.fagg.saliency_file:
-        return _given_saliency(lab)
-    return _gmic_saliency(lab, run_read(lab, run, s.gmic.runs, partial(gmic, lab)))
+        own = _given_saliency(lab)
+    else:
+        own = _gmic_saliency(lab, run_read(lab, run, s.gmic.runs, partial(gmic, lab)))
+    return own if s.fagg.saliency_of == "own" else _control_saliency(lab, own)
 
 
 def _gmic_saliency(lab: Lab, run: int) -> Path:
@@ -86,7 +89,8 @@ def _gmic_saliency(lab: Lab, run: int) -> Path:
         torch_ready(lab)
         np.save(place / "maps.npy", saliency_maps(gmic_network(lab, folder), images, s))
 
-    return stage(lab, f"saliency/run{run}", {}, compute, reads=[f"gmic/run{run}"])
+    how = {"reads": [f"gmic/run{run}"], "shared": machine(lab)}
+    return stage(lab, f"saliency/run{run}", {}, compute, **how)
 
 
 def saliency_maps(net, images, settings) -> np.ndarray:
@@ -116,3 +120,20 @@ def _given_saliency(lab: Lab) -> Path:
 
     inputs = {"file": [name, file_state(name)]}
     return stage(lab, "saliency/given", inputs, compute, reads=["store"])
+
+
+def _control_saliency(lab: Lab, own: Path) -> Path:
+    images, s = store(lab), lab.settings
+    seed = derive_seed(s.seed, "saliency", s.fagg.saliency_of)
+
+    def compute(place: Path) -> None:
+        maps = np.load(own / "maps.npy")
+        if s.fagg.saliency_of == "exchanged":
+            maps = maps[other_patients(images.images, seed)]
+        else:
+            maps = without_lesions(maps, images, s.canvas.cell)
+        np.save(place / "maps.npy", maps)
+
+    inputs = {"saliency_of": s.fagg.saliency_of, "seed": seed}
+    reads = ["store", own.relative_to(lab.runs).as_posix()]
+    return stage(lab, f"saliency/{s.fagg.saliency_of}/{own.name}", inputs, compute, reads=reads)

@@ -64,7 +64,9 @@ def manifest(lab: Lab):
 
     folder, s = data_folder(lab), lab.settings
     read = _draw_phantom if lab.is_phantom else _read_set
-    inputs = {"data": s.data.model_dump(exclude={"folder", "damaged"}), "seed": s.seed}
+    # a setting that is not used leaves the keys as they were before there was one
+    unused = {"folder", "damaged"} | (set() if s.data.permuted_labels else {"permuted_labels"})
+    inputs = {"data": s.data.model_dump(exclude=unused), "seed": s.seed}
     if lab.is_phantom:
         inputs["phantom"] = s.phantom.model_dump()
     else:  # the manifest names its folder, so a set that was moved is read anew
@@ -132,8 +134,13 @@ def _draw_phantom(lab: Lab, folder: Path):
 
 def _read_set(lab: Lab, folder: Path):
     from data_manifest import registry
+    from data_manifest.splits import split_by_settings, with_permuted_labels
 
-    return registry.read(lab.settings.data.dataset, folder, **lab.settings.data.options)
+    s = lab.settings
+    found = registry.read(s.data.dataset, folder, **s.data.options)
+    if s.data.permuted_labels:
+        found = with_permuted_labels(split_by_settings(found, s.data, s.seed), s.seed)
+    return found
 
 
 def fingerprint(folder: Path) -> str:

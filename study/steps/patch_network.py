@@ -139,7 +139,8 @@ def _outputs_of(lab: Lab, run: int) -> tuple[Path, dict[str, dict[str, np.ndarra
         h, logits = window_outputs(floc_network(lab, folder, s.floc), images, windows, s)
         np.savez(place / "training.npz", h=h, logits=logits)
 
-    place = stage(lab, f"{OUTPUTS}/run{run}", {}, compute, reads=(f"floc/run{run}", TRAINING))
+    how = {"reads": (f"floc/run{run}", TRAINING), "shared": machine(lab)}
+    place = stage(lab, f"{OUTPUTS}/run{run}", {}, compute, **how)
     files = {"training": (place / "training.npz", slice(None))}
     files |= {name: (folder / "evaluation.npz", of_split(lab, name)) for name in SCORED}
     return place, {

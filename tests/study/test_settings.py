@@ -101,6 +101,8 @@ def test_an_experiment_extends_another_key_by_key(write):
         ("search: {floc: [1.0e-3, 1.0e-4]}", "'search.floc': should have its lower end first"),
         ("data: {folds: 3, fold: 9}", "there is no fold 9 of 3 folds, counted from 0"),
         ("data: {fold: 1}", "there is no fold 1 of no folds"),
+        ("data: {permuted_labels: true, folds: 3}", "for a real set that is split, not folded"),
+        ("data: {permuted_labels: true, dataset: phantom}", "for a real set that is split"),
         ("data: {test_share: 0.9}", "leave no training"),
         ("data: {dataset: my set}", "a data set cannot be named 'my set'"),
         ("data: {dataset: phantom, options: {a: 1}}", "the phantom takes no options"),

@@ -283,6 +283,21 @@ def test_an_experiment_with_other_maps_takes_over_store_and_networks(lab, tmp_pa
     assert stored[0].samefile(stored[1])
 
 
+@pytest.mark.parametrize("how", ["exchanged", "outside"])
+def test_a_control_of_s_trains_only_f_agg_with_s_anew(lab, tmp_path, monkeypatch, how):
+    steps.fagg(lab, "E"), steps.fagg(lab, "E+S")
+    trained, run = [], training._Loop.run
+    monkeypatch.setattr(training._Loop, "run", lambda loop: trained.append(loop) or run(loop))
+    other = on_a_copy(lab, tmp_path, fagg=SMALL["fagg"] | {"saliency_of": how})
+    steps.fagg(other, "E"), steps.fagg(other, "E+S")
+    assert len(trained) == 1
+    own, given = steps.saliency(lab), steps.saliency(other)
+    assert not np.array_equal(own, given)
+    is_same = (given[:, None] == own[None]).all(axis=(2, 3, 4))
+    assert not np.diagonal(is_same).any() or how == "outside"
+    assert is_same.any(axis=1).all() == (how == "exchanged")
+
+
 def test_phantoms_that_differ_in_their_pictures_alone_have_stores_of_their_own(lab):
     """Trap: the tables of a phantom are the same whatever its context says."""
     silent = SMALL["phantom"] | {"context_effect": 0.0}
@@ -338,6 +353,9 @@ def test_new_images_are_scored_as_an_experiments_own_whatever_is_known_of_them(
     assert unknown["y_true"].isna().all() and len(unknown) == 3 * len(own.groupby(["model", "run"]))
     same = unknown.merge(known, on=["lesion_id", "model", "run"], suffixes=("", "_known"))
     assert same["y_score"].to_numpy() == pytest.approx(same["y_score_known"], rel=1e-6)
+    page = predict.predict("smoke", data, output=tmp_path / "half", scale=0.5)
+    half = pd.read_csv(page.parent / "predictions.csv")
+    assert (half["y_score"] - unknown["y_score"]).abs().max() > 1e-3
     assert page.read_text(encoding="utf-8").count("data:image/jpeg") == 3
     with pytest.raises(InputError, match="neither malignant nor benign"):
         tables.table_3(tables.read_predictions(page.parent / "predictions.csv"))
@@ -369,10 +387,23 @@ def test_another_pixel_spacing_than_that_of_the_training_is_told(tmp_path, train
     if trained:
         place.mkdir(parents=True)
         pd.DataFrame({"spacing_mm": trained}).to_csv(place / "images.csv")
-    lab = SimpleNamespace(runs=tmp_path, is_phantom=False)
+    canvas = SimpleNamespace(scale=0.5)
+    settings = SimpleNamespace(canvas=canvas)
+    lab = SimpleNamespace(runs=tmp_path, is_phantom=False, settings=settings)
     images = SimpleNamespace(images=pd.DataFrame({"spacing_mm": new}))
-    found = predict.warnings(lab, images)
+    found = predict.warnings(lab, images, canvas.scale)
     assert len(found) == bool(said) and all(re.match(said, line) for line in found)
+
+
+def test_a_scale_of_their_own_brings_new_images_to_the_spacing_of_the_training(tmp_path):
+    place = tmp_path / "store" / "canvases"
+    place.mkdir(parents=True)
+    pd.DataFrame({"spacing_mm": [0.05]}).to_csv(place / "images.csv")
+    one = SimpleNamespace(runs=tmp_path, is_phantom=False)
+    one.settings = SimpleNamespace(canvas=SimpleNamespace(scale=0.125))
+    images = SimpleNamespace(images=pd.DataFrame({"spacing_mm": [0.2]}))
+    assert "--scale" in predict.warnings(one, images, 0.125)[0]
+    assert predict.warnings(one, images, 0.5) == []
 
 
 def test_scores_near_0_keep_their_order(lab, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from data_manifest.images.build import source_image
 from data_manifest.images.read import read_mask_levels
 from data_manifest.images.store import build_store
 from data_manifest.manifest import Manifest, with_findings_left_out
-from data_manifest.splits import with_splits
+from data_manifest.splits import with_permuted_labels, with_splits
 from lesionlib.errors import InputError
 
 # most sets here have masses only
@@ -203,6 +203,16 @@ def test_benign_without_callback_in_or_out(tmp_path):
     assert why["Mass-Training_P_00003_LEFT_CC"].startswith("no lesion left: benign without")
 
 
+def test_choices_may_be_made_without_the_test_part(tmp_path):
+    folder = tree.flat(tmp_path)
+    whole, chosen = cbis_ddsm.read(folder), cbis_ddsm.read(folder, part="training")
+    training = whole.images[whole.images["split"] != "test"]
+    assert 0 < len(training) < len(whole.images)
+    assert set(chosen.images["image_id"]) == set(training["image_id"])
+    assert set(chosen.images["split"]) == {""}  # to be drawn, with a test part of its own
+    assert not chosen.lesions["lesion_id"].str.contains("P_00005|P_00006").any()
+
+
 def test_findings_left_out_on_a_film_that_stays(tmp_path):
     """Trap: a window next to the mass could be on a calcification of the other lists, on a lesion
     left out for want of a callback, or on one whose mask does not fit."""
@@ -229,6 +239,26 @@ def test_the_validation_part_comes_from_the_official_training_part(tmp_path):
     after = drawn.images.set_index("image_id")["split"]
     assert (after[before == "test"] == "test").all()
     assert set(after[before == ""]) == {"training", "validation"}
+
+
+def test_permuted_labels_leave_the_test_part_and_the_number_of_malignant_patients(tmp_path):
+    manifest = with_splits(cbis_ddsm.read(tree.flat(tmp_path, _many())), seed=1)
+    image = manifest.images.set_index("image_id")
+    patient, split = (manifest.lesions["image_id"].map(image[n]) for n in ("patient_id", "split"))
+    is_test, permuted = split == "test", with_permuted_labels(manifest, seed=1).lesions
+    before, after = manifest.lesions["pathology"], permuted["pathology"]
+    assert before[is_test].equals(after[is_test]) and not before.equals(after)
+    by_patient = (after == "malignant").groupby(patient)
+    assert (by_patient.nunique() == 1)[patient[~is_test].unique()].all()
+    for name in ("training", "validation"):
+        part = split == name
+        counts = [
+            (p[part] == "malignant").groupby(patient[part]).any().sum() for p in (before, after)
+        ]
+        assert counts[0] == counts[1] > 0
+    assert list(permuted.drop(columns="pathology")) == list(
+        manifest.lesions.drop(columns="pathology")
+    )
 
 
 def _many() -> list[Roi]:
