@@ -25,7 +25,7 @@ def errors(
     lesions : rows of the store.  titles : above each.  side : px of the square that is shown.
     """
     top = float(maps[store.lesions["image"].iloc[list(lesions)], 0].max())
-    figure = style.new_figure(5.6, 4.1)  # the breasts' cells are few: a larger one only weighs more
+    figure = style.new_figure(4.4, 3.4)  # the breasts' cells are few: a larger one only weighs more
     grid = figure.subplots(2, len(lesions), squeeze=False, height_ratios=(1, 1.45))
     for (upper, lower), j, title in zip(grid.T, lesions, titles, strict=True):
         row = store.lesions.iloc[j]
