@@ -36,7 +36,8 @@ PYTEST := $(BIN)/python -m pytest -q -n $(CORES)
 NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env \
          --nbval-cell-timeout=300
 
-.PHONY: help setup demo run evidence report data-check lab test refresh site bench bench-gpu torture fuzz clean
+.PHONY: help setup demo run evidence report data-check lab test refresh site readers-edition checkpoint restore \
+        bench bench-gpu torture fuzz clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -62,7 +63,6 @@ data-check: $(READY) ## look through a set: make data-check DATASET=cbis_ddsm DA
 lab: $(READY) ## open copies of the notebooks (lab/) in JupyterLab
 	@$(STUDY) lab
 
-.PHONY: readers-edition checkpoint restore
 readers-edition: $(READY) ## write readers/: the notebooks without their solutions, and these apart
 	@$(STUDY) readers-edition
 

@@ -265,7 +265,7 @@ def test_errors_show_each_lesion_and_its_image():
     images = pd.DataFrame({"image_id": ["x"], "laterality": ["L"], "view": ["CC"]})
     store = SimpleNamespace(
         lesions=lesions.assign(image_id="x"), images=images, raw=lambda i: made.pixels,
-        outline=lambda j: made.outlines[j],
+        outline=lambda j: made.outlines[j], breast=lambda i: np.ones(made.shape, bool),
     )  # fmt: skip
     maps = np.zeros((1, 2, 6, 4))
     maps[0, 0, 2, 1] = 0.4

@@ -15,7 +15,7 @@ from study import plots
 def of_women(store, women):
     """The store with the first breasts given to other women, by (patient, patient)."""
     images = store.images.assign(patient_id=store.images["patient_id"].replace(dict(women)))
-    parts = {name: getattr(store, name) for name in ("raw", "outline", "lesions")}
+    parts = {name: getattr(store, name) for name in ("raw", "outline", "breast", "lesions")}
     return SimpleNamespace(images=images, **parts)
 
 

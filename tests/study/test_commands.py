@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -113,7 +114,7 @@ def test_every_setting_is_listed_with_type_default_and_meaning():
 
 def test_editors_have_the_schema_of_the_settings_as_they_are():
     known = json.loads(listing.settings_schema())
-    assert (settings.project_root() / "experiments" / "schema.json").read_text() == (
+    assert (Path(__file__).parents[2] / "experiments" / "schema.json").read_text() == (
         listing.settings_schema() + "\n"
     ), "study settings --schema > experiments/schema.json"
     assert known["additionalProperties"] is False and "extends" in known["properties"]

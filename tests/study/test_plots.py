@@ -467,7 +467,7 @@ def test_all_that_belongs_to_a_mirrored_mammogram_is_mirrored():
     drawn = [ax for ax in three.axes if ax.images]
     assert sum(map(is_mirrored, drawn)) == 1 + 4  # the image, and the patches of its windows
     four = plots.figure_4(
-        image, corners(w)[0], patches[0], some_maps(1)[0], some_maps(2), some_maps(5)
+        image, corners(w)[0], patches[0], some_maps(1)[0], some_maps(2), some_maps(5), [0.25] * 4
     )
     assert [ax for ax in four.axes if ax.images] == [ax for ax in four.axes if is_mirrored(ax)]
     two = plots.figure_2(image, some_maps(2))
