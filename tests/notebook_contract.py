@@ -332,6 +332,15 @@ def alt_text(path: Path, notebook: NotebookNode) -> Complaints:
                     yield f"an <img> without alt text in {start(cell)}"
 
 
+def captions(path: Path, notebook: NotebookNode) -> Complaints:
+    """Under every figure stands what it shows, and of which lesions."""
+    for cell in code(notebook):
+        for call in (n for n in ast.walk(parsed(cell)) if isinstance(n, ast.Call)):
+            shows = ast.unparse(call.func) in ("lab.show", "lab.figure")
+            if shows and not any(k.arg in ("caption", None) for k in call.keywords):
+                yield f"a figure without a caption in {start(cell)}"
+
+
 def regression(path: Path, notebook: NotebookNode) -> Complaints:
     """Three to eight cells whose output nbval compares, none passed over without a dated reason."""
     compared = [c for c in code(notebook) if c.source.lstrip().startswith(CHECKED)]
@@ -352,5 +361,5 @@ def regression(path: Path, notebook: NotebookNode) -> Complaints:
 
 RULES = (
     header, parameters, setup, kernel, parses, lengths, thin, checks, folding, solutions, pace,
-    closing, brevity, links, no_machine, executed, alt_text, regression,
+    closing, brevity, links, no_machine, executed, alt_text, captions, regression,
 )  # fmt: skip

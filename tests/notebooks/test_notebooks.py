@@ -218,6 +218,7 @@ BREAKS = [
     (added("x", outputs=[picture()]), "without alt text"),
     (added("x", outputs=[new_output("display_data", {"text/html": "<img src='x'>"})]), "<img>"),
     (written("![](00_start_here.ipynb)"), "picture without alt"),
+    (added("lab.show(f, alt='x')"), "without a caption"),
     (replaced(contract.CHECKED, "#"), "2 cells with"),
     (replaced("1 + 1", "1 + 1;"), "hides its value"),
     (added("# NBVAL_SKIP\nx"), "NBVAL_SKIP without"),
