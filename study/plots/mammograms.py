@@ -37,8 +37,10 @@ class Mammogram:
     title : above the picture, such as "L CC".
     px_mm : mm that a canvas px measures; None or NaN draws the scale bar in px.
     breast : mask, bool, of any whole fraction of the size; maps are drawn on it alone.
-    mirrored : draw it, and all that is drawn over it, from right to left.  On the canvas every
-        breast faces right; a right breast hangs with its chest wall at the right, and faces left.
+    mirrored : draw it, and all that is drawn over it, from right to left.
+
+    On the canvas every breast faces right; a right breast hangs with its chest wall at the right,
+    and faces left.
     """
 
     pixels: np.ndarray
