@@ -73,7 +73,7 @@ restore: $(READY) ## put such a file in place: make restore FILE=checkpoint_demo
 	@$(STUDY) restore -- "$$FILE"
 
 # unit tests, then every notebook from nothing at the smallest size, then what the stored outputs say
-test: $(READY) ## run all tests (about 9 minutes on 2 cores)
+test: $(READY) ## run all tests (about 12 minutes on 2 cores, with the set-up)
 	$(PYTEST) tests
 	rm -rf runs/smoke figures/smoke
 	@$(STUDY) run smoke --cores $(CORES)

@@ -27,6 +27,7 @@ suppress_warnings = ["myst.header", "mystnb.unknown_mime_type", "ref.python"]
 
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # outputs hold tables
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

@@ -144,16 +144,6 @@ def _restore(args) -> None:
     print(f"and make them: study run {folder.name}")
 
 
-def _html(args) -> None:
-    from lesionlib.files import write_text
-    from study.notebook_html import notebook_html
-    from study.runner import find_notebook
-
-    page = args.output or Path(args.notebook).with_suffix(".html")
-    write_text(page, notebook_html(find_notebook(args.notebook)))
-    print(f"the page is {page}")
-
-
 def _options(pairs: list[list[str]]) -> dict:
     """Options of a reader: words as YAML has them, so that 1 is a number and true is true."""
     from study.settings import read_yaml
@@ -282,8 +272,6 @@ COMMANDS = {
                   "--experiment --output",
                   {"--output": {"help": "the file; default: checkpoint_<experiment>.tar.gz"}}),
     _restore: ("checkpoint_demo.tar.gz", "put such a file in place, under runs/", "file", {}),
-    _html: ("10 --output page.html", "write a notebook as one page of HTML, its solutions folded",
-            "notebook --output", {"--output": {"help": "the page; default: NOTEBOOK.html"}}),
     _check: ("demo", "check an experiment's settings, data folder and splits",
              "experiment --data --complete", {}),
     _data_check: ("table --data FOLDER --pixels", "look through a set before it is used",

@@ -11,7 +11,6 @@ from toy_project import make_project, write_notebook
 
 from study import settings
 from study.__main__ import main
-from study.notebook_html import notebook_html
 from study.refresh import fold
 
 TASKS = "## Try it\n\n1. The sum of the scores?\n2. Their order?"
@@ -112,15 +111,3 @@ def test_what_a_learner_wrote_stays(project):
     nbformat.write(edition, path)
     main(["readers-edition"])
     assert read(path).cells[-1].source == "mine"
-
-
-def test_folded_code_opens_in_the_page(project):
-    page = project / "page.html"
-    assert main(["html", "04", "--output", str(page)]) == 0
-    text = page.read_text()
-    assert text == notebook_html(project / "notebooks" / "04_toy.ipynb")
-    assert text.count(">Show the solution</summary>") == 2
-    assert text.count(">Show the check</summary>") == 2
-    before, _, after = text.partition(">Show the solution</summary>")
-    assert "one by one" not in before and "one by one" in after.partition("</details>")[0]
-    assert main(["html", "nowhere.ipynb"]) == 2
