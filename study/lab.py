@@ -252,7 +252,7 @@ class Lab:
 
     # -------------------------------------------------------------- provenance
     def origin(self) -> dict:
-        """What made a result: notebook, settings, data, code, versions, device, seed."""
+        """What made a result: notebook, settings, data, code, versions, device, processor, seed."""
         s, manifest = self.settings, files.read_json(self.runs / "manifest" / "stage.json", {})
         parameters, is_own = self.session.parameters, self.session.has_own_code
         made = {
@@ -265,13 +265,15 @@ class Lab:
             "commit": provenance.commit(),
             "seed": s.seed,
             "device": s.compute.device,
+            "processor": provenance.processor(),
             "versions": provenance.versions(),
         }
         return made | ({"parameters": parameters} if parameters else {})
 
     def provenance(self) -> pd.DataFrame:
-        """The provenance as a frame for a notebook's last cell; commits are left to the files."""
-        flat = {k: v for k, v in self.origin().items() if k not in ("versions", "commit")}
+        """The provenance for a notebook's last cell; commit and processor are left to the files."""
+        apart = ("versions", "commit", "processor")
+        flat = {k: v for k, v in self.origin().items() if k not in apart}
         flat |= provenance.versions()
         return pd.DataFrame({"value": flat}).rename_axis("provenance").astype(str)
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: digest of its code, commit, and versions of the packages.
+"""Where a result comes from: digest of its code, commit, versions of the packages, processor.
 
 No time, host or user is written, so that the same work leaves the same record.
 """
@@ -64,3 +64,14 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def processor() -> str:
+    """Name, model and stepping of the processor: another one rounds sums otherwise."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    model = " ".join(said[key] for key in ("cpu family", "model", "stepping") if key in said)
+    return f"{said.get('model name', platform.machine())} ({model})"
