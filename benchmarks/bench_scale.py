@@ -156,7 +156,7 @@ def _windows(folder: Path, settings: Experiment) -> dict:
     boxes = Cuts(store, draw(store, CANVASES, settings.windows), settings.windows.patch).boxes
     boxes = np.maximum(boxes, 0)
     found = {"window": 2 * np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).mean()}
-    for name, advice in (("window read", mmap.MADV_NORMAL), ("window's pages", mmap.MADV_RANDOM)):
+    for name, advice in (("window read", mmap.MADV_NORMAL), ("pages", mmap.MADV_RANDOM)):
         with open(place, "rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
