@@ -2,11 +2,11 @@
 
     python benchmarks/suite.py [NAME ...] [--only-draw]
 
-Each ``bench_<name>.py`` has a process of its own (`bench_gpu` and `bench_coverage` only where they
-are named) and leaves ``figures/benchmarks/*.csv``.  Of these files, whichever are there, come benchmarks.png and
-benchmarks.md, which README shows.  A plain runner: pytest-benchmark times one case after the other
-and asv one commit after the other, but on a machine with other work only cases that run in turns
-can be compared.
+Each ``bench_<name>.py`` has a process of its own (`bench_gpu`, `bench_coverage` and `bench_scale`
+only where they are named) and leaves ``figures/benchmarks/*.csv``.  Of these files, whichever are
+there, come benchmarks.png and benchmarks.md, which README shows.  A plain runner: pytest-benchmark
+times one case after the other and asv one commit after the other, but on a machine with other work
+only cases that run in turns can be compared.
 
 A file with a column ``of_ours`` or ``times faster`` holds ratios: its rows are cases, named in the
 first column, and the number is the time of each as a multiple of ours.  Files with a column
@@ -27,7 +27,7 @@ import timing
 from study.plots import style
 
 HERE = Path(__file__).resolve().parent
-NAMED = ("gpu", "coverage")  # run only where named: of another machine; of coverage, not of time
+NAMED = ("gpu", "coverage", "scale")  # run only where named: of another machine; not of speed alone
 # titles of what is compared, by file; a file without one is named as it is
 TITLES = {"patches": "cut a patch of 256 px", "statistics": "600 lesions, 2,000 resamples"}
 TITLES |= {"fagg": "an epoch of f_agg", "gmic": "GMIC at 2944 x 1920 px", "demo": "make demo"}

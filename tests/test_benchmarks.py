@@ -25,7 +25,9 @@ import bench_gpu
 import bench_large
 import bench_manifest
 import bench_patches
+import bench_scale
 import bench_statistics
+import scale
 import suite
 import timing
 
@@ -213,3 +215,47 @@ def test_all_ways_to_cut_show_the_same_window_and_ours_is_nearer_to_the_mean_tha
         np.testing.assert_allclose(case(table, 32), ours, atol=1e-3)
     error = bench_patches.errors(1, 24).pivot(index="scale", columns="name", values="rms")
     assert (error[bench_patches.OURS] < error[bench_patches.PLAIN]).all()
+
+
+# ------------------------------------------------------------------ the paper's size
+def test_the_page_of_scale_has_the_tables_that_the_stored_rates_give():
+    page = scale.PAGE.read_text(encoding="utf-8")
+    assert sorted(name for _, name, _ in scale.BLOCK.findall(page)) == sorted(scale.BLOCKS)
+    assert scale.with_tables(page) == page, "run: python benchmarks/scale.py"
+
+
+def test_trainings_of_the_papers_size_are_counted():
+    table = scale.works().set_index("what")
+    arms = table[table.index.str.startswith("figure 6")]
+    assert arms["trainings"].sum() == 36 and (arms["inputs"] == 10_000).all()
+    assert scale.STORE / scale.TB == pytest.approx(11.67, abs=0.01)
+    gmic = 50 * (815_566 * 177e9 + 797 * 60.5e9)
+    assert table.at["GMIC", "most"] == pytest.approx(gmic, rel=0.005)
+    assert (table["stopped"] <= table["most"]).all()
+
+
+def test_a_measured_gpu_takes_the_place_of_the_assumed_share(figures, monkeypatch):
+    for file in (suite.HERE.parent / "figures" / "benchmarks").glob("*.csv"):
+        write_text(figures / file.name, file.read_text())
+    (figures / "gpu.csv").unlink(missing_ok=True)
+    assert "No rate" in scale.gpu()
+    assert scale.speeds("gmic") == [share * scale.PEAK for share in scale.SHARES]
+    write_text(figures / "gpu.csv", "work,TFLOP/s\nf_loc cut,20\ngmic,10\nf_agg,1\n")
+    assert scale.speeds("densenet121")[0] == 20e12 and "measured by" in scale.gpu()
+    table, fagg = scale.works(), 0.1 * 21 * 100 * 100  # steps, and seconds of each of them
+    monkeypatch.setattr(scale, "STEP", 0.1)
+    hours = scale.gpu_hours(table, "most", 1).set_axis(table["what"])
+    assert hours["GMIC"] == pytest.approx(table.set_index("what").at["GMIC", "most"] / 10e12 / 3600)
+    assert hours["f_agg"] == pytest.approx(fagg / 3600)
+
+
+def test_what_an_image_and_a_network_cost_is_measured(tmp_path, monkeypatch):
+    found = bench_scale.operations(SMALL).set_index("network")
+    by_hand = 2 * (9 * (34 * 32 + 32 * 32) * 15 + 32 * 4)
+    assert found.at["fagg", "forward"] * 1e9 == pytest.approx(by_hand)
+    assert (found["state"] >= found["parameters"]).all()
+    assert found.at["gmic saliency", "forward"] < found.at["gmic", "forward"]
+    monkeypatch.setattr(bench_scale, "FILMS", 2)
+    monkeypatch.setattr(bench_scale, "FILES", 20)
+    rates = bench_scale._store(tmp_path, SMALL) | bench_scale._files(tmp_path)
+    assert len(rates) == 6 and all(value > 0 for value, _ in rates.values())

@@ -128,3 +128,24 @@ def test_make_help_tells_of_every_command():
     )
     described = re.findall(r"^([\w-]+):.*## \S", text, re.MULTILINE)
     assert sorted(described) == sorted(commands)
+
+
+def test_what_git_ignores_does_not_enter_an_image():
+    """Data, runs and results of one's own above all."""
+    git, image = (
+        {
+            line.strip("/").removeprefix("**/").replace("!/", "!").rstrip("/")
+            for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
+            if line and line[0] != "#"
+        }
+        for name in (".gitignore", ".dockerignore")
+    )
+    assert git and git <= image, git - image
+    assert {x for x in image if x[0] == "!"} == {x for x in git if x[0] == "!"}
+
+
+def test_an_image_is_built_from_the_pins():
+    recipe = (ROOT / "workflow" / "container" / "Dockerfile").read_text(encoding="utf-8")
+    (base,) = re.findall(r"^ARG BASE=python:([\d.]+)-slim", recipe, re.MULTILINE)
+    assert f"(CPython {base})" in PIN_LINES[0]
+    assert "make setup" in recipe and "pip install" not in recipe
