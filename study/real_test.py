@@ -249,7 +249,7 @@ def verdict(table: pd.DataFrame, size: Mapping) -> dict[str, str]:
         found = size["gain"] * math.sqrt(times_larger(size["gain"], se))
         said["power"] = (
             f"the paired standard error is {number(se)}: a true gain of {number(found)} would be found "
-            f"with a probability of .8, the paper's {gain} with one of {size['power']:.2f}"
+            f"with a probability of .8, the paper's {gain} with one of {number(size['power'])}"
         )
     return said
 
