@@ -195,16 +195,20 @@ def cbis_ddsm() -> str:
 
 def _controls(found: dict) -> str:
     """Controls and external test in a line each."""
-    told = [
-        f"{row['control']}, {row['outcome']} {span(row)}"
-        + {True: "", False: " (**expected: " + row["expected"] + "**)", None: ""}[row["holds"]]
-        for row in found["tables"]["controls"]
-    ]
-    lines = [f"Controls: {'; '.join(told)}."]
+    rows, told = found["tables"]["controls"], {}
+    for row in rows:
+        name = row["outcome"].removeprefix("AUC of ")
+        told.setdefault(row["control"], []).append(f"{name} {span(row)}")
+    asked = [row for row in rows if row["holds"] is not None]
+    failed = [f"{r['control']}, {r['outcome']}" for r in asked if not r["holds"]]
+    each = "; ".join(f"{name}: {', '.join(values)}" for name, values in told.items())
+    text = f"Controls: {len(asked) - len(failed)} of {len(asked)} are as expected"
+    text += f", **not {'; '.join(failed)}**" if failed else ""
+    lines = [f"{text} ({each})."]
     if abroad := found["tables"].get("external"):
-        told = "; ".join(f"{row['outcome']} {span(row)}" for row in abroad)
+        each = ", ".join(f"{r['outcome'].removeprefix('AUC of ')} {span(r)}" for r in abroad)
         counts = "{lesions} lesions, {malignant} malignant".format(**abroad[0])
-        lines.append(f"External test, the same networks on mini-MIAS ({counts}): {told}.")
+        lines.append(f"External test, the same networks on mini-MIAS ({counts}): {each}.")
     if found["missing"]:
         lines.append(f"Not run: {', '.join(found['missing'])}.")
     return " ".join(lines)

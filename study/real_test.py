@@ -23,11 +23,11 @@ from lesionlib import files
 from lesionlib.errors import InputError
 from study import evidence, paper, tables
 from study.evidence import HALF, REPORTED, RESAMPLES, Outcome
-from study.lab import Lab, open_bench
+from study.lab import open_bench
 from study.readme import number, span
 from study.settings import figures_folder
 from study.statistics import calibration, common
-from study.statistics.fusion import LATE, LATE_PLACED, with_fusions
+from study.statistics.fusion import LATE, LATE_PLACED, fuse
 from study.statistics.multiplicity import holm
 from study.statistics.power import study_size, times_larger
 from study.statistics.shortcuts import auc_of_facts, lesion_facts
@@ -100,8 +100,8 @@ def estimate(scored: pd.DataFrame, outcome: Outcome, resamples: int = RESAMPLES)
     own = scored[scored["model"].isin(outcome.models)]
     keys = [name for name in own if name not in ("run", "y_score")]
     averaged = own.groupby(keys, as_index=False)["y_score"].mean().assign(run=0)
-    value, drawn = evidence.of_seed(averaged, outcome, resamples=resamples)
-    each = [evidence.of_seed(part, outcome, resamples=1)[0] for _, part in own.groupby("run")]
+    value, drawn = evidence.of_seed(averaged, outcome, None, resamples)
+    each = [evidence.of_seed(part, outcome, None, 1)[0] for _, part in own.groupby("run")]
     low, high, low_90, high_90 = np.quantile(drawn, (0.025, 0.975, 0.05, 0.95)).tolist()
     out = {"outcome": outcome.name, "value": value, "low": low, "high": high}
     if len(outcome.models) == 2:
@@ -152,7 +152,8 @@ def outcomes(
     together; outcome 6 has two, at both rates of misses), says, and otherwise: what the other sets
     of lesions say where that differs.
     """
-    sets, rows = variants(with_fusions(scored), lesions), []
+    fused = pd.concat([scored, *(fuse(scored, name) for name in (LATE, LATE_PLACED))])
+    sets, rows = variants(fused, lesions), []
     for o in OUTCOMES:
         for name in sets if o in VARIED else (ALL,):
             rows.append(
@@ -317,13 +318,13 @@ def read_scores(place) -> pd.DataFrame | None:
     return None
 
 
-def read_lesions(lab: Lab) -> pd.DataFrame:
+def read_lesions() -> pd.DataFrame:
     """``lesions.csv``, index lesion_id; where it is missing it is written from the image store."""
-    file = lab.figures / "lesions.csv"
+    file = figures_folder(EXPERIMENT) / "lesions.csv"
     if not file.is_file():
         from study.steps import store  # slow to import, and not needed where the file is there
 
-        images = store(lab)
+        images = store(open_bench(EXPERIMENT, "protocol"))
         facts = lesion_facts(images.lesions, images.images)
         known = images.lesions.set_index("lesion_id").loc[facts.index]
         facts.insert(1, "finding_id", known["finding_id"])
@@ -346,7 +347,7 @@ def write(resamples: int = RESAMPLES) -> dict:
     if (own := scored[EXPERIMENT]) is None:
         raise InputError("there are no scores", lab.figures, f"Run study run {EXPERIMENT}")
     scored = {name: table for name, table in scored.items() if table is not None}
-    lesions = read_lesions(lab)
+    lesions = read_lesions()
     found = {"protocol": outcomes(own, lesions, resamples)}
     found["controls"] = controls(scored, lesions, resamples)
     if abroad is not None:
