@@ -21,7 +21,7 @@ import pandas as pd
 
 from lesionlib import files
 from lesionlib.errors import InputError
-from study import evidence, paper, tables
+from study import evidence, paper, steps, tables
 from study.evidence import HALF, REPORTED, RESAMPLES, Outcome
 from study.lab import open_bench
 from study.readme import number, span
@@ -322,9 +322,7 @@ def read_lesions() -> pd.DataFrame:
     """``lesions.csv``, index lesion_id; where it is missing it is written from the image store."""
     file = figures_folder(EXPERIMENT) / "lesions.csv"
     if not file.is_file():
-        from study.steps import store  # slow to import, and not needed where the file is there
-
-        images = store(open_bench(EXPERIMENT, "protocol"))
+        images = steps.store(open_bench(EXPERIMENT, "protocol"))
         facts = lesion_facts(images.lesions, images.images)
         known = images.lesions.set_index("lesion_id").loc[facts.index]
         facts.insert(1, "finding_id", known["finding_id"])
