@@ -1,4 +1,4 @@
-"""Where the time of a finished run went, job by job -> figures/benchmarks/demo_jobs.csv.
+"""Where the time of a finished run went, job by job -> figures/benchmarks/<experiment>_jobs.csv.
 
     python benchmarks/bench_demo.py [--experiment demo]
 
@@ -6,6 +6,7 @@ Nothing is run: each job has left what it took the last time that it was done, s
 whole work is that of a run from nothing.  A line per job, the most expensive first:
 
 * `seconds` by the clock, and `cpu_seconds` of the job's process and those that it started;
+* `peak_mb`: the most memory that one of these processes had;
 * `training`: seconds by the clock of the epochs, validation and checkpoints with them;
 * `imports`, `cells` and `outside`, of a notebook: its set-up cell; all other cells; papermill and
   the start of the kernel.
@@ -23,7 +24,7 @@ from lesionlib.files import read_json, write_text
 from study.marks import STAGE, read_mark
 from study.settings import project_root, runs_folder
 
-COLUMNS = ("job", "seconds", "cpu_seconds", "training", "imports", "cells", "outside")
+COLUMNS = ("job", "seconds", "cpu_seconds", "peak_mb", "training", "imports", "cells", "outside")
 
 
 def jobs(runs: Path) -> pd.DataFrame:
@@ -39,7 +40,7 @@ def jobs(runs: Path) -> pd.DataFrame:
     for file in sorted((runs / "jobs").glob("*.json")):
         mark, name = read_mark(file), file.stem
         if "seconds" in mark:
-            took = {"seconds": mark["seconds"], "cpu_seconds": mark["cpu_seconds"]}
+            took = {key: mark.get(key) for key in ("seconds", "cpu_seconds", "peak_mb")}
             own = {"job": name, **took, "training": training.get(name, 0)}
             rows.append(own | _parts(runs, name, mark["seconds"]))
     if not rows:
@@ -62,10 +63,12 @@ def _parts(runs: Path, job: str, seconds: float) -> dict[str, float]:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experiment", default="demo")
-    table = jobs(runs_folder(parser.parse_args(argv).experiment)).round(1)
-    target = project_root() / "figures" / "benchmarks" / "demo_jobs.csv"
+    experiment = parser.parse_args(argv).experiment
+    table = jobs(runs_folder(experiment)).round(1)
+    target = project_root() / "figures" / "benchmarks" / f"{experiment}_jobs.csv"
     write_text(target, table.to_csv(index=False))
-    total = table.drop(columns="job").sum().round(1)
+    total = table.drop(columns=["job", "peak_mb"]).sum().round(1)
+    total["peak_mb"] = table["peak_mb"].max()
     print(pd.concat([table, total.to_frame().T.assign(job="all")]).to_string(index=False))
 
 

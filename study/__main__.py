@@ -113,6 +113,15 @@ def _evidence(args) -> None:
     run_evidence(args.cores)
 
 
+def _protocol(args) -> None:
+    from study import real_test
+
+    content = real_test.write()
+    for line in (*content["said"].values(), *(f"warning: {x}" for x in content["warnings"])):
+        print(line)
+    print(f"not there: {', '.join(content['missing']) or 'none'}")
+
+
 def _lab(args) -> None:
     from study.desk import open_lab_server
 
@@ -264,6 +273,8 @@ COMMANDS = {
              "experiment --folds --data --cores", {}),
     _evidence: ("", "run the experiments of experiments/PROTOCOL.md, and pool their outcomes",
                 "--cores", {"--cores": {"help": "experiments side by side; default: all cores"}}),
+    _protocol: ("cbis_ddsm", "answer PROTOCOL_cbis_ddsm.md from the scores, of controls too",
+                "experiment", {"experiment": {"choices": ["cbis_ddsm"], "help": "whose protocol"}}),
     _lab: ("--no-browser. Options of JupyterLab may follow",
            "open copies of the notebooks in JupyterLab", "--readers", {}),
     _readers_edition: ("", "write readers/: the notebooks without their solutions, and these apart",

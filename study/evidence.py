@@ -97,19 +97,19 @@ OUTCOMES += tuple(
 
 # ------------------------------------------------------------------ one seed
 def of_seed(
-    predictions: pd.DataFrame, outcome: Outcome, number: int = 0, resamples: int = RESAMPLES
+    predictions: pd.DataFrame, outcome: Outcome, number: int | None = 0, resamples: int = RESAMPLES
 ) -> tuple[float, np.ndarray]:
     """The mean over runs of an outcome, and the same in resamples of the patients, (resamples,).
 
     predictions : with late fusions, see ``fusion.with_fusions``.  number : of the set of patients,
-    whose resamples are its own.
+    whose resamples are its own; None for those of `study.tables`.
     """
     known = (
         tables.pair(predictions, *outcome.models)
         if len(outcome.models) == 2
         else [tables.scores(predictions, *outcome.models)]
     )
-    seed, values, drawn = (SEED, number), [], []
+    seed, values, drawn = (SEED,) if number is None else (SEED, number), [], []
     for k in range(max(s.runs.shape[1] for s in known)):
         # a model of fewer runs lends them to the others'
         runs = [k % s.runs.shape[1] for s in known]

@@ -36,6 +36,11 @@ from study.settings import (
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
 MOST_BYTES, MOST_BYTES_OF_LINES = 150_000, 60_000  # of a figure; a larger one gets fewer px
 SAVED_DPI = 300
+NO_OUTLINES = (
+    "Its lesions are marked by {0}, which are no outlines: windows, their classes and their purity "
+    "follow the {0}."
+)
+MARKS = {"box": "boxes", "circle": "circles"}  # geometry of a manifest -> its name there
 IN_JUPYTER = "JPY_SESSION_NAME"  # a variable of a Jupyter server's kernels, not of papermill's
 
 
@@ -99,6 +104,13 @@ class Lab:
     @property
     def is_phantom(self) -> bool:
         return self.settings.is_phantom and not self.file
+
+    @property
+    def marked_by(self) -> str:
+        """What marks the lesions of the set where that is no outline: boxes, circles, or nothing."""
+        file = self.runs / "manifest" / "lesions.csv"
+        shapes = pd.read_csv(file, usecols=["geom"])["geom"].unique() if file.is_file() else []
+        return MARKS.get(shapes[0], "") if len(shapes) == 1 else ""
 
     def folder(self, *parts: str) -> Path:
         """A folder under ``runs/<experiment>/``, made where it is missing."""
@@ -185,7 +197,8 @@ class Lab:
         title = f"**Figure {number[1]}.**" if number else "**Figure.**"
         kind = "phantom (made-up images)" if self.is_phantom else self.settings.data.dataset
         source = self.file or f"{kind}, experiment {self.name}"
-        return f"{title} {caption} *Data set: {source}.*"
+        marked = "" if self.file or not self.marked_by else f" {NO_OUTLINES.format(self.marked_by)}"
+        return f"{title} {caption} *Data set: {source}.{marked}*"
 
     def _mark(self, figure) -> None:
         """Every picture of a made-up image says so, whoever drew it; then its layout is settled."""

@@ -15,7 +15,7 @@ import yaml
 from safetensors import safe_open
 
 from lesionlib import files
-from study.lab import Lab
+from study.lab import NO_OUTLINES, Lab
 from study.settings import project_root
 from study.tables import to_markdown
 
@@ -63,7 +63,8 @@ def write_card(lab: Lab, found: Mapping, runs: Iterable[Path]) -> Path:
         f"# Model card: the networks of experiment {lab.name}",
         f"**Purpose.** {PURPOSE}",
         f"**Data.** {s.title or lab.name}, data set `{s.data.dataset}`"
-        f"{link if sheet.is_file() else ''}. {PHANTOM if lab.is_phantom else REAL}",
+        f"{link if sheet.is_file() else ''}. {PHANTOM if lab.is_phantom else REAL}"
+        f"{' ' + NO_OUTLINES.format(lab.marked_by) if lab.marked_by else ''}",
         to_markdown(pd.DataFrame.from_dict(found["counts"], "index").rename_axis("split")),
         "**Networks.** f_agg reads the maps that its name lists: I where the window is, S saliency "
         f"by GMIC, E the embedding by f_loc. Files: `runs/{lab.name}/<network>/{WEIGHTS}`.",

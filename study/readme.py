@@ -184,4 +184,56 @@ def mini_mias() -> str:
     )
 
 
-BLOCKS = {f.__name__: f for f in (spared, outcomes, demo, machines, mini_mias)}
+def cbis_ddsm() -> str:
+    """What the protocol of the test on CBIS-DDSM found, with its controls and the external test."""
+    found = files.read_json(figures_folder("cbis_ddsm") / "protocol.json", None)
+    if found is None:
+        return (
+            "CBIS-DDSM, masses, by [its protocol](experiments/PROTOCOL_cbis_ddsm.md): not run to the "
+            "end here (`make run EXPERIMENT=cbis_ddsm DATA=…`, then `study protocol cbis_ddsm`)."
+        )
+    said, rows = found["said"], found["tables"]["protocol"]
+    first, printed = rows[0], paper.table_3().set_index("model")
+    head = f"model | {paper.LABEL}, other task size | CBIS-DDSM, 95 % over women | mean of runs, SD"
+    lines = [f"| {head} | by finding | without those never called back |", "|---" * 6 + "|"]
+    for model in ("f_loc", "E", "S", "I+S", "E+S", "I"):
+        every = [row for row in rows if row["outcome"] == f"AUC of {model}"]
+        theirs = "not printed"
+        if model in printed.index:
+            theirs = " ± ".join(map(number, printed.loc[model, ["auc", "spread"]]))
+        runs = "{}, {}".format(*(number(every[0][k]) for k in ("mean", "sd")))
+        lines.append(
+            f"| {' | '.join([model, theirs, span(every[0]), runs, *map(span, every[1:])])} |"
+        )
+    judged = [said[row["outcome"]] for row in rows if row["p_holm"] is not None]
+    hunt = [f"**Warning:** {line}." for line in found["warnings"]]
+    return "\n".join([
+        f"On CBIS-DDSM, masses ({first['lesions']} lesions of the official test part, "
+        f"{first['malignant']} malignant, of {first['patients']} women), **{said['E+S less E']}** "
+        f"({said['spread']}). The paper found {said['paper']}. Power: {said['power']}.", "",
+        *lines, "", f"Secondary: {'; '.join(judged)}.", "", _controls(found), *hunt,
+    ])  # fmt: skip
+
+
+def _controls(found: dict) -> str:
+    """Controls and external test in a line each."""
+    rows, told = found["tables"]["controls"], {}
+    for row in rows:
+        name = row["outcome"].removeprefix("AUC of ")
+        told.setdefault(row["control"], []).append(f"{name} {span(row)}")
+    asked = [row for row in rows if row["holds"] is not None]
+    failed = [f"{r['control']}, {r['outcome']}" for r in asked if not r["holds"]]
+    each = "; ".join(f"{name}: {', '.join(values)}" for name, values in told.items())
+    text = f"Controls: {len(asked) - len(failed)} of {len(asked)} are as expected"
+    text += f", **not {'; '.join(failed)}**" if failed else ""
+    lines = [f"{text} ({each})."]
+    if abroad := found["tables"].get("external"):
+        each = ", ".join(f"{r['outcome'].removeprefix('AUC of ')} {span(r)}" for r in abroad)
+        counts = "{lesions} lesions, {malignant} malignant".format(**abroad[0])
+        lines.append(f"External test, the same networks on mini-MIAS ({counts}): {each}.")
+    if found["missing"]:
+        lines.append(f"Not run: {', '.join(found['missing'])}.")
+    return " ".join(lines)
+
+
+BLOCKS = {f.__name__: f for f in (spared, outcomes, demo, machines, cbis_ddsm, mini_mias)}

@@ -201,8 +201,8 @@ def _job(
     The mark has no time and holds the numbers recorded, so that what reads them is redone when
     they change, and only then.  A second one, of no consequence for others, vouches for the first,
     for the records, the results with their list and the executed `copy` of a notebook, and says
-    what the job took: `seconds` by the clock, and `cpu_seconds` of its process and those that it
-    started.
+    what the job took: `seconds` by the clock, and `cpu_seconds` and the most memory, `peak_mb`, of its
+    process and those that it started.
     """
     runs, start = runs_folder(settings.name), time.monotonic()
     failed, done = runs / "failed" / f"{title}.txt", runs / "done" / f"{title}.json"
@@ -234,7 +234,7 @@ def _job(
             results = files.read_json(written, [])
             left = [done, kept, copy, written, *(figures / name for name in results)]
             found = [file for file in left if file and file.is_file()]
-            took = {"seconds": round(time.monotonic() - start, 1), "cpu_seconds": _cpu_seconds()}
+            took = {"seconds": round(time.monotonic() - start, 1)} | _used()
             write_mark(runs / "jobs" / f"{title}.json", took, found)
     say(title, f"done in {time.monotonic() - start:.0f} s")
 
@@ -244,10 +244,16 @@ def _log(runs: Path, title: str) -> Path:
     return runs / "failed" / f"{title}.log"
 
 
-def _cpu_seconds() -> float:
-    """Of this process, with its start, and of those that it has started and that have ended."""
-    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(sum(each.ru_utime + each.ru_stime for each in used), 1)
+def _used() -> dict[str, float]:
+    """CPU seconds of this process, with its start, and of those that it has started and that have
+    ended, and the most memory that one of them had (MB of 2**20 bytes).
+    """
+    used = [*map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))]
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss: bytes there, KiB elsewhere
+    return {
+        "cpu_seconds": round(sum(each.ru_utime + each.ru_stime for each in used), 1),
+        "peak_mb": round(max(each.ru_maxrss for each in used) / unit),
+    }
 
 
 def say(title: str, message: str) -> None:

@@ -176,7 +176,7 @@ def test_a_runs_time_is_told_by_job(tmp_path):
         bench_demo.jobs(tmp_path)
     took = {"04": (60.0, 50.0), "fagg.E+S": (8.0, 70.0)}
     for name, (seconds, cpu) in took.items():
-        mark = {"seconds": seconds, "cpu_seconds": cpu}
+        mark = {"seconds": seconds, "cpu_seconds": cpu} | ({"peak_mb": 700} if name == "04" else {})
         write_mark(tmp_path / "jobs" / f"{name}.json", mark)
     for job, name, run in [
         ("04", "floc", 0),
@@ -195,7 +195,8 @@ def test_a_runs_time_is_told_by_job(tmp_path):
     write_json(tmp_path / "notebooks" / "04_toy.ipynb", {"cells": cells})
     second, first = bench_demo.jobs(tmp_path).to_dict("records")[::-1]
     assert (first["job"], first["training"]) == ("fagg.E+S", 7.0)
-    assert [*second.values()] == ["04", 60.0, 50.0, 3.5, 4.0, 50.0, 6.0]
+    assert [*second.values()] == ["04", 60.0, 50.0, 700, 3.5, 4.0, 50.0, 6.0]
+    assert pd.isna(first["peak_mb"])  # of a mark from before it was kept
 
 
 def test_patches_of_all_cases_are_measured_beside_ours(monkeypatch):

@@ -180,7 +180,7 @@ def test_a_notebook_is_run_echoed_and_marked(project, capsys):
     mark = read_json(project / "runs" / "toy" / "done" / "04.json")
     assert (mark["experiment"], mark["job"]) == ("toy", "04")
     took = read_json(project / "runs" / "toy" / "jobs" / "04.json")
-    assert took["seconds"] > 0 and took["cpu_seconds"] > 0
+    assert took["seconds"] > 0 and took["cpu_seconds"] > 0 and 20 < took["peak_mb"] < 100_000
 
 
 def test_a_notebook_takes_the_data_folder_and_remembers_it(project, tiny_table, capsys):
