@@ -36,6 +36,9 @@ from study.settings import (
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
 MOST_BYTES, MOST_BYTES_OF_LINES = 150_000, 60_000  # of a figure; a larger one gets fewer px
 SAVED_DPI = 300
+# of a figure without photographs: share of the px, and colours, None for RGB.  A scatter of thousands
+# of points is large in RGB at any size that can be read
+TRIES = ((1, None), (0.9, None), (0.8, None), (1, 64), (0.9, 64), (0.8, 64), (0.65, 32), (0.5, 32))
 NO_OUTLINES = (
     "Its lesions are marked by {0}, which are no outlines: windows, their classes and their purity "
     "follow the {0}."
@@ -325,10 +328,11 @@ def _drawn(figure, dpi: float):
 
 
 def _png(figure, dpi: float, most: int = MOST_BYTES_OF_LINES) -> bytes:
-    """As PNG in RGB, of the most px that stay below `most` bytes."""
-    for less in (1, 0.9, 0.8, 0.7, 0.6, 0.5):
-        out = io.BytesIO()
-        _drawn(figure, less * dpi).save(out, "PNG", optimize=True, dpi=(less * dpi, less * dpi))
+    """As PNG, by the first of TRIES that stays below `most` bytes."""
+    for share, colours in TRIES:
+        picture, out = _drawn(figure, share * dpi), io.BytesIO()
+        picture = picture.quantize(colours, dither=0) if colours else picture
+        picture.save(out, "PNG", optimize=True, dpi=(share * dpi, share * dpi))
         if out.tell() <= most:
             break
     return out.getvalue()
