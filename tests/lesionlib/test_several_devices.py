@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -131,11 +130,10 @@ def test_processes_that_diverge_end_alike(trained):
 # ------------------------------------------------------------------ stopping and going on
 def stop(folder, said, *, error, **task):
     """Train the toy until an error, after which no process is left."""
-    start = time.monotonic()
     given = SharedToy(**task), folder, settings()
     with pytest.raises(error):
         processes.together(2, fit, *given, say=said, seed=4, compute=TWO)
-    assert not multiprocessing.active_children() and time.monotonic() - start < 120
+    assert not multiprocessing.active_children()
 
 
 def test_killed_and_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeypatch):
