@@ -18,6 +18,7 @@ LATE = {
     "study/steps/": "a process that only asks what is done stays free of torch",
     "study/__main__.py": "the command line answers --help and its own mistakes at once",
     "study/lab.py": "pyplot is loaded when the first figure or table is shown",
+    "study/processes.py": "a stage that trains nothing starts without torch",
     "study/runner.py": "torch reads the number of threads once, after it is set",
     "study/workflow.py": "a phantom is drawn without torch",
 }
