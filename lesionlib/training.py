@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,13 +44,14 @@ class Task(Protocol):
     name: str  # shown in messages
     model: torch.nn.Module
     steps: int  # batches per epoch
+    share: slice  # this process's of every batch; set by fit where there are several devices
     identity: dict[str, Any]  # JSON-like: all that decides the outcome besides settings and seed
 
     def batches(self, epoch: int) -> Iterable:
-        """The batches of epoch 1, 2, ...; a function of the epoch alone."""
+        """The batches of epoch 1, 2, ..., or the share of them; a function of these alone."""
 
     def loss(self, batch) -> torch.Tensor | dict[str, torch.Tensor]:
-        """The loss, or a dict with "loss" and the parts to be logged."""
+        """The loss, whose mean over shares is the batch's, or a dict with "loss" and its parts."""
 
     def validate(self) -> dict[str, float]:
         """Metrics on the validation split; "score" is the one to raise."""
@@ -104,8 +106,13 @@ def fit(
     rate of its last step, mean loss and its parts, validation metrics), ``timing.csv`` (seconds),
     ``best.json`` (settings and what else decided the run) and ``state.json`` (how it ended). A run
     of other settings, seed or data found there is replaced, and said so; the number of repeated
-    runs and the device do not count as a difference. After an error or Ctrl-C, complete epochs are
-    kept.
+    runs and the device do not count as a difference, the number of devices does. After an error or
+    Ctrl-C, complete epochs are kept.
+
+    Several devices need a process each that calls fit, e.g. by torchrun. All draw the same batches,
+    train on their shares and average the gradients (DDP): the run is that of one device but for
+    rounding, dropout and batch norms, whose mean and variance are of a share. The first process
+    alone validates and writes, with its own running statistics.
 
     Parameters
     ----------
@@ -116,7 +123,8 @@ def fit(
         epochs with its peak at learning_rate), epochs (at most), patience (epochs without a rise of
         the score) and those that the task reads.
     seed : of this run; give the task the same one.
-    compute : with the attributes device ("cpu", "cuda", "cuda:1", "mps"), precision, threads and
+    compute : with the attributes device ("cpu", "cuda", "cuda:1", "mps"), devices (how many: GPUs
+        from the first on, or processes on the CPU), precision, threads (of a process) and
         channels_last (bool, not on the CPU).
     progress : called with a line of text per epoch.
 
@@ -126,19 +134,23 @@ def fit(
 
     Raises
     ------
-    InputError : for an unusable device or precision.
+    InputError : for an unusable device or precision, and for a batch that the devices cannot share.
     Diverged : when loss or score is not finite. Such a run has ended: it is trained again only with
         other settings, seed or data, or on another machine.
     """
-    say = progress or (lambda message: None)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     fabric = _fabric(compute)
+    fabric.launch()
+    say = progress if progress and fabric.is_global_zero else lambda message: None
     with _conditions(compute.threads, fabric.device.type):
-        state = _opened(task, folder, settings, seed, compute, say)
+        first = fabric.is_global_zero  # of several processes, the one that writes and speaks
+        state = fabric.broadcast(first and _opened(task, folder, settings, seed, compute, say))
         if not state.over:
             _Loop(task, folder, settings, seed, compute, say, fabric, state).run()
-        _remove(folder, ("last.pt",))
+        if first:
+            _remove(folder, ("last.pt",))
+        fabric.barrier()  # the others read what the first one has written
         result = read_result(folder)
         load_checkpoint(folder / "best.safetensors", task.model)
         task.model.eval()
@@ -177,11 +189,15 @@ class _Loop:
     def __init__(self, task, folder, settings, seed, compute, say, fabric, state):
         self.task, self.folder, self.settings, self.seed = task, folder, settings, seed
         self.say, self.fabric, self.state = say, fabric, state
+        if fabric.world_size > 1:
+            task.share = slice(fabric.global_rank, None, fabric.world_size)
         if compute.channels_last:  # a batch follows the convolutions' weights
             task.model.to(memory_format=torch.channels_last)
         adam = torch.optim.Adam(task.model.parameters(), lr=settings.learning_rate, foreach=True)
-        # the task calls its own module, which setup has moved in place; the wrapper is not needed
-        _, self.optimiser = fabric.setup(task.model, adam)
+        # DDP averages what goes through a module's forward pass; setup moves the task's in place
+        network = torch.nn.Module()
+        network.model, network.forward = task.model, lambda batch: task.loss(batch())
+        self.loss, self.optimiser = fabric.setup(network, adam)
         self.schedule = _schedule(adam, settings, task.steps)
         if state.history:
             task.model.load_state_dict(state.model)
@@ -198,7 +214,9 @@ class _Loop:
             raise
         except Diverged as fault:
             state.diverged = [fault.what, fault.remedy]
-        else:
+        if not self.fabric.is_global_zero:
+            return
+        if not state.diverged:
             self._write_tables()
             self.task.model.load_state_dict(state.best)
             save_checkpoint(self.folder / "best.safetensors", self.task.model, self._provenance())
@@ -208,7 +226,7 @@ class _Loop:
 
     def _epoch(self, epoch: int) -> None:
         start = time.perf_counter()
-        torch.manual_seed(derive_seed(self.seed, "epoch", epoch))
+        torch.manual_seed(derive_seed(self.seed, "epoch", epoch) + self.fabric.global_rank)
         row = {"epoch": epoch, **self._train(epoch), **self._validate(epoch)}
         state, weights = self.state, self.task.model.state_dict()
         if row["score"] > state.best_score:
@@ -217,30 +235,31 @@ class _Loop:
         seconds = time.perf_counter() - start
         state.history.append(row)
         state.timing.append({"epoch": epoch, "seconds": round(seconds, 3)})
-        self._save()
+        if self.fabric.is_global_zero:
+            self._save()
         self.say(_message(self.task.name, self.settings.epochs, row, state, seconds))
 
     def _train(self, epoch: int) -> dict[str, float]:
         self.task.model.train()
         totals: dict[str, torch.Tensor] = {}
         steps, rate = 0, self.settings.learning_rate
+        mean = self.fabric.all_reduce  # over the processes, in place, so that all judge alike
         for batch in self.task.batches(epoch):
             rate = self.optimiser.param_groups[0]["lr"]
             for name, value in self._step(batch).items():
                 totals[name] = totals.get(name, 0) + value.detach().float()
             steps += 1
             if steps % CHECK_EVERY == 0:
-                self._must_be_finite(epoch, "loss", float(totals["loss"]))
+                self._must_be_finite(epoch, "loss", float(mean(totals["loss"])))
         if steps != self.task.steps:
             raise RuntimeError(f"{self.task.name}: {steps} batches, {self.task.steps} announced")
-        means = {name: float(total) / steps for name, total in totals.items()}
+        means = {name: float(mean(total)) / steps for name, total in totals.items()}
         self._must_be_finite(epoch, "loss", means["loss"])
         return {"learning_rate": rate, **means}
 
     def _step(self, batch) -> dict[str, torch.Tensor]:
         batch = self.fabric.to_device(batch)
-        with self.fabric.autocast():
-            loss = self.task.loss(batch)
+        loss = self.loss(lambda: batch)  # as a function: of numbers Fabric would round the inputs
         parts = loss if isinstance(loss, dict) else {"loss": loss}
         self.optimiser.zero_grad()
         self.fabric.backward(parts["loss"])
@@ -251,7 +270,8 @@ class _Loop:
     def _validate(self, epoch: int) -> dict[str, float]:
         self.task.model.eval()
         with torch.inference_mode(), self.fabric.autocast():
-            metrics = {name: float(value) for name, value in self.task.validate().items()}
+            found = self.task.validate() if self.fabric.is_global_zero else {}
+            metrics = self.fabric.broadcast({name: float(value) for name, value in found.items()})
         self._must_be_finite(epoch, "validation score", metrics["score"])
         return metrics
 
@@ -286,19 +306,23 @@ class _Loop:
 
 # ------------------------------------------------------------------ machine
 def _fabric(compute):
-    """Lightning's Fabric for one device; imported here because its import takes about a second."""
+    """Lightning's Fabric; imported here because its import takes about a second."""
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import LightningEnvironment
+    from lightning_fabric.strategies import DDPStrategy
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     if compute.precision not in PRECISIONS:
         what = f"precision '{compute.precision}' is not supported"
         raise InputError(what, "compute.precision", f"Choose one of {', '.join(PRECISIONS)}")
-    device, _, number = compute.device.partition(":")
-    alone = [LightningEnvironment()]  # one process, whatever a Slurm job around it says
+    (device, _, number), count = compute.device.partition(":"), compute.devices
+    alone = [LightningEnvironment()]  # one machine, whatever a Slurm job around it says
     chosen = {"accelerator": device, "precision": compute.precision, "plugins": alone}
+    if count > 1:  # no limit to the wait for the first process, which validates
+        chosen["strategy"] = DDPStrategy(timeout=timedelta(days=100))
     try:
-        fabric = Fabric(**chosen, devices=[int(number)] if number else 1)
+        # of a numbered device there is one: Fabric refuses a number that is there twice
+        fabric = Fabric(**chosen, devices=[int(number)] * count if number else count)
     except (RuntimeError, ValueError, TypeError, MisconfigurationException) as error:
         reason = str(error).split(". ")[0].rstrip(".")  # what follows speaks to programmers
         what = f"device '{compute.device}' cannot be used: {reason}"
@@ -342,7 +366,8 @@ def _opened(task, folder: Path, settings, seed: int, compute, say: Progress) -> 
     """The state found in the folder, or a new one after removing what another run left."""
     machine = {name: getattr(compute, name) for name in ("device", "precision", "threads")}
     own = {k: v for k, v in vars(settings).items() if k != "runs"}  # of which this is one
-    mine = digest({"settings": own, "seed": seed, "task": task.name, "identity": task.identity})
+    mine = {"settings": own, "seed": seed, "task": task.name, "identity": task.identity}
+    mine = digest(mine | ({"devices": compute.devices} if compute.devices > 1 else {}))
     found = _read(folder)
     if reason := found and _unusable(found, mine, machine, folder):
         say(f"{task.name}  starts anew: {reason}")

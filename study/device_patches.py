@@ -6,6 +6,8 @@ same smoothed image, summed in another order.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import torch
@@ -25,7 +27,11 @@ def cutter(store: Store, settings):
     patch, compute = settings.windows.patch, settings.compute
     if compute.patches == "device":
         return PatchCutter(store, patch, compute.device)
-    return lambda windows: torch.from_numpy(extract_patches(store, windows, patch))
+    return partial(_on_cpu, store, patch)
+
+
+def _on_cpu(store: Store, patch: int, windows: pd.DataFrame) -> torch.Tensor:
+    return torch.from_numpy(extract_patches(store, windows, patch))
 
 
 class PatchCutter:

@@ -367,6 +367,9 @@ class Compute(Block):
     device: Annotated[str, AfterValidator(_device)] = Field(
         "cpu", description="cpu, cuda, cuda:1 (the second GPU) or mps"
     )
+    devices: Natural = Field(
+        1, description="of one training: GPUs from the first on, or processes on the CPU"
+    )
     precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="of the training; bf16-mixed: half the memory of a GPU"
     )
@@ -378,6 +381,10 @@ class Compute(Block):
     def _faults(self):
         if self.channels_last and self.device == "cpu":
             yield "channels_last is for a GPU, not for device cpu"
+        if self.devices > 1 and self.device not in ("cpu", "cuda"):
+            yield f"several devices are for device cpu or cuda, found {self.device}"
+        if self.devices > 1 and self.patches == "device":
+            yield "patches device is for one device; use patches cpu"
 
 
 def _block(model: type[Section]) -> object:
@@ -428,6 +435,10 @@ class Experiment(Block):
                 f"windows.side_max {w.side_max:g} px exceeds phantom.side_max {p.side_max:g} px"
             )
             yield f"{exceeds}, so a window would see the context; set both alike"
+        for name in ("floc", "gmic", "fagg"):
+            if (batch := getattr(self, name).batch) % (count := self.compute.devices):
+                mend = f"set it to a multiple of {count}"
+                yield f"{name}.batch {batch} cannot be shared alike by {count} devices; {mend}"
         if self.is_phantom and (c.rows, c.cols) != (p.rows, p.cols):
             yield f"the canvas of {c.rows} x {c.cols} px is not the phantom's {p.rows} x {p.cols} px"
 

@@ -44,7 +44,7 @@ def check(experiment: str, data: str | None = None) -> Experiment:
     for name, file in given_files(settings).items():
         if not file.is_file():
             raise InputError(f"the file of {name} is missing", file, "Correct its path")
-    _check_device(settings.compute.device)
+    _check_device(settings.compute.device, settings.compute.devices)
     if not settings.is_phantom:
         from data_manifest.registry import check_options  # slow, and a phantom needs none of it
 
@@ -62,8 +62,9 @@ def given_files(settings: Experiment) -> dict[str, Path]:
     return {name: project_path(file) for name, file in named.items() if file}
 
 
-def _check_device(device: str) -> None:
-    """InputError where this machine lacks the device; torch, slow to start, is asked for no CPU."""
+def _check_device(device: str, devices: int) -> None:
+    """InputError where this machine lacks the device, or so many; torch, slow to start, is asked
+    for no CPU."""
     if device == "cpu":
         return
     import torch
@@ -73,6 +74,9 @@ def _check_device(device: str) -> None:
     if int(number or 0) >= count:
         what = f"device '{device}' is not on this machine"
         raise InputError(what, "compute.device", "Set it to cpu, or to a device that is")
+    if devices > count:
+        what = f"there are {count} GPUs on this machine, not {devices}"
+        raise InputError(what, "compute.devices", f"Set it to {count} at most")
 
 
 def data_state(settings: Experiment) -> str:

@@ -18,6 +18,7 @@ LATE = {
     "study/steps/": "a process that only asks what is done stays free of torch",
     "study/__main__.py": "the command line answers --help and its own mistakes at once",
     "study/lab.py": "pyplot is loaded when the first figure or table is shown",
+    "study/processes.py": "a stage that trains nothing starts without torch",
     "study/runner.py": "torch reads the number of threads once, after it is set",
     "study/workflow.py": "a phantom is drawn without torch",
 }
@@ -77,7 +78,7 @@ rules = Settings(side_min=16, side_max=40, patch=32, angle=30, angle_evaluation=
 rules.min_overlap, rules.purity, rules.breast_share = 1, True, 0.5
 common = dict(batch=4, epochs=1, patience=1, learning_rate=1e-3, schedule="constant", flips=True)
 common |= dict(initialisation="he", weights_file=None, loss_divisor="weights")
-compute = SimpleNamespace(device="cpu", precision="32-true", threads=1, channels_last=False)
+compute = SimpleNamespace(device="cpu", precision="32-true", threads=1, channels_last=False, devices=1)
 floc = Settings(backbone="densenet_mini", h_activation="relu", epoch=(2, 2, 2, 2), **common)
 floc.windows_validation, floc.weights_head = 2, "drop"
 gmic = Settings(width=2, local_width=2, crops=2, crop=32, top_t=0.3, attention=4, **common)

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
+from lesionlib.errors import InputError
 from lesionlib.metrics.roc import auc
 from lesionlib.scoring import lesion_scores, window_scores
 from lesionlib.seeds import derive_seed
@@ -56,9 +57,13 @@ class Chunks:
             yield chunk
 
 
-def slices(count: int, each: int) -> list[slice]:
-    """0..count in pieces of `each`; the last one may be shorter."""
-    return [slice(start, min(start + each, count)) for start in range(0, count, each)]
+def slices(count: int, each: int, share: slice = slice(None)) -> list[slice]:
+    """0..count in pieces of `each`, the last one may be shorter; a process's share of each piece."""
+    first, processes = share.start or 0, share.step or 1
+    if each % processes:
+        what = f"a batch of {each} cannot be shared alike by {processes} devices"
+        raise InputError(what, "batch", f"Set it to a multiple of {processes}")
+    return [slice(at + first, min(at + each, count), processes) for at in range(0, count, each)]
 
 
 # ------------------------------------------------------------------ judging

@@ -43,6 +43,7 @@ class FAggTask:
     """
 
     name = "f_agg"
+    share = slice(None)
     on_device = 2**32  # bytes of an array that is kept on a GPU; of a larger one, rows are sent
 
     def __init__(self, features: dict, saliency, combination: str, settings, *, seed: int):
@@ -54,9 +55,7 @@ class FAggTask:
         self.labels = torch.from_numpy(label.astype(np.int64))
         self.steps = max(1, sum(self.counts) // settings.batch)
         self.chosen = self._judging_windows()
-        self._validation = Chunks(
-            lambda part: self._maps("validation", self.chosen[part]), len(self.chosen), 1000
-        )
+        self._validation = Chunks(self._judged, len(self.chosen), 1000)
         self.identity = {"combination": combination, "features": self._digest()}
         with seeded(seed):
             self.model = FAgg(maps.channels(combination), settings.filters)
@@ -68,14 +67,14 @@ class FAggTask:
         rows = draw.permutation(np.concatenate([draw.choice(p, n) for p, n in pairs if n]))
         weights = torch.from_numpy(class_weights(self.counts))
         size = min(self.settings.batch, len(rows))
-        for part in slices(self.steps * size, size):
+        for part in slices(self.steps * size, size, self.share):
             yield self._inputs("training", rows[part]), self.labels[rows[part]], weights
 
     def loss(self, batch) -> torch.Tensor:
         """Weighted cross-entropy over the four classes."""
         parts, labels, weights = batch
         logits = self.model(maps.stack(self.combination, *parts))
-        return weighted_loss(logits, labels, weights, self.settings.loss_divisor)
+        return weighted_loss(logits, labels, weights, self.settings.loss_divisor, self.share.step)
 
     def validate(self) -> dict[str, float]:
         """AUC over the validation lesions ("score") and plain cross-entropy of their windows."""
@@ -129,6 +128,9 @@ class FAggTask:
 
     def _maps(self, split: str, rows: np.ndarray) -> torch.Tensor:
         return maps.stack(self.combination, *self._inputs(split, rows))
+
+    def _judged(self, part: slice) -> torch.Tensor:
+        return self._maps("validation", self.chosen[part])
 
     def _digest(self) -> str:
         """Of all that training reads: windows, h, location and their images' saliency."""

@@ -46,6 +46,7 @@ class FLocTask:
     """
 
     name = "f_loc"
+    share = slice(None)  # of a batch, for this process
 
     def __init__(self, store, settings, windows, *, seed, validation_seed=0, workers=2, cut=None):
         self.store, self.settings, self.windows = store, settings, windows
@@ -71,22 +72,22 @@ class FLocTask:
         # up-down alone: a breast keeps its chest wall on the left
         share = 0.5 if self.settings.flips else 0.0
         flips = torch.from_numpy(rng(self.seed, "flips", epoch).random(len(drawn)) < share)
-        size = self.settings.batch
+        size = min(self.settings.batch, len(drawn))
+        (own,) = slices(size, size, self.share)
         at_once = min(PATCHES_AT_ONCE, PIXELS_AT_ONCE // self.windows.patch**2)
-        parts = slices(
-            min(len(drawn), max(size, self.steps * size)), max(1, at_once // size) * size
-        )
+        each = max(1, at_once // size) * size
+        parts = slices(min(len(drawn), self.steps * size), each, self.share)
         cut = lambda part: self._patches(drawn.iloc[part], flips[part])  # noqa: E731
         chunks = prepared(cut, parts, self.model, self.workers)
         for part, patches in zip(parts, chunks, strict=True):
-            for rows in slices(len(patches), size):
+            for rows in slices(len(patches), len(range(size)[own])):
                 yield patches[rows], labels[part][rows], weights
 
     def loss(self, batch) -> torch.Tensor:
         """Weighted cross-entropy over the four classes."""
         patches, labels, weights = batch
         logits = self.model(patches)[0]
-        return weighted_loss(logits, labels, weights, self.settings.loss_divisor)
+        return weighted_loss(logits, labels, weights, self.settings.loss_divisor, self.share.step)
 
     def validate(self) -> dict[str, float]:
         """AUC over the validation lesions ("score") and plain cross-entropy of their windows."""

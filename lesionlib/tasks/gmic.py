@@ -41,6 +41,7 @@ class GMICTask:
     """
 
     name = "gmic"
+    share = slice(None)
 
     def __init__(self, store, settings, *, seed: int, workers: int = 2):
         self.store, self.settings, self.seed, self.workers = store, settings, seed, workers
@@ -66,7 +67,7 @@ class GMICTask:
         order = draw.permutation(self.training)
         flips = draw.random(len(order)) < (0.5 if self.settings.flips else 0.0)
         size = min(self.settings.batch, len(order))
-        parts = slices(self.steps * size, size)
+        parts = slices(self.steps * size, size, self.share)
         read = prepared(
             lambda part: self._images(order[part], flips[part]), parts, self.model, self.workers
         )

@@ -29,7 +29,7 @@ def class_weights(counts: Sequence[int]) -> np.ndarray:
 
 
 def weighted_loss(
-    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, divisor: str = "weights"
+    logits, labels, weights, divisor: str = "weights", processes: int | None = None
 ) -> torch.Tensor:
     """Weighted cross-entropy of a batch, as one number.
 
@@ -40,11 +40,17 @@ def weighted_loss(
     divisor : the sum over windows of weight x cross-entropy is divided by the sum of the "weights",
         so that every batch counts alike, or by the number of "windows", so that every window of a
         class counts alike whatever its batch holds. The paper does not say which.
+    processes : that share the batch, where it is shared; n is then of the share.
 
     Returns
     -------
-    A scalar.
+    A scalar, whose mean over the processes is the loss of the whole batch.
     """
-    if divisor == "weights":
+    if divisor == "weights" and not processes:
         return F.cross_entropy(logits.float(), labels, weights)
-    return F.cross_entropy(logits.float(), labels, weights, reduction="sum") / len(labels)
+    total = F.cross_entropy(logits.float(), labels, weights, reduction="sum")
+    if divisor == "windows":
+        return total / len(labels)
+    whole = weights[labels].sum()
+    torch.distributed.all_reduce(whole)  # from the share's sum to the batch's
+    return total * processes / whole

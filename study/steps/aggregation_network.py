@@ -13,7 +13,7 @@ from study.stages import once, stage
 from study.steps.context_network import saliency, saliency_folder
 from study.steps.data import store
 from study.steps.patch_network import stored_outputs
-from study.steps.runs import learning_rate, loaded, machine, torch_ready, train
+from study.steps.runs import learning_rate, loaded, machine, several, torch_ready, train
 from study.steps.windows import LOCATION, SCORED, location_maps, stored_windows
 
 AT_ONCE = 1000  # windows whose maps are in memory together
@@ -109,7 +109,7 @@ def trained_fagg(
     stages = [f"{LOCATION}/{cells or s.fagg.cells}"]
     stages += [folder.relative_to(lab.runs).as_posix() for folder in folders]
     own = settings.model_dump(exclude=_NOT_OF_A_RUN)
-    inputs = {"fagg": own, "combination": combination, "seed": seed}
+    inputs = {"fagg": own, "combination": combination, "seed": seed} | several(lab)
 
     def compute(place: Path) -> None:
         from lesionlib.scoring import lesion_predictions, window_scores

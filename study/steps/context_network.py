@@ -18,6 +18,7 @@ from study.steps.runs import (
     loaded,
     machine,
     run_read,
+    several,
     torch_ready,
     train,
     with_weights_file,
@@ -37,7 +38,7 @@ def gmic(lab: Lab, run: int = 0) -> Path:
     # the first run's seed has no number, so that it is the same as where there is one run
     seed = derive_seed(s.seed, "gmic", *([run] if run else []))
     inputs = {"gmic": s.gmic.model_dump(exclude={"runs"}), "seed": seed}
-    inputs |= {"weights_file": file_state(s.gmic.weights_file)}
+    inputs |= {"weights_file": file_state(s.gmic.weights_file)} | several(lab)
 
     def compute(place: Path) -> None:
         from lesionlib.tasks import GMICTask

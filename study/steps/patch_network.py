@@ -19,6 +19,7 @@ from study.steps.runs import (
     loaded,
     machine,
     run_read,
+    several,
     torch_ready,
     train,
     validation_auc,
@@ -54,7 +55,7 @@ def trained_floc(
     """
     images, windows, s = store(lab), evaluation_windows(lab), lab.settings
     inputs = {"floc": settings.model_dump(exclude={"runs"}), "windows": s.windows.model_dump()}
-    inputs |= {"seed": seed, "weights_file": file_state(settings.weights_file)}
+    inputs |= {"seed": seed, "weights_file": file_state(settings.weights_file)} | several(lab)
 
     def compute(place: Path) -> None:
         from lesionlib.scoring import lesion_predictions, window_scores

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lesionlib.seeds import derive_seed
 from study.lab import Lab
+from study.processes import together
 from study.settings import project_path
 from study.stages import once
 
@@ -58,10 +59,16 @@ def train(lab: Lab, name: str, task, place: Path, settings, seed: int) -> None:
 
     Raises Diverged where the loss is no number; asked again, the run says so without training.
     """
+    from lesionlib.models.weights import load_checkpoint
     from lesionlib.training import fit
 
-    say = lambda message: lab.progress(f"{name}: {message}")  # noqa: E731
-    fit(task, place, settings, seed=seed, compute=lab.settings.compute, progress=say)
+    say, compute = lambda message: lab.progress(f"{name}: {message}"), lab.settings.compute
+    if compute.devices > 1:
+        together(compute.devices, fit, task, place, settings, say=say, seed=seed, compute=compute)
+        load_checkpoint(place / "best.safetensors", task.model)
+        task.model.eval()
+    else:
+        fit(task, place, settings, seed=seed, compute=compute, progress=say)
 
 
 def validation_auc(run_folder: Path) -> float:
@@ -83,7 +90,14 @@ def run_read(lab: Lab, run: int, runs: int, folder_of: Callable[[int], Path]) ->
 
 def machine(lab: Lab) -> dict:
     """What decides the last digits of a training and is no reason to repeat it."""
-    return lab.settings.compute.model_dump(exclude={"workers"})
+    return lab.settings.compute.model_dump(exclude={"workers", "devices"})
+
+
+def several(lab: Lab) -> dict:
+    """The devices of a training where they are several: a reason to repeat it, since batch norms
+    see the shares of a batch."""
+    devices = lab.settings.compute.devices
+    return {"devices": devices} if devices > 1 else {}
 
 
 def with_weights_file(settings):

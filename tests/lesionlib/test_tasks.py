@@ -22,7 +22,7 @@ from lesionlib.tasks import FAggTask, FLocTask, GMICTask, class_weights, image_l
 from lesionlib.training import fit
 from study.settings import GMIC, FAgg, FLoc, Windows
 
-CPU = SimpleNamespace(device="cpu", precision="32-true", threads=1, channels_last=False)
+CPU = SimpleNamespace(device="cpu", precision="32-true", threads=1, channels_last=False, devices=1)
 RULES = Windows(side_min=16, side_max=40, patch=16)
 FLOC = FLoc(
     backbone="densenet_mini", initialisation="he", epoch=(6, 8, 6, 6), batch=10, epochs=3,

@@ -18,7 +18,7 @@ from lesionlib.seeds import rng
 from lesionlib.training import Diverged, fit, read_result
 from study.settings import Optimisation
 
-CPU = SimpleNamespace(device="cpu", precision="32-true", threads=1, channels_last=False)
+CPU = SimpleNamespace(device="cpu", precision="32-true", threads=1, channels_last=False, devices=1)
 RESULTS = ("best.safetensors", "history.csv", "state.json")
 FILES = {*RESULTS, "best.json", "timing.csv"}
 

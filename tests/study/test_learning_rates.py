@@ -15,7 +15,7 @@ from lesionlib.training import fit
 from study.learning_rates import best_trial, draw_trial, run_search
 from study.settings import Optimisation
 
-CPU = SimpleNamespace(device="cpu", precision="32-true", threads=1, channels_last=False)
+CPU = SimpleNamespace(device="cpu", precision="32-true", threads=1, channels_last=False, devices=1)
 
 
 class RateTask:
