@@ -166,18 +166,29 @@ def started(words: list[str], variables: dict[str, str], **options) -> Iterator[
         process.wait()  # it ends with the run, too
 
 
-def end_with_the_run(runs: Path | None = None, by: signal.Signals = signal.SIGTERM) -> None:
+def end_with_the_run(runs: Path | None = None) -> None:
     """In Snakemake and its jobs: stop when the run is gone.  Elsewhere nothing is done.
 
-    runs : a job's folder ``runs/<experiment>``.  by : the signal that this process then gets.
+    runs : a job's folder ``runs/<experiment>``; None in Snakemake.
     """
     pipe, over = os.environ.get(PIPE), None
     if pipe == _identity(0):
         over = partial(os.read, 0, 1)
     elif pipe and runs:
         over = partial(_await_silence, runs / RECORD)
-    if over:
-        threading.Thread(target=_await_the_end, args=(over, by), daemon=True).start()
+    if not over:
+        return
+    by = signal.SIGTERM
+    if not runs and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        by = signal.SIGINT  # at this one Snakemake cancels what a cluster has of it
+        signal.signal(by, _stop_once)
+    threading.Thread(target=_await_the_end, args=(over, by), daemon=True).start()
+
+
+def _stop_once(number, frame):
+    """Ctrl-C comes from the terminal and from the run: the second would cut short what the first does."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _await_the_end(over: Callable, by: signal.Signals) -> None:
