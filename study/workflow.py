@@ -224,6 +224,8 @@ def _failure(experiment: str, code: int) -> Exception:
     ended = f"Snakemake ended with code {code}: {_last_line(text)}"
     if rules:
         ended = f"job {rules[0]} ended without a word, as when memory or disk are full"
+    elif lacking := re.search(r"--executor/-e: invalid choice: '(.+?)'", text):
+        ended = f"the package snakemake-executor-plugin-{lacking[1]} is not installed"
     elif code < 0:
         ended = f"Snakemake was ended by signal {-code}"
     return jobs.JobError(f"{ended} (its log: {log.relative_to(project_root()).as_posix()})")

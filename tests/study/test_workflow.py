@@ -556,5 +556,7 @@ def test_the_end_without_a_word_is_told_from_the_log(project):
     log.parent.mkdir(parents=True)
     log.write_text("Error in rule gmic:\n  jobid: 3\nExiting\n")
     assert "job gmic ended without a word" in str(workflow._failure("toy", 1))
+    log.write_text("error: argument --executor/-e: invalid choice: 'slurm' (choose from 'local')\n")
+    assert "snakemake-executor-plugin-slurm is not installed" in str(workflow._failure("toy", 2))
     log.write_text("Building DAG\n")
     assert "ended by signal 9" in str(workflow._failure("toy", -9))
