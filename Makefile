@@ -13,6 +13,8 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 # where pip looks for torch besides the package index, as https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 EXPERIMENT ?= demo
+# a folder of workflow/profiles: where and how jobs run
+PROFILE ?= local
 # not empty where EXPERIMENT was given: data-check does not take its default
 ASKED := $(filter-out file,$(origin EXPERIMENT))
 DATASET ?=
@@ -25,7 +27,7 @@ VERIFY ?=
 FUZZ_CASES ?= 21000
 FILE ?=
 # what a user gives is data: neither make nor the shell reads code in it, as each recipe has it as "$$NAME"
-GIVEN := EXPERIMENT DATASET DATA PIXELS PREDICTIONS PREVALENCE VERIFY TORCH_INDEX FUZZ_CASES FILE
+GIVEN := EXPERIMENT PROFILE DATASET DATA PIXELS PREDICTIONS PREVALENCE VERIFY TORCH_INDEX FUZZ_CASES FILE
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -47,8 +49,11 @@ setup: $(READY) ## make the environment in .venv, or bring it up to date
 demo: $(READY) ## run every notebook on the embedded phantom (about 15 minutes on 2 cores)
 	@$(STUDY) run demo --cores $(CORES)
 
-run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [VERIFY=1]
-	@LESIONLIB_VERIFY="$$VERIFY" $(STUDY) run "$$EXPERIMENT" --cores $(CORES) $${DATA:+--data="$$DATA"}
+# how many jobs a cluster takes, its profile says, unless CORES is given
+run: $(READY) ## run an experiment: make run EXPERIMENT=mini_mias DATA=folder [PROFILE=slurm] [VERIFY=1]
+	@LESIONLIB_VERIFY="$$VERIFY" $(STUDY) run "$$EXPERIMENT" --profile="$$PROFILE" \
+	  $(if $(filter local,$(PROFILE))$(filter-out file,$(origin CORES)),--cores $(CORES)) \
+	  $${DATA:+--data="$$DATA"}
 
 evidence: $(READY) ## run the ten phantoms of experiments/PROTOCOL.md (about an hour) -> figures/evidence
 	@$(STUDY) evidence --cores $(CORES)

@@ -55,7 +55,7 @@ def count(word: str) -> int:
 def _run(args) -> None:
     from study.workflow import run_experiment
 
-    run_experiment(args.experiment, args.data, args.cores)
+    run_experiment(args.experiment, args.data, args.cores, args.profile)
 
 
 def _notebook(args) -> None:
@@ -248,6 +248,8 @@ ARGUMENTS = {
     "--schema": {"action": "store_true", "help": "as a JSON schema, for editors"},
     "--complete": {"action": "store_true", "help": "fail unless all is up to date"},
     "--cores": {"type": count, "help": "jobs side by side; default: all cores"},
+    "--profile": {"default": "local", "help": "a folder of workflow/profiles, as slurm: where and "
+                  "how jobs run; default: local"},
     "--scale": {"type": positive,
                 "help": "canvas px per px of the new images; default: the experiment's"},
     "--output": {"type": expanded},
@@ -259,7 +261,8 @@ SET = {"--data": {"required": True, "help": "folder of the data set"}}
 # each command with an example, its meaning, its arguments, and what differs of them
 COMMANDS = {
     _run: ("demo", "run every notebook of an experiment not up to date",
-           "experiment --data --cores", {}),
+           "experiment --data --cores --profile", {
+        "--cores": {"help": "jobs side by side; default: all cores, or what the profile says"}}),
     _notebook: ("04 --experiment demo", "run one notebook",
                 "notebook --experiment --data -p --output", {
         "--experiment": {"required": False, "help": "default: what the notebook's parameters say"},

@@ -2,8 +2,9 @@
 
 A run holds a lock, which the system frees however the process ends, and the one open end of a pipe
 that Snakemake and all its jobs have as standard input.  Nothing is written to it: when the run is
-gone, even by ``kill -9``, the pipe closes, and each of them ends itself.  Jobs started by hand have
-no such pipe.
+gone, even by ``kill -9``, the pipe closes, and each of them ends itself.  A job that a cluster has
+started has another standard input: it looks at the record that the run touches, on the disk that
+they share.  Jobs started by hand know of no pipe.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -35,6 +37,8 @@ PIPE = "LESIONLIB_WORKFLOW"  # variable of a run's jobs: which pipe is theirs
 STOPPED = 130  # exit code of a process that Ctrl-C has ended
 PATIENCE = 5.0  # s that a process has for ending in order
 BEAT, SILENT = 10.0, 60.0  # s between two signs of life of a run, and without one until it is dead
+LOST = 300.0  # s without one until a job on a cluster gives up: a shared disk may show it late
+RECORD = Path("jobs", "run.json")  # below runs/<experiment>: who runs it
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # of Linux; elsewhere the host's name stands for it
 
 # glibc then keeps freed memory, in huge pages: otherwise every large array is paged in anew, which
@@ -99,9 +103,9 @@ def only_run(experiment: str) -> Iterator[None]:
 
     Raises InputError while another one goes on, here or on a machine that shares the folder.
     """
-    folder = runs_folder(experiment) / "jobs"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock, record = folder / "run.lock", folder / "run.json"
+    record = runs_folder(experiment) / RECORD
+    record.parent.mkdir(parents=True, exist_ok=True)
+    lock = record.with_suffix(".lock")
     try:
         with FileLock(lock).acquire(timeout=0), _alive(record, lock):
             yield
@@ -162,16 +166,50 @@ def started(words: list[str], variables: dict[str, str], **options) -> Iterator[
         process.wait()  # it ends with the run, too
 
 
-def end_with_the_run() -> None:
-    """In Snakemake and its jobs: stop when the run is gone.  Elsewhere nothing is done."""
-    if os.environ.get(PIPE) == _identity(0):
-        threading.Thread(target=_await_the_end, daemon=True).start()
+def end_with_the_run(runs: Path | None = None) -> None:
+    """In Snakemake and its jobs: stop when the run is gone.  Elsewhere nothing is done.
+
+    runs : a job's folder ``runs/<experiment>``; None in Snakemake.
+    """
+    pipe, over = os.environ.get(PIPE), None
+    if pipe == _identity(0):
+        over = partial(os.read, 0, 1)
+    elif pipe and runs:
+        over = partial(_await_silence, runs / RECORD)
+    if not over:
+        return
+    by = signal.SIGTERM
+    if not runs and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        by = signal.SIGINT  # at this one Snakemake cancels what a cluster has of it
+        signal.signal(by, _stop_once)
+    threading.Thread(target=_await_the_end, args=(over, by), daemon=True).start()
 
 
-def _await_the_end() -> None:
-    os.read(0, 1)
+def _stop_once(number, frame):
+    """Ctrl-C comes from the terminal and from the run: the second would cut short what the first does."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _await_the_end(over: Callable, by: signal.Signals) -> None:
+    over()
     end_soon()
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), by)
+
+
+def _await_silence(record: Path) -> None:
+    """Wait until a run's record is gone, tells of another run, or was not touched for long.
+
+    Its times are compared with each other alone: two machines' clocks may differ.
+    """
+    run, beat, heard = read_json(record, {}), None, time.monotonic()
+    is_same = bool(run)
+    while is_same and time.monotonic() - heard < LOST:
+        time.sleep(BEAT)
+        with contextlib.suppress(OSError):
+            is_same = read_json(record, {}) == run
+            if (found := record.stat().st_mtime) != beat:
+                beat, heard = found, time.monotonic()
 
 
 def end_soon() -> None:

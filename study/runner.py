@@ -208,7 +208,7 @@ def _job(
     failed, done = runs / "failed" / f"{title}.txt", runs / "done" / f"{title}.json"
     written = runs / "written" / f"{title}.json"
     (runs / "jobs").mkdir(parents=True, exist_ok=True)
-    end_with_the_run()
+    end_with_the_run(runs)
     with FileLock(runs / "jobs" / f"{title}.lock"):
         for file in (failed, _log(runs, title)):
             file.unlink(missing_ok=True)

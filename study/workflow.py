@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from lesionlib.errors import InputError
+from lesionlib.errors import InputError, nearest
 from lesionlib.seeds import digest
 from study import jobs
 from study.marks import STAGE, read_mark
@@ -27,24 +27,30 @@ from study.settings import (
     runs_folder,
 )
 
+PROFILES, LOCAL = Path("workflow/profiles"), "local"  # of Snakemake; the one for this machine
 EXCERPT = {"excerpt": True}  # in the mark of a store that holds some canvases alone
 SHARE = re.compile(r"(\d+) of (\d+) steps")
 
 
 # ------------------------------------------------------------------ checks
-def check(experiment: str, data: str | None = None) -> Experiment:
+def check(experiment: str, data: str | None = None, profile: str = LOCAL) -> Experiment:
     """The settings of an experiment, once all that it needs is there; InputError otherwise.
 
-    That is its data set with the options given to it, the folder, the files named, and the device.
+    That is its data set with the options given to it, the folder, the files named, and the device,
+    unless another profile's jobs go to other machines.
     data : the user's folder, kept for this process and for the next runs of this experiment.
     """
+    known = sorted(file.parent.name for file in (project_root() / PROFILES).glob("*/config.yaml"))
+    if profile not in known:
+        raise InputError(f"unknown profile '{profile}'", PROFILES, nearest(profile, known))
     settings = load_experiment(experiment)
     if data:
         give_data(settings, data)
     for name, file in given_files(settings).items():
         if not file.is_file():
             raise InputError(f"the file of {name} is missing", file, "Correct its path")
-    _check_device(settings.compute.device, settings.compute.devices)
+    if profile == LOCAL:
+        _check_device(settings.compute.device, settings.compute.devices)
     if not settings.is_phantom:
         from data_manifest.registry import check_options  # slow, and a phantom needs none of it
 
@@ -135,20 +141,26 @@ def is_complete(experiment: str) -> bool:
 
 
 # ------------------------------------------------------------------ the run
-def run_experiment(experiment: str, data: str | None = None, cores: int | None = None) -> None:
+def run_experiment(
+    experiment: str, data: str | None = None, cores: int | None = None, profile: str = LOCAL
+) -> None:
     """Run every notebook of an experiment that is not up to date.
 
-    cores : jobs side by side; all cores of the machine if None.
+    cores : jobs side by side; if None all cores of the machine, or what another profile says.
+    profile : a folder of ``workflow/profiles``.
     Raises InputError or JobError with the first failed job's line.
     """
-    check(experiment, data)
-    cores, start = cores or os.cpu_count() or 1, time.monotonic()
+    check(experiment, data, profile)
+    if profile == LOCAL:
+        cores = cores or os.cpu_count() or 1
+    start = time.monotonic()
     with jobs.only_run(experiment):
         _make_whole(runs_folder(experiment))
         for file in (runs_folder(experiment) / "failed").glob("*"):
             file.unlink()
-        print(f"experiment {experiment} on {cores} cores", flush=True)
-        code, finished = _snakemake(experiment, cores)
+        where = f"on {cores} cores" if profile == LOCAL else f"with profile {profile}"
+        print(f"experiment {experiment} {where}", flush=True)
+        code, finished = _snakemake(experiment, cores, profile)
     if code:
         raise _failure(experiment, code)
     took = f"{finished} jobs in {time.monotonic() - start:.0f} s" if finished else "nothing to redo"
@@ -167,14 +179,14 @@ def _make_whole(runs: Path) -> None:
             (runs / name / STAGE).unlink(missing_ok=True)
 
 
-def _snakemake(experiment: str, cores: int) -> tuple[int, int]:
+def _snakemake(experiment: str, cores: int | None, profile: str) -> tuple[int, int]:
     """Exit code of Snakemake and the number of jobs that it ran."""
     log = runs_folder(experiment) / "workflow.log"
     with (
         open(log, "w", encoding="utf-8") as file,
         following(log, _show_share),
         jobs.started(
-            _command(experiment, cores), _environment(), cwd=project_root(), stderr=file
+            _command(experiment, cores, profile), _environment(), cwd=project_root(), stderr=file
         ) as process,
     ):
         process.wait()
@@ -187,9 +199,10 @@ def _show_share(line: str) -> None:
         say("", "{} of {} jobs done".format(*share.groups()))
 
 
-def _command(experiment: str, cores: int) -> list[str]:
+def _command(experiment: str, cores: int | None, profile: str = LOCAL) -> list[str]:
     words = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile"]
-    words += ["--profile", "workflow/profiles/local", "--cores", str(cores)]
+    words += ["--profile", (PROFILES / profile).as_posix()]
+    words += ["--cores", str(cores)] if cores else []
     # in quotes, or Snakemake takes a name like nan or True for a value
     return [*words, "--config", f'experiment="{experiment}"']
 
@@ -215,6 +228,8 @@ def _failure(experiment: str, code: int) -> Exception:
     ended = f"Snakemake ended with code {code}: {_last_line(text)}"
     if rules:
         ended = f"job {rules[0]} ended without a word, as when memory or disk are full"
+    elif lacking := re.search(r"--executor/-e: invalid choice: '(.+?)'", text):
+        ended = f"the package snakemake-executor-plugin-{lacking[1]} is not installed"
     elif code < 0:
         ended = f"Snakemake was ended by signal {-code}"
     return jobs.JobError(f"{ended} (its log: {log.relative_to(project_root()).as_posix()})")

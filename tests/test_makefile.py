@@ -39,7 +39,8 @@ def project(tmp_path):
 
 def called(folder: Path, *words: str, **variables: str) -> list[list[str]]:
     """The words of each call of Python that a make gave rise to."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("DATA", "EXPERIMENT", "MAKEFLAGS")}
+    own = ("CORES", "DATA", "EXPERIMENT", "MAKEFLAGS", "PROFILE")
+    kept = {k: v for k, v in os.environ.items() if k not in own}
     done = subprocess.run(["make", "--no-print-directory", *words], cwd=folder, env=kept | variables,
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -49,15 +50,22 @@ def called(folder: Path, *words: str, **variables: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("value", NASTY)
 def test_what_is_given_reaches_python_as_it_is(project, value):
-    run = ["-m", "study", "run", value, "--cores", "1", f"--data={value}"]
-    assert called(project, "run", "CORES=1", f"EXPERIMENT={value}", f"DATA={value}") == [run]
-    assert called(project, "run", CORES="1", EXPERIMENT=value, DATA=value) == [run]
+    run = ["-m", "study", "run", value, f"--profile={value}", "--cores", "1", f"--data={value}"]
+    words = [f"{name}={value}" for name in ("EXPERIMENT", "PROFILE", "DATA")]
+    assert called(project, "run", "CORES=1", *words) == [run]
+    assert called(project, "run", CORES="1", EXPERIMENT=value, PROFILE=value, DATA=value) == [run]
     words = ["data-check", "CORES=1", f"DATASET={value}", f"DATA={value}", f"PIXELS={value}"]
     looked = ["-m", "study", "data-check", value, f"--data={value}", "--cores", "1", "--pixels"]
     assert called(project, *words) == [looked]
     words = ["report", f"PREDICTIONS={value}", f"PREVALENCE={value}"]
     judged = ["-m", "study", "report", f"--prevalence={value}", "--", value]
     assert called(project, *words) == [judged]
+
+
+def test_a_cluster_takes_as_many_jobs_as_its_profile_says(project):
+    words = {profile: called(project, "run", f"PROFILE={profile}")[0] for profile in ("local", "x")}
+    assert "--cores" in words["local"] and "--cores" not in words["x"]
+    assert "--cores" in called(project, "run", "PROFILE=x", "CORES=3")[0]
 
 
 def test_the_environment_is_made_in_the_project_whatever_its_path(project):

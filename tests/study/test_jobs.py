@@ -169,6 +169,38 @@ def test_a_run_on_another_machine_is_seen_without_its_lock(project, monkeypatch)
     assert not record.exists()
 
 
+def other_run(record):
+    write_json(record, {"process": 8})
+
+
+def silence(record):
+    pass
+
+
+@pytest.mark.parametrize("end", [Path.unlink, other_run, silence], ids=lambda end: end.__name__)
+def test_a_job_that_a_cluster_started_ends_with_its_run(tmp_path, end):
+    """It has no pipe, and sees only the run's record."""
+    record = tmp_path / jobs.RECORD
+    record.parent.mkdir()
+    write_json(record, {"process": 7})
+    lines = (
+        "from pathlib import Path\nimport time\nfrom study import jobs\n"
+        "jobs.BEAT, jobs.LOST = 0.1, 5.0\njobs.end_with_the_run(Path())\n"
+        "print('starts', flush=True)\ntime.sleep(60)"
+    )
+    job = subprocess.Popen(
+        [sys.executable, "-c", lines], cwd=tmp_path, env=variables(tmp_path) | {jobs.PIPE: "1:2"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    job.stdout.readline()
+    for _ in range(70):
+        record.touch()
+        time.sleep(0.1)
+    assert job.poll() is None
+    end(record)
+    assert job.wait(SOON) == -signal.SIGTERM
+
+
 def test_a_job_by_hand_goes_on_without_standard_input(tmp_path):
     """Trap: batch systems hand a run's variables on, with another standard input or an empty one."""
     lines = "from study import jobs\nimport time\njobs.end_with_the_run()\ntime.sleep(1)"

@@ -387,6 +387,22 @@ def test_jobs_wait_for_what_they_read_and_for_nothing_else(stubs):
     assert {before for before, after in graph if after == "start_here"} == {"results"}
 
 
+def test_a_job_on_a_cluster_reads_the_workflow_and_withdraws_nothing(stubs):
+    """Trap: it reads the Snakefile while another job has written its mark, but not yet what vouches."""
+    mark = stubs / "runs" / "toy" / "done" / "02.json"
+    mark.parent.mkdir(parents=True)
+    for mode in ("remote", "default"):
+        mark.write_text("{}")
+        snakemake(stubs, "toy", "--mode", mode, "--dry-run")
+        assert mark.is_file() == (mode == "remote")
+
+
+def test_another_profile_is_known_and_its_device_is_elsewhere(project):
+    workflow.check("gpu", profile="slurm")
+    with pytest.raises(InputError, match=r"unknown profile 'slrum' .*slurm"):
+        workflow.check("toy", profile="slrum")
+
+
 def test_the_line_of_a_failed_notebook_comes_last_and_the_rest_is_not_lost(stubs):
     write_notebook(stubs, "03", INPUT_ERROR)
     done = call(stubs, "study", "run", "toy", "--cores", "2")
@@ -540,5 +556,7 @@ def test_the_end_without_a_word_is_told_from_the_log(project):
     log.parent.mkdir(parents=True)
     log.write_text("Error in rule gmic:\n  jobid: 3\nExiting\n")
     assert "job gmic ended without a word" in str(workflow._failure("toy", 1))
+    log.write_text("error: argument --executor/-e: invalid choice: 'slurm' (choose from 'local')\n")
+    assert "snakemake-executor-plugin-slurm is not installed" in str(workflow._failure("toy", 2))
     log.write_text("Building DAG\n")
     assert "ended by signal 9" in str(workflow._failure("toy", -9))
