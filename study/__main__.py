@@ -191,7 +191,8 @@ def _predict(args) -> None:
 def _folds(args) -> None:
     from study.commands.folds import run_folds
 
-    print(f"the report is in {run_folds(args.experiment, args.folds, args.data, args.cores)}")
+    page = run_folds(args.experiment, args.folds, args.data, args.cores, args.notebooks)
+    print(f"the report is in {page}")
 
 
 def _new(args) -> None:
@@ -244,6 +245,8 @@ ARGUMENTS = {
     "-p": {"nargs": 2, "action": "append", "default": [], "metavar": ("OPTION", "VALUE"),
            "help": "an option of the reader; may be repeated"},
     "--folds": {"type": count, "help": "number of folds; default: data.folds, or 5"},
+    "--notebooks": {"action": "store_true",
+                    "help": "run every notebook of each fold, not its predictions alone"},
     "--pixels": {"action": "store_true", "help": "open every image and outline, too"},
     "--schema": {"action": "store_true", "help": "as a JSON schema, for editors"},
     "--complete": {"action": "store_true", "help": "fail unless all is up to date"},
@@ -272,8 +275,8 @@ COMMANDS = {
     _stage: ("floc --experiment demo --run 1. The step's own arguments follow by name",
              "run one step without a notebook", "stage --experiment",
              {"usage": "%(prog)s STAGE --experiment EXPERIMENT [--ARGUMENT VALUE ...]"}),
-    _folds: ("mini_mias --folds 5", "run an experiment fold by fold, and pool its tests",
-             "experiment --folds --data --cores", {}),
+    _folds: ("mini_mias --folds 5", "test every patient once, fold by fold, and judge the folds together",
+             "experiment --folds --data --cores --notebooks", {}),
     _evidence: ("", "run the experiments of experiments/PROTOCOL.md, and pool their outcomes",
                 "--cores", {"--cores": {"help": "experiments side by side; default: all cores"}}),
     _protocol: ("cbis_ddsm", "answer PROTOCOL_cbis_ddsm.md from the scores, of controls too",

@@ -12,6 +12,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lesionlib.errors import InputError, nearest
@@ -170,6 +172,26 @@ def run_experiment(
         f"  figures and tables  figures/{experiment}\n"
         f"  executed notebooks  {notebooks.relative_to(project_root()).as_posix()}"
     )
+
+
+def side_by_side(stage: str, experiments: Sequence[str], cores: int | None = None) -> list[str]:
+    """Run one stage of several experiments, each in a process of its own; those that failed.
+
+    One that fails leaves the others alone, and says why on the terminal.
+    cores : processes at a time; all cores of the machine if None.
+    """
+
+    def run(name: str) -> int:
+        words = [sys.executable, "-m", "study", "stage", stage, "--experiment", name]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with subprocess.Popen(words, cwd=project_root(), env=_environment(), **pipes) as job:
+            for line in job.stdout:
+                print(f"{name}  {line}", end="", flush=True)
+        return job.returncode
+
+    with ThreadPoolExecutor(cores or os.cpu_count()) as pool:
+        codes = list(pool.map(run, experiments))
+    return [name for name, code in zip(experiments, codes, strict=True) if code]
 
 
 def _make_whole(runs: Path) -> None:

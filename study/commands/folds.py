@@ -1,7 +1,8 @@
-"""An experiment fold by fold: every patient is tested once, and the tests are pooled."""
+"""An experiment fold by fold: every patient is tested once, and the tests are judged together."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,32 +11,40 @@ import yaml
 from data_manifest.splits import split_by_settings
 from lesionlib import files
 from lesionlib.errors import InputError
-from lesionlib.metrics import roc
 from study import tables
+from study.commands.page import Page
 from study.commands.report import report
+from study.jobs import JobError
 from study.lab import open_bench
 from study.settings import Experiment, figures_folder, load_experiment, project_root
+from study.statistics.multiplicity import pairs_of
+from study.statistics.within_folds import AS_TRAINED, PERCENTILES, WITHIN, by_fold, pool
 from study.steps import data_folder
-from study.workflow import check, read_set, run_experiment
+from study.workflow import check, read_set, run_experiment, side_by_side
 
 USUAL = 5  # folds
 
 
 def run_folds(
-    experiment: str, folds: int | None = None, data: str | None = None, cores: int | None = None
+    experiment: str,
+    folds: int | None = None,
+    data: str | None = None,
+    cores: int | None = None,
+    notebooks: bool = False,
 ) -> Path:
-    """Run each fold as an experiment of its own, pool their tests, and report; returns the page.
+    """Score each fold as an experiment of its own, judge their tests together; returns the page.
 
     The folds are ``experiments/<experiment>_fold<k>.yaml``, written where they are missing once all
     of them are known to hold both kinds of lesion in every split; an interrupted start goes on with
-    what is not up to date.  The pooled scores and the report are in
-    ``figures/<experiment>_folds/``.
+    what is not up to date.  How they are pooled is in `study.statistics.within_folds`; the pooled
+    scores, the AUC of each fold and the report are in ``figures/<experiment>_folds/``.
 
     Parameters
     ----------
     folds : `data.folds` of the experiment if None, or 5.
     data : the user's folder.
     cores : jobs side by side; all if None.
+    notebooks : every notebook of each fold, not only what its predictions need.
 
     Raises
     ------
@@ -60,13 +69,62 @@ def run_folds(
     for fold, name in enumerate(names):
         _write_where_missing(experiment, name, number, fold)
         check(name, data)
-    for name in names:
-        run_experiment(name, data, cores)
-    place = figures_folder(f"{experiment}_folds")
-    pooled, each = pool({name: saved(name) for name in names})
+    if notebooks:
+        for name in names:
+            run_experiment(name, data, cores)
+    elif failed := side_by_side("predictions", names, cores):
+        raise JobError(f"{len(failed)} folds failed: {', '.join(failed)}")
+    return judge(names, figures_folder(f"{experiment}_folds"))
+
+
+def judge(names: list[str], place: Path) -> Path:
+    """Pool the predictions that these experiments have written; returns the page.
+
+    Writes ``predictions.csv``, ``auc_by_fold.csv``, ``gains_by_fold.csv``, ``results.json`` and a
+    report to the folder `place`.  Raises InputError as `study.statistics.within_folds.pool`.
+    """
+    pooled = pool({name: saved(name) for name in names})
+    models = tables.models_of(pooled)
+    aucs = {model: by_fold(pooled, model) for model in models}
+    gains = {f"{a} less {b}": by_fold(pooled, a, b) for a, b in pairs_of(models)}
     files.write_text(place / "predictions.csv", pooled.to_csv(index=False, float_format="%.9g"))
-    files.write_text(place / "auc_by_fold.csv", each.to_csv(index=False, float_format="%.6g"))
-    return report(place / "predictions.csv", place)
+    origin = {name: open_bench(name, "folds").origin() for name in names}
+    parts = {"models": _values(aucs), "gains": _values(gains), "provenance": origin}
+    files.write_json(place / "results.json", {"folds": len(names)} | parts)
+    return report(place / "predictions.csv", place, first=partial(_by_fold, aucs, gains))
+
+
+def _values(found: dict[str, pd.DataFrame]) -> dict[str, dict]:
+    """Name -> value, low, high and counts of the pairs within folds, and both other poolings."""
+    out = {}
+    for name, table in found.items():
+        rows = table.rename(columns={"auc": "value"}).set_index("fold")
+        whole = rows.loc[WITHIN].to_dict()
+        counts = {key: int(whole.pop(key)) for key in rows.columns[3:]}
+        others = {"percentiles": PERCENTILES, "as_trained": AS_TRAINED}
+        out[name] = whole | {k: rows.loc[row, "value"] for k, row in others.items()} | counts
+    return out
+
+
+def _by_fold(aucs: dict[str, pd.DataFrame], gains: dict[str, pd.DataFrame], page: Page) -> None:
+    """What the page begins with: the AUCs of each fold, and the three ways to pool them."""
+    page.text(
+        "Every patient is tested once, by the networks of a fold that never saw them. The estimate is "
+        f"'{WITHIN}': the share in order of all pairs (malignant, benign) that one fold scored, with "
+        "patients resampled within folds. Scores of other folds are of other networks and differ in "
+        "level, so pairs across folds are left out. The intervals hold for these networks and folds, "
+        "not for others.",
+        f"All that follows this section reads percentiles within fold, model and run ('{PERCENTILES}'), "
+        "which asks that the folds have like shares of malignant lesions; its intervals resample all "
+        f"patients. '{AS_TRAINED}' is shown to tell how much the level matters: where little is "
+        "learned it is biased below .5 (Parker et al. 2007).",
+        heading="AUC by fold",
+    )
+    for name, key, found in (("auc_by_fold", "model", aucs), ("gains_by_fold", "gain", gains)):
+        if found:
+            parts = [table.assign(**{key: each}) for each, table in found.items()]
+            table = pd.concat(parts, ignore_index=True)
+            page.table(name, table[[key, *table.columns.drop(key)]])
 
 
 def fold_settings(experiment: str, name: str, folds: int, fold: int) -> Experiment:
@@ -100,22 +158,3 @@ def saved(name: str) -> pd.DataFrame:
     """The predictions that an experiment has written."""
     found = sorted(figures_folder(name).glob("predictions.csv*"))
     return tables.read_predictions(found[0] if found else figures_folder(name) / "predictions.csv")
-
-
-def pool(folds: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tests of all folds in one frame, and the AUC of each model in each fold.
-
-    Scores of several trainings are pooled as they are: where the AUC of the pool is below those of
-    the folds, the folds' scores differ in level.  Raises InputError for a lesion tested twice.
-    """
-    tests = {name: table[table["split"] == "test"] for name, table in folds.items()}
-    lesions = pd.concat([test["lesion_id"].drop_duplicates() for test in tests.values()])
-    if lesions.duplicated().any():
-        what = f"lesion {lesions[lesions.duplicated()].iloc[0]} is tested in two folds"
-        raise InputError(what, "folds", "Run all folds anew on the same data")
-    rows = []
-    for name, test in tests.items():
-        for s in (tables.scores(test, model) for model in tables.models_of(test)):
-            counts = {"lesions": s.truth.size, "malignant": int(s.truth.sum())}
-            rows.append({"fold": name, "model": s.model, "auc": roc.auc(s.truth, s.mean)} | counts)
-    return pd.concat(tests.values(), ignore_index=True), pd.DataFrame(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +21,10 @@ BIOPSY_FROM = (0.02, 0.05, 0.1, 0.2)  # probabilities of malignancy; BI-RADS 4 b
 
 
 def report(
-    file: Path | str, output: Path | str | None = None, share: float = prevalence.PAPER
+    file: Path | str,
+    output: Path | str | None = None,
+    share: float = prevalence.PAPER,
+    first: Callable[[Page], None] | None = None,
 ) -> Path:
     """Write tables 2 and 3, figures 6 and 7, paired tests, calibration, net benefit and predictive
     values; returns the HTML page.
@@ -32,6 +35,7 @@ def report(
     output : folder; by default ``report`` next to the file.
     share : of malignant lesions where the score would be used, for net benefit and predictive
         values; by default that of the paper's lesions.
+    first : adds to the page what stands before its tables.
 
     Raises
     ------
@@ -49,14 +53,16 @@ def report(
     shown = [m for m in tables.DRAWN if m in models] + own
     shown = (shown or models)[:MOST_CURVES]
     papers = [model for model in shown if model in tables.DRAWN]
-    first = tables.scores(predictions, (papers or shown)[-1])
+    last = tables.scores(predictions, (papers or shown)[-1])
     page = Page(Path(output) if output else Path(file).parent / "report", "Lesion scores, judged")
-    counts = f"{first.truth.size} test lesions, {first.truth.sum()} malignant"
+    counts = f"{last.truth.size} test lesions, {last.truth.sum()} malignant"
     page.text(
-        f"{Path(file).name}: {counts}, of {len(set(first.patient))} patients. Not for clinical use.",
+        f"{Path(file).name}: {counts}, of {len(set(last.patient))} patients. Not for clinical use.",
         "Intervals over patients resample patients with all their lesions; those over runs are "
         "mean ± 1.96 SD of repeated trainings.",
     )
+    if first:
+        first(page)
     _table_3(page, predictions)
     judged = [m for m in models if m in ("E", "E+S", *own)] or shown
     _operating_points(page, predictions, judged, shown)
@@ -66,8 +72,8 @@ def report(
     _in_use(page, predictions, judged[:MOST_CURVES], share)
     _standard_errors(page, predictions, models)
     _figure_6(page, predictions, models)
-    page.text(heading=f"Scores of {first.model} by truth")
-    page.figure("scores", plots.scores(first.truth, first.mean), "Histograms of scores by truth")
+    page.text(heading=f"Scores of {last.model} by truth")
+    page.figure("scores", plots.scores(last.truth, last.mean), "Histograms of scores by truth")
     return page.write("report")
 
 

@@ -22,7 +22,7 @@ from toy_project import ROOT, make_project
 import lesionlib
 from lesionlib.errors import InputError
 from lesionlib.scoring import PREDICTION_COLUMNS
-from study import settings
+from study import settings, workflow
 from study.__main__ import COLUMNS, main, parser
 from study.commands import folds, listing, new, report
 from study.settings import Experiment, load_experiment
@@ -252,25 +252,50 @@ def test_columns_in_the_help_are_those_that_are_read():
 
 
 # ------------------------------------------------------------------ folds
-def test_folds_are_experiments_whose_tests_are_pooled(project, tmp_path, monkeypatch):
+def write_fold(project: Path, name: str, whole: pd.DataFrame) -> None:
+    """The predictions of a fold: every fourth patient is tested."""
+    own = whole["patient_id"].str[1:].astype(int) % 4 == load_experiment(name).data.fold
+    (project / "figures" / name).mkdir(parents=True, exist_ok=True)
+    table = whole.assign(split=np.where(own, "test", "validation"))
+    table.to_csv(project / "figures" / name / "predictions.csv.gz", index=False)
+
+
+def test_folds_are_experiments_whose_tests_are_judged_together(project, tmp_path, monkeypatch):
     data, whole = str(write_tiny_table(tmp_path / "tiny")), predictions(patients=60, runs=1)
     done = []
 
-    def run(name, data, cores):
-        done.append(load_experiment(name).data)
-        fold = whole["patient_id"].str[1:].astype(int) % 4 == done[-1].fold
-        table = whole.assign(split=np.where(fold, "test", "validation"))
-        (project / "figures" / name).mkdir(parents=True)
-        table.to_csv(project / "figures" / name / "predictions.csv.gz", index=False)
+    def score(stage, names, cores):
+        done.append((stage, cores, [load_experiment(name).data for name in names]))
+        for name in names:
+            write_fold(project, name, whole)
+        return []
 
-    monkeypatch.setattr(folds, "run_experiment", run)
-    assert main(["folds", "real", "--folds", "4", "--data", data]) == 0
-    assert [(d.fold, d.folds, d.dataset) for d in done] == [(k, 4, "table") for k in range(4)]
+    monkeypatch.setattr(folds, "side_by_side", score)
+    assert main(["folds", "real", "--folds", "4", "--data", data, "--cores", "2"]) == 0
+    ((stage, cores, blocks),) = done
+    assert (stage, cores) == ("predictions", 2)
+    assert [(d.fold, d.folds, d.dataset) for d in blocks] == [(k, 4, "table") for k in range(4)]
     place = project / "figures" / "real_folds"
     pooled = pd.read_csv(place / "predictions.csv")
     assert (pooled["split"] == "test").all() and len(pooled) == len(whole)
-    assert len(pd.read_csv(place / "auc_by_fold.csv")) == 4 * len(MODELS)
-    assert (place / "report.html").is_file()
+    found = pd.read_csv(place / "auc_by_fold.csv")
+    assert len(found) == (4 + 3) * len(MODELS) and list(found["model"].unique()) == list(MODELS)
+    kept = json.loads((place / "results.json").read_text())
+    assert kept["folds"] == 4 and set(kept["provenance"]) == {f"real_fold{k}" for k in range(4)}
+    of_e, row = kept["models"]["E"], found.query(f"model == 'E' and fold == '{folds.WITHIN}'")
+    assert row[["auc", "low", "high"]].values.tolist()[0] == pytest.approx(
+        [of_e["value"], of_e["low"], of_e["high"]], rel=1e-5
+    )
+    assert of_e["lesions"] == whole["lesion_id"].nunique() == of_e["malignant"] + of_e["benign"]
+    table = pd.read_csv(place / "table_3.csv").set_index("model")
+    assert table.loc["E", "auc"] == pytest.approx(of_e["percentiles"], rel=1e-5)
+    gains = pd.read_csv(place / "gains_by_fold.csv")
+    assert kept["gains"]["E+S less E"]["value"] == pytest.approx(
+        gains.query(f"gain == 'E+S less E' and fold == '{folds.WITHIN}'")["auc"].item(), rel=1e-5
+    )
+    page = (place / "report.html").read_text(encoding="utf-8")
+    assert page.index("AUC by fold") < page.index("Table 3")
+    assert "are not in 0..1: no calibration" in page  # percentiles are no probabilities
     file = project / "experiments" / "real_fold0.yaml"
     assert yaml.safe_load(file.read_text()) == {"extends": "real", "data": {"folds": 4, "fold": 0}}
     with pytest.raises(InputError, match="fold 0 of 4, not 0 of 5"):
@@ -278,6 +303,23 @@ def test_folds_are_experiments_whose_tests_are_pooled(project, tmp_path, monkeyp
     for names, number, said in (("toy", 3, "a phantom is drawn"), ("real", 1, "1 folds")):
         with pytest.raises(InputError, match=said):
             folds.run_folds(names, number, data)
+
+
+def test_a_fold_that_fails_is_named_and_nothing_is_pooled(project, tmp_path, monkeypatch, capsys):
+    data = str(write_tiny_table(tmp_path / "tiny"))
+    monkeypatch.setattr(folds, "side_by_side", lambda stage, names, cores: names[1:2])
+    assert main(["folds", "real", "--folds", "4", "--data", data]) == 1
+    assert "1 folds failed: real_fold1" in capsys.readouterr().err
+    assert not (project / "figures" / "real_folds").exists()
+
+
+def test_a_stage_of_several_experiments_goes_on_where_one_fails(project, capfd):
+    """Each is a process of its own: one's data are nowhere, the other's phantom is drawn."""
+    text = "extends: toy\nphantom: {training: 8, negative: 4, validation: 8, test: 8}\n"
+    (project / "experiments" / "few.yaml").write_text(text)
+    assert workflow.side_by_side("manifest", ["real", "few"], 2) == ["real"]
+    said = capfd.readouterr().out
+    assert "real  error: " in said and re.search("^few  +manifest . done in", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("number", "said"), [
@@ -302,7 +344,7 @@ def test_folds_find_the_folder_that_the_experiment_was_given(project, tmp_path, 
     monkeypatch.setattr(folds, "run_experiment", lambda name, data, cores: given.append(data))
     monkeypatch.setattr(folds, "saved", lambda name: predictions(patients=20, runs=1))
     with pytest.raises(InputError, match="tested in two folds"):
-        folds.run_folds("real", 4)
+        folds.run_folds("real", 4, notebooks=True)
     assert given == [data] * 4
 
 
@@ -313,9 +355,3 @@ def test_the_check_reads_the_splits(project, tmp_path, capsys):
     images.to_csv(data / "images.csv", index=False)
     assert main(["check", "real", "--data", str(data)]) == 2
     assert "split test has 0 malignant and 2 benign lesions" in capsys.readouterr().err
-
-
-def test_a_lesion_tested_in_two_folds_is_refused():
-    one = predictions(patients=20, runs=1)
-    with pytest.raises(InputError, match="lesion L0000 is tested in two folds"):
-        folds.pool({"a": one, "b": one})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -47,7 +48,9 @@ def test_every_shipped_experiment_loads():
 
 def test_every_shipped_experiment_opens_with_command_hardware_time_and_result():
     names = settings.experiment_names()
-    for name in (name for name in names if not name.startswith("evidence_")):  # see evidence
+    for name in names:
+        if name.startswith("evidence_") or re.search(r"_fold\d+$", name):
+            continue  # see evidence; see what study folds was given
         head = settings.experiment_files(name)[0].read_text().splitlines()[:4]
         words = [line.removeprefix("# ").split()[0] for line in head]
         assert words == ["Command", "Hardware", "Time", "Result"], name
