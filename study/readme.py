@@ -226,7 +226,7 @@ def _controls(found: dict) -> str:
     each = "; ".join(f"{name}: {', '.join(values)}" for name, values in told.items())
     text = f"Controls: {len(asked) - len(failed)} of {len(asked)} are as expected"
     text += f", **not {'; '.join(failed)}**" if failed else ""
-    lines = [f"{text} ({each})."]
+    lines = [f"{text} ({each}).", _hunt(found)]
     if abroad := found["tables"].get("external"):
         each = ", ".join(f"{r['outcome'].removeprefix('AUC of ')} {span(r)}" for r in abroad)
         counts = "{lesions} lesions, {malignant} malignant".format(**abroad[0])
@@ -234,6 +234,22 @@ def _controls(found: dict) -> str:
     if found["missing"]:
         lines.append(f"Not run: {', '.join(found['missing'])}.")
     return " ".join(lines)
+
+
+def _hunt(found: dict) -> str:
+    """What the film's facts tell of the truth, and how far the networks follow them."""
+    alone, used = (found["tables"][name] for name in ("film_facts", "film_facts_use"))
+    worst = next(row for row in alone if row["facts"] == used[0]["fact"])
+    each = ", ".join(
+        f"{row['model']} {number(row['auc_alike'])} in place of {number(row['auc'])}"
+        for row in used
+    )
+    most = max((row[k] for row in used for k in ("r_benign", "r_malignant")), key=abs)
+    return (
+        f"The film's facts, looked at one by one: `{worst['facts']}` alone has {span(worst)}. Among "
+        f"films that are alike in it the networks have {each}, and within one truth their scores "
+        f"correlate with what it tells by {number(most)} at most."
+    )
 
 
 BLOCKS = {f.__name__: f for f in (spared, outcomes, demo, machines, cbis_ddsm, mini_mias)}

@@ -3,7 +3,8 @@
 Reads the lesion scores of the experiment, of its controls and of the external test below
 ``figures/``, and ``figures/cbis_ddsm/lesions.csv``: finding, callback and facts of each lesion,
 written once from the image store.  Writes, beside the latter, ``protocol``, ``controls``,
-``external`` and ``external_calibration`` (.csv, .md, .json).  Nothing is trained, no image is read.
+``external``, ``external_calibration``, ``film_facts`` and ``film_facts_use`` (.csv, .md, .json).
+Nothing is trained, no image is read.
 
 The score of a lesion is the mean over runs; its intervals resample women with all their lesions.
 Mean and SD over the runs are of each run's own value.
@@ -30,7 +31,7 @@ from study.statistics import calibration, common
 from study.statistics.fusion import LATE, LATE_PLACED, fuse
 from study.statistics.multiplicity import holm
 from study.statistics.power import study_size, times_larger
-from study.statistics.shortcuts import auc_of_facts, lesion_facts
+from study.statistics.shortcuts import FACTS, auc_of_facts, lesion_facts, use_of_facts
 
 EXPERIMENT, EXTERNAL = "cbis_ddsm", "mini_mias"
 PRIMARY, SECONDARY = "primary", "secondary"
@@ -201,6 +202,21 @@ def controls(
     return table
 
 
+def film_facts(
+    scored: pd.DataFrame, lesions: pd.DataFrame, resamples: int = RESAMPLES
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Where a leak of the film lies, and whether the networks follow it.
+
+    First each fact of the film by itself (as ``shortcuts.auc_of_facts``); then, of the strongest, how
+    far the models' run-averaged scores follow it (as ``shortcuts.use_of_facts``, with the fact).
+    """
+    alone = auc_of_facts(lesions, {name: (name,) for name in FACTS["film"]}, resamples=resamples)
+    worst = alone.loc[alone["value"].idxmax(), "facts"]
+    test = scored[(scored["split"] == "test") & scored["model"].isin(["f_loc", "E", "S", "E+S"])]
+    means = test.pivot_table(index="lesion_id", columns="model", values="y_score")
+    return alone, use_of_facts(lesions, means, (worst,)).assign(fact=worst)
+
+
 def external(abroad: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFrame:
     """The networks as they are on lesions of another set: AUC, and E+S less E."""
     return pd.DataFrame([estimate(abroad, o, resamples) for o in ABROAD])
@@ -352,6 +368,7 @@ def write(resamples: int = RESAMPLES) -> dict:
         found["external"] = external(abroad, resamples)
     size = study_size(own)
     said, hunt = verdict(found["protocol"], size), warnings(found, scored)
+    found["film_facts"], found["film_facts_use"] = film_facts(own, lesions, resamples)
     if abroad is not None:
         found["external_calibration"] = external_calibration(own, abroad, resamples)
     for name, table in found.items():

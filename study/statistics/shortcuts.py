@@ -8,9 +8,10 @@ are larger, but says how far a network comes with it alone.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
-from lesionlib.metrics import resampling
+from lesionlib.metrics import resampling, roc
 from study.statistics import common
 
 FACTS = {
@@ -54,17 +55,56 @@ def auc_of_facts(
     facts : as :func:`lesion_facts` gives them.
     Columns: facts, value, low, high (95 % over patients), lesions, malignant, benign, patients.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier  # slow to import
-
-    train, test = (facts[facts["split"] == split] for split in ("training", "test"))
+    test = facts[facts["split"] == "test"]
+    truth, patient = test["malignant"].to_numpy(), test["patient_id"].to_numpy()
     rows = []
     for name, columns in groups.items():
-        # shallow and few: with a thousand lesions, deeper trees learn the noise
-        trees = HistGradientBoostingClassifier(
-            max_iter=60, learning_rate=0.05, max_leaf_nodes=8, random_state=0
-        ).fit(train[[*columns]], train["malignant"])
-        score = trees.predict_proba(test[[*columns]])[:, 1]
-        truth, patient = test["malignant"].to_numpy(), test["patient_id"].to_numpy()
+        score = _told_by(facts, columns)
         found = common.entry(resampling.interval(truth, score, patient, "auc", resamples, seed))
         rows.append({"facts": name} | found)
     return pd.DataFrame(rows).drop(columns="kind")
+
+
+def use_of_facts(
+    facts: pd.DataFrame, scores: pd.DataFrame, columns: tuple[str, ...]
+) -> pd.DataFrame:
+    """How far scores follow what some facts tell of the truth.
+
+    scores : a column for each model, index lesion_id of test lesions.
+    Columns: model; auc; auc_alike, over pairs of lesions in the same quarter of what the facts tell;
+    r_benign, r_malignant, the correlation with what they tell among lesions of one truth.
+    """
+    test = facts[facts["split"] == "test"]
+    told = pd.Series(_told_by(facts, columns), test.index)[scores.index].to_numpy()
+    truth = test.loc[scores.index, "malignant"].to_numpy()
+    quarter = (
+        4 * np.searchsorted(np.sort(told), told) // len(told)
+    )  # what is told alike stays together
+    pairs = {k: truth[quarter == k].sum() * (~truth[quarter == k]).sum() for k in set(quarter)}
+    rows = []
+    for model, score in scores.items():
+        score = score.to_numpy()
+        alike = sum(
+            n * roc.auc(truth[quarter == k], score[quarter == k]) for k, n in pairs.items() if n
+        )
+        row = {
+            "model": model,
+            "auc": roc.auc(truth, score),
+            "auc_alike": alike / sum(pairs.values()),
+        }
+        for kind, is_kind in (("benign", ~truth), ("malignant", truth)):
+            row[f"r_{kind}"] = np.corrcoef(score[is_kind], told[is_kind])[0, 1]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _told_by(facts: pd.DataFrame, columns: tuple[str, ...]) -> np.ndarray:
+    """Scores of the test lesions by trees that have learned some facts of the training lesions."""
+    from sklearn.ensemble import HistGradientBoostingClassifier  # slow to import
+
+    train, test = (facts[facts["split"] == split] for split in ("training", "test"))
+    # shallow and few: with a thousand lesions, deeper trees learn the noise
+    trees = HistGradientBoostingClassifier(
+        max_iter=60, learning_rate=0.05, max_leaf_nodes=8, random_state=0
+    ).fit(train[[*columns]], train["malignant"])
+    return trees.predict_proba(test[[*columns]])[:, 1]

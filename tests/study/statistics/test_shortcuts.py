@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.statistics.shortcuts import FACTS, auc_of_facts, lesion_facts
+from study.statistics.shortcuts import FACTS, auc_of_facts, lesion_facts, use_of_facts
 
 
 def made_up(leak: bool):
@@ -47,3 +47,25 @@ def test_the_place_is_a_share_of_the_breast_and_unknown_truth_is_left_out():
     facts = lesion_facts(lesions, images)
     assert facts.loc["L0", ["down", "across"]].tolist() == [0.5, 0.5]
     assert "L1" not in facts.index and len(facts) == len(lesions) - 1
+
+
+def test_scores_that_follow_a_fact_lose_their_auc_among_lesions_alike_in_it():
+    facts = lesion_facts(*made_up(False))
+    draw = np.random.default_rng(5)
+    # two scanners, one of which has most of the cancers
+    facts["source_rows"] = np.where(
+        draw.random(len(facts)) < 0.2 + 0.6 * facts["malignant"], 6e3, 4e3
+    )
+    test = facts[facts["split"] == "test"]
+    noise = draw.normal(size=(2, len(test)))
+    scores = pd.DataFrame(
+        {
+            "scanner": test["source_rows"] / 500 + noise[0],
+            "lesion": 2 * test["malignant"] + noise[1],
+        }
+    )
+    found = use_of_facts(facts, scores, ("source_rows",)).set_index("model")
+    assert (found["auc"] > 0.7).all()
+    assert abs(found.at["scanner", "auc_alike"] - 0.5) < 0.1 < found.at["lesion", "auc_alike"] - 0.5
+    assert found.loc["scanner", ["r_benign", "r_malignant"]].min() > 0.8
+    assert found.loc["lesion", ["r_benign", "r_malignant"]].abs().max() < 0.25
