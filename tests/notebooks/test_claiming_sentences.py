@@ -2,10 +2,11 @@
 
 ``rests_on`` is an expression over the stored results, and has to be true, or says in words why there
 is nothing to compute: it opens with one of WORDS.  A sentence is found by a fragment of it, as it
-stands in the text or in a stored output.
+stands in the text or, whatever its numbers, in a stored output.
 
 What is noticed when it is new: a point to take away, and a decimal fraction written by hand into the
-text.  Numbers in outputs come from variables.
+text.  Sentences of outputs that choose their words by a number are not listed: they cannot contradict
+it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ DECIMAL = re.compile(r"(?<![\d.\w:/])[-+±]?0?\.\d{2,}\b")
 
 def plain(text: str) -> str:
     return " ".join(text.split())
+
+
+def without_numbers(text: str) -> str:
+    """An output's numbers are of one run; its words stay."""
+    return re.sub(r"[-+]?\d[\d,.]*\d|[-+]?\d", "#", text)
 
 
 @cache
@@ -99,7 +105,8 @@ IDS = [f"{r.notebook}: {r.sentence[:50]}" for r in ROWS.itertuples()]
 def test_a_sentence_stands_and_its_number_bears_it_out(row):
     text, outputs = read(row["notebook"])
     fragment = plain(row["sentence"])
-    assert fragment in text or fragment in outputs, "the sentence is gone: mend or drop the row"
+    alike = without_numbers(fragment) in without_numbers(outputs)
+    assert fragment in text or fragment in outputs or alike, "the sentence is gone: mend or drop the row"
     if not row["rests_on"].startswith(WORDS):
         borne_out = bool(eval(row["rests_on"], names(row["notebook"])))
         assert borne_out, row["rests_on"]
