@@ -346,6 +346,7 @@ def test_the_result_is_made_of_committed_files_alone(root, scored, lesions, monk
     assert found["missing"] == ["cbis_permuted", "cbis_exchanged", "cbis_outside"]
     assert found["provenance"]["commit"] is not None and found["power"]["se"] > 0
     names = ("protocol", "controls", "external", "external_calibration")
+    names += ("film_facts", "film_facts_use")
     assert set(found["tables"]) == set(names)
     for name in names:
         assert all((figures / f"{name}.{suffix}").is_file() for suffix in ("csv", "md", "json"))
