@@ -36,9 +36,9 @@ from study.settings import (
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
 MOST_BYTES, MOST_BYTES_OF_LINES = 150_000, 60_000  # of a figure; a larger one gets fewer px
 SAVED_DPI = 300
-# of a figure without photographs: share of the px, and colours, None for RGB.  A scatter of thousands
-# of points is large in RGB at any size that can be read
-TRIES = ((1, None), (0.9, None), (0.8, None), (1, 64), (0.9, 64), (0.8, 64), (0.65, 32), (0.5, 32))
+# shares of the px of a figure, tried in turn until it is small enough
+SMALLER = (1, 0.9, 0.8, 0.7, 0.6, 0.5)
+COLOURS = 64  # in a notebook, of a scatter of thousands of points: in RGB it is large at any size
 NO_OUTLINES = (
     "Its lesions are marked by {0}, which are no outlines: windows, their classes and their purity "
     "follow the {0}."
@@ -161,7 +161,7 @@ class Lab:
         data = (
             _jpeg(figure, min(width, 130))
             if picture
-            else _png(figure, min(width, 100), MOST_BYTES_OF_LINES // 2)
+            else _png(figure, min(width, 100), MOST_BYTES_OF_LINES // 2, COLOURS)
         )
         data = base64.b64encode(data).decode()
         display({kind: data}, metadata={kind: {"alt": alt}}, raw=True)
@@ -327,12 +327,12 @@ def _drawn(figure, dpi: float):
     return Image.open(raw).convert("RGB")
 
 
-def _png(figure, dpi: float, most: int = MOST_BYTES_OF_LINES) -> bytes:
-    """As PNG, by the first of TRIES that stays below `most` bytes."""
-    for share, colours in TRIES:
-        picture, out = _drawn(figure, share * dpi), io.BytesIO()
+def _png(figure, dpi: float, most: int = MOST_BYTES_OF_LINES, colours: int | None = None) -> bytes:
+    """As PNG of the most px that stay below `most` bytes: in RGB, or, given `colours`, in so many."""
+    for less in SMALLER:
+        picture, out = _drawn(figure, less * dpi), io.BytesIO()
         picture = picture.quantize(colours, dither=0) if colours else picture
-        picture.save(out, "PNG", optimize=True, dpi=(share * dpi, share * dpi))
+        picture.save(out, "PNG", optimize=True, dpi=(less * dpi, less * dpi))
         if out.tell() <= most:
             break
     return out.getvalue()
