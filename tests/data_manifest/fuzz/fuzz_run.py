@@ -108,16 +108,20 @@ def run_case(case: int, folder: Path, *, show: bool = False) -> Outcome:
 
 
 def peak_bytes() -> int:
-    """The most memory this process has held, and on Linux each of its children that still live."""
-    unit = 1 if platform.system() == "Darwin" else 1024
+    """The most memory this process has held, and on Linux each of its children that still live.
+
+    Trap: on Linux ru_maxrss passes from a large parent to a child that starts afresh.
+    """
+    if platform.system() != "Linux":
+        unit = 1 if platform.system() == "Darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     lists = Path("/proc/self/task").glob("*/children")
     children = {child for file in lists for child in file.read_text().split()}
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return held + sum(_held(Path("/proc", child, "status")) for child in children)
+    return sum(_held(Path("/proc", each, "status")) for each in ["self", *children])
 
 
 def _held(status: Path) -> int:
-    """Of a child, by its status; one that has just ended held nothing."""
+    """Of a process, by its status; one that has just ended held nothing."""
     try:
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
     except OSError:

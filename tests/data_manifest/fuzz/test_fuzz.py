@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import fuzz_damage
 import fuzz_run
@@ -112,6 +113,20 @@ def test_the_memory_of_children_counts():
         counted = fuzz_run.peak_bytes() - before
         child.communicate(b"\n")
     assert counted >= 300_000_000
+
+
+def test_the_memory_of_the_parent_does_not_count():
+    """Trap: on Linux a new program inherits ru_maxrss from the process that started it."""
+    ask = "import fuzz_run; print(fuzz_run.peak_bytes())"
+    large = (
+        "import subprocess, sys; held = b'x' * 600_000_000;"
+        f"sys.exit(subprocess.run([sys.executable, '-c', {ask!r}]).returncode)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", large], cwd=Path(fuzz_run.__file__).parent,
+        capture_output=True, text=True, check=True,
+    )
+    assert int(told.stdout) < 500_000_000
 
 
 def test_a_process_that_dies_or_loops_is_found_out_and_the_run_goes_on(monkeypatch):
