@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -11,6 +14,7 @@ from toy_project import make_project, write_notebook
 
 from study import settings
 from study.__main__ import main
+from study.commands.readers import has_tag, solutions_of, without_solutions
 from study.refresh import fold
 
 TASKS = "## Try it\n\n1. The sum of the scores?\n2. Their order?"
@@ -111,3 +115,30 @@ def test_what_a_learner_wrote_stays(project):
     nbformat.write(edition, path)
     main(["readers-edition"])
     assert read(path).cells[-1].source == "mine"
+
+
+NOTEBOOKS = sorted(Path(__file__).resolve().parents[2].glob("notebooks/[0-9][0-9]_*.ipynb"))
+NEEDS = "LESIONLIB_READERS is not set: needs a finished demo (make demo), and six minutes"
+
+
+@pytest.mark.skipif(not os.environ.get("LESIONLIB_READERS"), reason=NEEDS)
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_check_of_the_compendium_fails_first_and_holds_then(path):
+    """In one kernel: each solution is left empty, then put back."""
+    notebook = read(path)
+    edition, own = without_solutions(notebook), solutions_of(notebook)
+    solution = {cell.id: cell.source for cell in own.cells if has_tag(cell, "solution")}
+    client = NotebookClient(edition, timeout=1200, resources={"metadata": {"path": path.parent}})
+    with client.setup_kernel():
+        for k, cell in enumerate(edition.cells):
+            if not has_tag(cell, "grade"):
+                client.execute_cell(cell, k)
+                continue
+            with pytest.raises(CellExecutionError, match="has no value yet"):
+                client.execute_cell(cell, k)
+            put_in = edition.cells[k - 1]
+            put_in.source = solution.pop(put_in.id)
+            client.execute_cell(put_in, k - 1)
+            client.execute_cell(cell, k)
+    assert not solution
