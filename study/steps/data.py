@@ -18,6 +18,7 @@ from lesionlib import files
 from lesionlib.errors import InputError
 from lesionlib.outlines import Outline
 from lesionlib.seeds import digest
+from study.freshness import code_digest
 from study.lab import Lab
 from study.settings import project_path
 from study.stages import once, stage
@@ -166,7 +167,8 @@ def fingerprint(folder: Path) -> str:
 def _digest_of_files(found: list[Path]) -> str:
     total = hashlib.sha256()
     for file in sorted(path for path in found if path.is_file()):
-        total.update(file.name.encode() + file.read_bytes())
+        with open(file, "rb") as content:
+            total.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
     return total.hexdigest()[:16]
 
 
@@ -182,12 +184,16 @@ def store(lab: Lab):
     if not lab.is_phantom:  # a file that was repaired or exchanged is read anew
         inputs["files"] = digest(list(map(file_states(found), found.images["image_id"])))
 
-    def compute(place: Path) -> None:
+    def compute(place: Path) -> str:
         build_store(
             found, place / "canvases", s.canvas, workers=s.compute.workers, progress=lab.progress
         )
+        held = [file for end in ("npy", "csv") for file in place.glob(f"canvases/*.{end}")]
+        return digest([_digest_of_files(held), reading])
 
-    # ImageStore: what the networks read goes through its code, and its key goes into theirs
+    # what it holds and the code that reads it go into the networks' keys, not when its files were
+    # written: a set that was copied trains nothing anew
+    reading = code_digest(ImageStore)
     how = {"reads": ["manifest"], "keeps": True, "shared": {}}
     place = stage(lab, "store", inputs, compute, ImageStore, **how)
     images = opened(place / "canvases")

@@ -440,6 +440,25 @@ def test_a_set_that_was_moved_is_read_from_its_new_place(tiny_table, tmp_path, m
             folder.rename(moved)
 
 
+def test_a_set_that_was_copied_is_read_anew_and_trains_nothing_anew(
+    tiny_table, tmp_path, monkeypatch
+):
+    """Trap: a copy, or a disk that was mounted again, gives every file another time."""
+    monkeypatch.setenv("LESIONLIB_DATA", str(tiny_table))
+    canvas = {"rows": 192, "cols": 128, "background": "zero", "buffer": 8}
+    windows = {"side_min": 24, "side_max": 64}
+    made = Experiment(name="made", data={"dataset": "table"}, canvas=canvas, windows=windows)
+    said, keys = [], []
+    for _ in range(2):
+        lab = lab_module.Lab(made, "stage")
+        lab.runs, lab.progress = tmp_path / "runs", said.append
+        steps.store(lab)
+        keys.append(stages.key_of(lab.runs / "store"))
+        for file in tiny_table.rglob("*"):
+            os.utime(file, (1, 1))
+    assert sum("images per second" in line for line in said) == 2 and keys[0] == keys[1]
+
+
 def test_an_edited_data_folder_is_followed_unless_one_was_given(tmp_path, monkeypatch):
     monkeypatch.delenv("LESIONLIB_DATA", raising=False)
     folders = [tmp_path / name for name in ("first", "second", "given")]
