@@ -32,6 +32,7 @@ from study.statistics.multiplicity import holm
 
 RESAMPLES, SEED = 2000, 0
 SETS = {"evidence": r"evidence_seed\d+", "control": r"evidence_control\d+"}
+EXCHANGED = r"evidence_exchanged\d+"  # f_agg trained and tested with another patient's saliency
 BOOTSTRAP, T = "95 %, seeds and their patients resampled", "95 %, t over seeds"
 POOLED = "pooled"
 RESULTS = "results.json"
@@ -64,10 +65,14 @@ def _gain(a: str, b: str, supports: str = ABOVE + "0") -> Outcome:
     return Outcome(f"{a} less {b}", "auc", (a, b), supports)
 
 
+def auc_of(model: str, supports: str = REPORTED) -> Outcome:
+    return Outcome(f"AUC of {model}", "auc", (model,), supports)
+
+
 # the order of the protocol
 PRIMARY = (_gain("I+S", "S"), _gain("E+S", "E"), _gain("E+S", LATE))
 OUTCOMES = (
-    Outcome("AUC of I", "auc", ("I",), HALF),
+    auc_of("I", HALF),
     *PRIMARY,
     _gain("E+S", LATE_PLACED, REPORTED),
     *(
@@ -85,7 +90,7 @@ OUTCOMES = (
         Outcome(f"mixed pairs in order by {m}", "pairs", (m,), wanted)
         for m, wanted in zip(MIXED, (HALF, ABOVE + ".5", *[REPORTED] * 3), strict=True)
     ),
-    *(Outcome(f"AUC of {m}", "auc", (m,)) for m in (*tables.MODELS, LATE, LATE_PLACED) if m != "I"),
+    *(auc_of(m) for m in (*tables.MODELS, LATE, LATE_PLACED) if m != "I"),
 )
 # every other gain of notebook 12 and of the ledger of claims
 OUTCOMES += tuple(
@@ -270,10 +275,24 @@ def equivalent(table: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+def exchanged(resamples: int = RESAMPLES) -> dict[str, dict]:
+    """What the saliency of another patient adds: experiment -> primary gain, AUC -> value, ends.
+
+    Outside the protocol.  Intervals are over the patients, of the mean of the runs.
+    """
+    outcomes, found = (*PRIMARY[:2], *map(auc_of, ("S", "E", "E+S"))), {}
+    for name, scored in read(EXCHANGED)[0].items():
+        for o in outcomes:
+            value, drawn = of_seed(scored, o, _number(name), resamples)
+            low, high = np.quantile(drawn, (0.025, 0.975)).tolist()
+            found.setdefault(name, {})[o.name] = {"value": value, "low": low, "high": high}
+    return found
+
+
 # ------------------------------------------------------------------ files
 def names_of(kind: str) -> list[str]:
-    """The experiments of a kind of :data:`SETS`, those without results too."""
-    return [name for name in experiment_names() if re.fullmatch(SETS[kind], name)]
+    """The experiments of a kind of :data:`SETS`, or of a pattern, those without results too."""
+    return [name for name in experiment_names() if re.fullmatch(SETS.get(kind, kind), name)]
 
 
 def read(kind: str) -> tuple[dict[str, pd.DataFrame], dict[str, Mapping]]:
@@ -313,7 +332,8 @@ def write(resamples: int = RESAMPLES) -> dict:
     files.write_text(place / "evidence.csv", table.to_csv(index=False, float_format="%.6g"))
     files.write_text(place / "evidence.md", tables.to_markdown(shown(table)) + "\n")
     missing = [name for kind in SETS for name in names_of(kind) if name not in used[kind]]
-    content = {"missing": missing, "pooled": flat(table), "provenance": used}
+    content = {"missing": missing, "pooled": flat(table), "exchanged": exchanged(resamples)}
+    content |= {"provenance": used}
     files.write_json(place / "evidence.json", content)
     return content
 

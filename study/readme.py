@@ -39,10 +39,26 @@ def stored(experiment: str) -> dict:
     return files.read_json(figures_folder(experiment) / "results.json")
 
 
-def pooled() -> dict | None:
-    """Pooled outcomes by key, None where one of the protocol's experiments is missing."""
+def of_phantoms() -> dict | None:
+    """``evidence.json``, None where one of the protocol's experiments is missing."""
     found = files.read_json(figures_folder("evidence") / "evidence.json", {"missing": ["all"]})
-    return None if found["missing"] else found["pooled"]
+    return None if found["missing"] else found
+
+
+def pooled() -> dict | None:
+    """The pooled outcomes of :func:`of_phantoms` by key."""
+    found = of_phantoms()
+    return found and found["pooled"]
+
+
+def exchanged() -> str:
+    """What the saliency of another patient adds on the phantom."""
+    return " ".join(
+        f"With the saliency of another patient (phantom {name[-2:]} again, outside the protocol) E+S "
+        f"less E is {span(found['E+S less E'])} and I+S less S {span(found['I+S less S'])}, over its "
+        "patients."
+        for name, found in of_phantoms()["exchanged"].items()
+    )
 
 
 def number(x: float, sign: str = "") -> str:
@@ -113,7 +129,8 @@ def outcomes() -> str:
     return "\n".join([*lines, "", (
         f"{seeds} phantoms and as many controls, whose margin is ±{margin}; each counts with the mean "
         "of its runs. Intervals resample phantoms and, within each, its patients; those of shortfalls "
-        f"and correlations are t intervals over phantoms. **Not met:** {'; '.join(failed) or 'none'}."
+        f"and correlations are t intervals over phantoms. {exchanged()} **Not met:** "
+        f"{'; '.join(failed) or 'none'}."
     )])  # fmt: skip
 
 

@@ -23,7 +23,7 @@ import pandas as pd
 from lesionlib import files
 from lesionlib.errors import InputError
 from study import evidence, paper, steps, tables
-from study.evidence import HALF, REPORTED, RESAMPLES, Outcome
+from study.evidence import HALF, REPORTED, RESAMPLES, Outcome, auc_of
 from study.lab import open_bench
 from study.readme import number, span
 from study.settings import figures_folder
@@ -48,10 +48,6 @@ ANSWERS = {
 }
 
 
-def _auc(model: str) -> Outcome:
-    return Outcome(f"AUC of {model}", "auc", (model,))
-
-
 def _less(a: str, b: str, role: str = REPORTED) -> Outcome:
     return Outcome(f"{a} less {b}", "auc", (a, b), role)
 
@@ -60,7 +56,7 @@ def _less(a: str, b: str, role: str = REPORTED) -> Outcome:
 GAIN = _less("E+S", "E", PRIMARY)
 VARIED = (  # outcomes 1 to 5, each also by finding and without those never called back
     GAIN,
-    *map(_auc, ("f_loc", "E", "S", "I+S", "E+S", "I")),
+    *map(auc_of, ("f_loc", "E", "S", "I+S", "E+S", "I")),
     _less("I+S", "S", SECONDARY),
     _less("E+S", LATE, SECONDARY),
 )
@@ -69,7 +65,7 @@ SPARED = tuple(
     for o in evidence.OUTCOMES
     if o.fnr
 )
-OUTCOMES = (*VARIED, *SPARED, *map(_auc, ("I+E", "I+S+E", LATE_PLACED)), _less("f_loc", "E"))
+OUTCOMES = (*VARIED, *SPARED, *map(auc_of, ("I+E", "I+S+E", LATE_PLACED)), _less("f_loc", "E"))
 PATCH = ("AUC of f_loc", "AUC of E")  # one has to be above .5, or nothing is said of what is added
 WORDS = {  # what a difference asks: does the first add to the second?
     GAIN.name: ("the whole breast", "the patch"),
@@ -79,15 +75,15 @@ WORDS = {  # what a difference asks: does the first add to the second?
 
 NO_GAIN = "holds 0, or below it"
 CONTROLS = (  # experiment, what is asked of it, what is expected
-    *(("cbis_permuted", _auc(model), HALF) for model in ("f_loc", "E", "S", "E+S")),
+    *(("cbis_permuted", auc_of(model), HALF) for model in ("f_loc", "E", "S", "E+S")),
     ("cbis_exchanged", GAIN, NO_GAIN),
-    ("cbis_exchanged", _auc("S"), REPORTED),
+    ("cbis_exchanged", auc_of("S"), REPORTED),
     ("cbis_outside", GAIN, REPORTED),
-    ("cbis_outside", _auc("S"), REPORTED),
+    ("cbis_outside", auc_of("S"), REPORTED),
 )
 BESIDE = "facts beside the lesion"
 LEAKS = ("film", "grey levels of the film")  # whose interval has to hold .5
-ABROAD = (*map(_auc, ("f_loc", "E", "S", "E+S")), GAIN)
+ABROAD = (*map(auc_of, ("f_loc", "E", "S", "E+S")), GAIN)
 
 
 # ------------------------------------------------------------------ one outcome

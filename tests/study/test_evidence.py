@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -371,6 +372,18 @@ def test_stored_evidence_is_read_when_all_of_it_is_there(project):
     (project / "evidence_seed13" / "results.json").write_text(json.dumps(stored()))
     evidence.write(FEW)
     assert set(evidence.stored()["set"]) == set(evidence.SETS)
+
+
+def test_the_saliency_of_another_patient_is_told_apart(project, pair):
+    name, gain = "evidence_exchanged11", evidence.PRIMARY[1]
+    (project.parents[1] / "experiments" / f"{name}.yaml").write_text("title: toy\n")
+    shutil.copytree(project / "evidence_seed11", project / name)
+    content = evidence.write(FEW)
+    value, drawn = evidence.of_seed(pair["evidence_seed11"], gain, 11, FEW)
+    entry = content["exchanged"][name][gain.name]
+    assert entry["value"] == value and entry["low"] == np.quantile(drawn, 0.025)
+    csv = pd.read_csv(project / "evidence.csv")
+    assert name not in set(csv["experiment"]) and name not in content["missing"]
 
 
 def test_a_control_is_asked_for_equivalence_alone(project):
