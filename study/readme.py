@@ -75,8 +75,8 @@ def spared() -> str:
     ends = "{value:.1f} more benign lesions of every 100, 95 % interval {low:.1f} to {high:.1f}"
     ends += "" if e["low"] > 0 else ", which holds 0"
     return (
-        f"*On {found[key]['seeds']} phantoms, made-up mammograms tested once by a protocol, local and "
-        "global information (E+S) spares at 2 % of the malignant lesions missed, against local "
+        f"*On {found[key]['seeds']} phantoms, made-up mammograms tested once by a protocol, with 2 % of "
+        "the malignant lesions missed, local and global information (E+S) spares, beside local "
         f"information alone (E), {ends.format(**e)}.* {drawn}"
     )
 
@@ -194,8 +194,8 @@ def cbis_ddsm() -> str:
         )
     said, rows = found["said"], found["tables"]["protocol"]
     first, printed = rows[0], paper.table_3().set_index("model")
-    head = f"model | {paper.LABEL}, other task size | CBIS-DDSM, 95 % over women | mean of runs, SD"
-    lines = [f"| {head} | by finding | without those never called back |", "|---" * 6 + "|"]
+    head = f"model | {paper.LABEL}, other task size | CBIS-DDSM | mean of runs, SD | by finding"
+    lines = [f"| {head} | without those never called back |", "|---" * 6 + "|"]
     for model in ("f_loc", "E", "S", "I+S", "E+S", "I"):
         every = [row for row in rows if row["outcome"] == f"AUC of {model}"]
         theirs = "not printed"
@@ -209,31 +209,58 @@ def cbis_ddsm() -> str:
     hunt = [f"**Warning:** {line}." for line in found["warnings"]]
     return "\n".join([
         f"On CBIS-DDSM, masses ({first['lesions']} lesions of the official test part, "
-        f"{first['malignant']} malignant, of {first['patients']} women), **{said['E+S less E']}** "
-        f"({said['spread']}). The paper found {said['paper']}. Power: {said['power']}.", "",
-        *lines, "", f"Secondary: {'; '.join(judged)}.", "", _controls(found), *hunt,
+        f"{first['malignant']} malignant, of {first['patients']} women): {primary(found)} The paper "
+        f"found {said['paper']}. Power: {said['power']}.", "", *lines, "",
+        "AUC of run-averaged scores, 95 % over women, but for the mean and SD of the runs' own AUCs.",
+        "", "Secondary:", "", *(f"- {line}." for line in judged), "", *_controls(found), *hunt,
     ])  # fmt: skip
 
 
-def _controls(found: dict) -> str:
+def primary(found: dict) -> str:
+    """What the protocol says of its primary outcome: of all lesions, then of the other sets of them."""
+    first, *rows = found["tables"]["protocol"]
+    main = found["said"][first["outcome"]].partition(" (otherwise")[0]
+    other = [
+        f"{row['lesions_of']} {span(row)}, *{row['says']}*"
+        for row in rows
+        if row["outcome"] == first["outcome"]
+    ]
+    more = f" Of other sets of these lesions: {'; '.join(other)}." if other else ""
+    return f"**{main}** (run-averaged scores; {found['said']['spread']}).{more}"
+
+
+CONTROLS = {  # in words
+    "cbis_permuted": "trained on exchanged truths",
+    "cbis_exchanged": "the saliency of another woman",
+    "cbis_outside": "no saliency at the lesions",
+}
+
+
+def _controls(found: dict) -> list[str]:
     """Controls and external test in a line each."""
     rows, told = found["tables"]["controls"], {}
     for row in rows:
         name = row["outcome"].removeprefix("AUC of ")
         told.setdefault(row["control"], []).append(f"{name} {span(row)}")
     asked = [row for row in rows if row["holds"] is not None]
-    failed = [f"{r['control']}, {r['outcome']}" for r in asked if not r["holds"]]
-    each = "; ".join(f"{name}: {', '.join(values)}" for name, values in told.items())
+    words = {name: f"{CONTROLS[name]} (`{name}`)" for name in told if name in CONTROLS}
+    failed = [
+        f"{r['outcome']}, {CONTROLS.get(r['control'], r['control'])}"
+        for r in asked
+        if not r["holds"]
+    ]
     text = f"Controls: {len(asked) - len(failed)} of {len(asked)} are as expected"
-    text += f", **not {'; '.join(failed)}**" if failed else ""
-    lines = [f"{text} ({each}).", _hunt(found)]
+    text += f", **not {'; '.join(failed)}**." if failed else "."
+    lines = [text, ""]
+    lines += [f"- {words.get(name, name)}: {', '.join(values)}." for name, values in told.items()]
+    lines += ["", _hunt(found)]
     if abroad := found["tables"].get("external"):
         each = ", ".join(f"{r['outcome'].removeprefix('AUC of ')} {span(r)}" for r in abroad)
         counts = "{lesions} lesions, {malignant} malignant".format(**abroad[0])
-        lines.append(f"External test, the same networks on mini-MIAS ({counts}): {each}.")
+        lines += ["", f"External test, the same networks on mini-MIAS ({counts}): {each}."]
     if found["missing"]:
-        lines.append(f"Not run: {', '.join(found['missing'])}.")
-    return " ".join(lines)
+        lines += ["", f"Not run: {', '.join(found['missing'])}."]
+    return lines
 
 
 def _hunt(found: dict) -> str:
@@ -245,8 +272,9 @@ def _hunt(found: dict) -> str:
         for row in used
     )
     most = max((row[k] for row in used for k in ("r_benign", "r_malignant")), key=abs)
+    what = " (the height of the scanned film)" * (worst["facts"] == "source_rows")
     return (
-        f"The film's facts, looked at one by one: `{worst['facts']}` alone has {span(worst)}. Among "
+        f"The film's facts, looked at one by one: `{worst['facts']}`{what} alone has {span(worst)}. Among "
         f"films that are alike in it the networks have {each}, and within one truth their scores "
         f"correlate with what it tells by {number(most)} at most."
     )
