@@ -115,7 +115,7 @@ def maps(
         label = re.split("[_ ,]", names[kinds.index(kind)])[0]
         bar = figure.colorbar(scale, ax=list(grid), shrink=0.8, pad=0.01, aspect=25)
         bar.ax.tick_params(labelsize=6)
-        bar.ax.set_title(label, fontsize=6.5, loc="left")  # a long word would lie on the maps
+        bar.ax.set_title(label, fontsize=6.5, x=0, ha="left")  # a long word would lie on the maps
     figure.supxlabel(f"{n} maps of {h} x {w} cells", fontsize=7)
     return figure
 
