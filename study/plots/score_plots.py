@@ -99,7 +99,7 @@ def _distribution(ax: Axes, case: LesionCase) -> None:
     colour = style.CLASS_COLOURS[case.truth]
     ax.hist(case.scores, bins=np.linspace(0, 1, 21), color=colour, edgecolor="white", linewidth=0.5)
     ax.axvline(case.lesion_score, color="black", linewidth=1.4)
-    title = f"mean, the lesion's score: {case.lesion_score:.3f}"
+    title = f"mean, the lesion score: {case.lesion_score:.3f}"
     ax.set(xlim=(0, 1), xticks=[0, 0.5, 1], xlabel="window score", ylabel="windows (count)")
     ax.set_title(title, fontsize=7)
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
