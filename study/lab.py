@@ -38,7 +38,7 @@ MOST_BYTES, MOST_BYTES_OF_LINES = 150_000, 60_000  # of a figure; a larger one g
 SAVED_DPI = 300
 # shares of the px of a figure, tried in turn until it is small enough
 SMALLER = (1, 0.9, 0.8, 0.7, 0.6, 0.5)
-COLOURS = 64  # in a notebook, of a scatter of thousands of points: in RGB it is large at any size
+COLOURS = 64  # in a notebook; a scatter of thousands of points is large at any size in RGB
 NO_OUTLINES = (
     "Its lesions are marked by {0}, which are no outlines: windows, their classes and their purity "
     "follow the {0}."
@@ -161,7 +161,7 @@ class Lab:
         data = (
             _jpeg(figure, min(width, 130))
             if picture
-            else _png(figure, min(width, 100), MOST_BYTES_OF_LINES // 2, COLOURS)
+            else _png(figure, min(width, 100), MOST_BYTES_OF_LINES, COLOURS)
         )
         data = base64.b64encode(data).decode()
         display({kind: data}, metadata={kind: {"alt": alt}}, raw=True)
@@ -328,10 +328,17 @@ def _drawn(figure, dpi: float):
 
 
 def _png(figure, dpi: float, most: int = MOST_BYTES_OF_LINES, colours: int | None = None) -> bytes:
-    """As PNG of the most px that stay below `most` bytes: in RGB, or, given `colours`, in so many."""
+    """As PNG of the most px that stay below `most` bytes: in RGB, or, given `colours`, in so many.
+
+    The colours are spread over all that are drawn, or the few px of a marker or at the end of a
+    colour bar would get that of their neighbours.
+    """
+    from PIL import Image
+
     for less in SMALLER:
         picture, out = _drawn(figure, less * dpi), io.BytesIO()
-        picture = picture.quantize(colours, dither=0) if colours else picture
+        if colours:
+            picture = picture.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=0)
         picture.save(out, "PNG", optimize=True, dpi=(less * dpi, less * dpi))
         if out.tell() <= most:
             break

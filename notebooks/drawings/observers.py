@@ -16,12 +16,12 @@ IDEAL_COLOUR = "#B8860B"
 NAMES = {
     "E": "lesion score of E",
     "s_m": "mean of S_m over the image",
-    "s_m_half": "mean of S_m over the lesion's half",
-    "s_m_other": "mean of S_m over the other half",
-    "s_m_near": "mean of S_m at the lesion (3 x 3)",
-    "u": "u as drawn: how the lesion looks (SD)",
-    "c": "c as drawn: the context in its half (SD)",
-    "c_other": "c of the other half as drawn (SD)",
+    "s_m_half": "mean of S_m, the lesion's half",
+    "s_m_other": "mean of S_m, the other half",
+    "s_m_near": "mean of S_m at the lesion",
+    "u": "u: how the lesion looks (SD)",
+    "c": "c: the context in its half (SD)",
+    "c_other": "c of the other half (SD)",
 }
 
 
@@ -94,19 +94,22 @@ def gains_beside_ideal(
 
 
 def said_and_drawn(cases: pd.DataFrame, titles: Mapping[tuple[str, str], str]) -> Figure:
-    """What E and S_m say of each lesion against what was drawn, a panel per pair, two in a row.
+    """What E and S_m say of each lesion against what was drawn, a panel per pair, three in a row.
 
     cases : one row per lesion, y_true and the columns that the pairs name.
     titles : (said, latent) -> title, in the order of the panels.
     """
-    rows = -(-len(titles) // 2)
-    figure = style.new_figure(style.PAGE, 2.6 * rows)
-    grid = figure.subplots(rows, 2, squeeze=False).ravel()
+    columns = min(3, len(titles))
+    rows = -(-len(titles) // columns)
+    figure = style.new_figure(style.PAGE, 2.2 * rows + 0.3)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in grid[len(titles) :]:
         ax.set_axis_off()
     for ax, ((said, latent), title) in zip(grid, titles.items(), strict=False):
         by_truth(cases, latent, said, malignant=cases["y_true"] == 1, ax=ax)
-        ax.set(title=title, xlabel=NAMES[latent], ylabel=NAMES[said])
+        ax.set_title(title, fontsize=6.5)
+        ax.set_xlabel(NAMES[latent], fontsize=7)
+        ax.set_ylabel(NAMES[said], fontsize=7)
         legend = ax.get_legend_handles_labels()
         ax.get_legend().remove()  # one for all panels
     figure.legend(*legend, loc="outside upper center", ncols=2, markerscale=2)

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
@@ -18,7 +16,7 @@ from lesionlib.errors import InputError
 from lesionlib.outlines import Outline
 from lesionlib.windows import corners
 from study.plots import style
-from study.plots.map_panels import saliency_overlay
+from study.plots.map_panels import overlay_scale, saliency_overlay
 from study.plots.mammograms import Mammogram, from_store, mammogram
 
 SIDES = ("R", "L")  # as the reader sees them, from left to right
@@ -185,7 +183,7 @@ def read_case(one: Case) -> Figure:
     under = place(left + height + GAP, width)
     saliency_overlay(one.film, one.saliency, ax=under, vmax=top, title="under S_m")
     scale = place(READ_WIDTH - bar + 0.06, 0.08)
-    figure.colorbar(ScalarMappable(Normalize(0, top), "magma"), cax=scale, ticks=MaxNLocator(4))
+    figure.colorbar(overlay_scale(top), cax=scale, ticks=MaxNLocator(4))
     return figure
 
 

@@ -55,7 +55,7 @@ def receptive_field(
 
 def cell_grid(ax: Axes, shape: tuple[int, int], cell: int = 64) -> Axes:
     """The cells (h, w) of the maps, `cell` px per side, as lines over a mammogram."""
-    look = {"color": "white", "linewidth": 0.5, "alpha": 0.7}
+    look = {"color": "white", "linewidth": 0.4, "alpha": 0.45}
     rows, cols = (cell * np.arange(n + 1) for n in shape)
     ax.hlines(rows, cols[0], cols[-1], **look)
     ax.vlines(cols, rows[0], rows[-1], **look)

@@ -248,6 +248,7 @@ def windows_on_image(
     corners = np.asarray(corners, float).reshape(-1, 4, 2)
     names = [CLASSES[int(k)] for k in labels] if labels is not None else [""] * len(corners)
     shades = None if values is None else score_map()
+    written: list[tuple[float, float]] = []
     for k, square in enumerate(corners):
         colour = style.CLASS_COLOURS.get(names[k], "white")
         colour = colour if shades is None else shades.to_rgba(values[k])
@@ -257,17 +258,32 @@ def windows_on_image(
         ax.add_patch(Polygon(square[:, ::-1], fill=False, edgecolor=colour, linestyle=dash,
                              linewidth=1.0, path_effects=rim))  # fmt: skip
         if numbers is not None:
-            top = square[square[:, 0].argmin()]
-            first, last = sorted(ax.get_xlim())  # a mirrored axis runs the other way
-            room = 0.03 * (last - first)  # a number at the edge would be cut
-            col = np.clip(top[1], first + room, last - room)
-            ax.text(col, top[0], numbers[k], color="white", fontsize=6.5, ha="center",
+            row, col = _free_corner(ax, square, written)
+            ax.text(col, row, numbers[k], color="white", fontsize=6.5, ha="center",
                     va="bottom", path_effects=style.halo(1.8), clip_on=True)  # fmt: skip
+            written.append((row, col))
     if shades is not None and legend:
         ax.figure.colorbar(shades, ax=ax, shrink=0.6, label="window score m / (m + b)")
     elif labels is not None and legend:
         truth_legend(ax, set(names), loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2)
     return ax
+
+
+def _free_corner(ax: Axes, square: np.ndarray, written: Sequence) -> tuple[float, float]:
+    """The upmost corner (row, col) of a window at which no number is written yet, else the upmost."""
+    first, last = sorted(ax.get_xlim())  # a mirrored axis runs the other way
+    room = 0.03 * (last - first)  # a number at the edge would be cut
+    corners = [
+        (r, float(np.clip(c, first + room, last - room))) for r, c in sorted(map(tuple, square))
+    ]
+    return next(
+        (
+            (r, c)
+            for r, c in corners
+            if all(abs(r - y) > 1.6 * room or abs(c - x) > 1.6 * room for y, x in written)
+        ),
+        corners[0],
+    )
 
 
 def score_map() -> ScalarMappable:

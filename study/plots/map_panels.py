@@ -69,12 +69,15 @@ def figure_2(image: Mammogram, saliency: np.ndarray) -> Figure:
     return figure
 
 
+def overlay_scale(vmax: float) -> ScalarMappable:
+    """The colours 0..vmax of saliency over tissue, so that a cell and the bar look alike."""
+    seen = _OVER * colormaps[_SALIENCY](np.linspace(0, 1, 256))[:, :3] + (1 - _OVER) * _TISSUE
+    return ScalarMappable(Normalize(0, vmax), ListedColormap(seen))
+
+
 def scale_and_legend(figure: Figure, panels, vmax: float, label: str, kinds) -> None:
     """The colours 0..vmax of saliency over tissue to the right, the outlines' truths below."""
-    # the colours of an overlay, so that a cell and the bar look alike
-    seen = _OVER * colormaps[_SALIENCY](np.linspace(0, 1, 256))[:, :3] + (1 - _OVER) * _TISSUE
-    scale = ScalarMappable(Normalize(0, vmax), ListedColormap(seen))
-    figure.colorbar(scale, ax=list(panels), shrink=0.7, pad=0.01, label=label)
+    figure.colorbar(overlay_scale(vmax), ax=list(panels), shrink=0.7, pad=0.01, label=label)
     truth_legend(figure, set(kinds), loc="outside lower left")
 
 
@@ -112,7 +115,7 @@ def maps(
         label = re.split("[_ ,]", names[kinds.index(kind)])[0]
         bar = figure.colorbar(scale, ax=list(grid), shrink=0.8, pad=0.01, aspect=25)
         bar.ax.tick_params(labelsize=6)
-        bar.ax.set_title(label, fontsize=6.5)
+        bar.ax.set_title(label, fontsize=6.5, x=0, ha="left")  # a long word would lie on the maps
     figure.supxlabel(f"{n} maps of {h} x {w} cells", fontsize=7)
     return figure
 

@@ -46,7 +46,9 @@ def patches(
     titles = titles if titles is not None else [name or "" for name in names]
     columns = min(columns, n)
     rows = -(-n // columns)
-    figure = style.new_figure(style.PAGE * columns / 8, (style.PAGE / 8 + 0.17) * rows + 0.3)
+    lines = 1 + max(title.count("\n") for title in titles)
+    tall = style.PAGE / 8 + 0.05 + 0.12 * lines
+    figure = style.new_figure(style.PAGE * columns / 8, tall * rows + 0.3)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, image, name, title in zip(grid, pixels, names, titles, strict=False):
         patch(image, ax=ax, title=title, colour=style.CLASS_COLOURS.get(name))
@@ -97,8 +99,9 @@ def figure_3(
 def _classes(place, labels: np.ndarray, pixels: np.ndarray, films: list, most: int) -> None:
     """Two rows of two classes each, the patches numbered and hung as on the mammograms."""
     for k, part in enumerate(place.subfigures(2, 2, wspace=0.03).ravel()):
-        part.suptitle(CLASSES[k], fontsize=7.5)
         members, colour = np.flatnonzero(labels == k), style.CLASS_COLOURS[CLASSES[k]]
+        none = "" if len(members) else ": none in this set"
+        part.suptitle(f"{CLASSES[k]}{none}", fontsize=7.5)
         grid = part.subplots(1, most, squeeze=False)[0]
         for ax, i in zip(grid, members, strict=False):
             patch(pixels[i], ax=ax, title=str(i + 1), colour=colour)

@@ -61,7 +61,7 @@ def figure_5(cases: Sequence[LesionCase]) -> Figure:
         rows, columns = np.divmod(np.arange(SHOWN), SHOWN // 2)
         corners = zip(1.85 + 0.69 * columns, foot + 0.95 - 0.8 * rows, strict=True)
         _shown_patches([place(x, y, 0.62, 0.62) for x, y in corners], case)
-        _distribution(place(5.72, foot + 0.33, 1.38, 1.38), case)
+        _distribution(place(5.72, foot + 0.38, 1.38, 1.28), case)
     figure.colorbar(score_map(), cax=place(1.85, 0.5, 3.38, 0.09), orientation="horizontal",
                     label="window score m / (m + b), 0 benign to 1 malignant")  # fmt: skip
     return figure
@@ -99,7 +99,7 @@ def _distribution(ax: Axes, case: LesionCase) -> None:
     colour = style.CLASS_COLOURS[case.truth]
     ax.hist(case.scores, bins=np.linspace(0, 1, 21), color=colour, edgecolor="white", linewidth=0.5)
     ax.axvline(case.lesion_score, color="black", linewidth=1.4)
-    title = f"lesion score {case.lesion_score:.3f}, their mean"
+    title = f"mean, the lesion score: {case.lesion_score:.3f}"
     ax.set(xlim=(0, 1), xticks=[0, 0.5, 1], xlabel="window score", ylabel="windows (count)")
     ax.set_title(title, fontsize=7)
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -10,6 +10,7 @@ from lesionlib.errors import InputError
 from lesionlib.windows import corners, window_table
 from notebooks.drawings import read_films
 from study import plots
+from study.plots.map_panels import overlay_scale
 
 
 def of_women(store, women):
@@ -63,6 +64,9 @@ def test_a_lesion_hangs_next_to_the_other_breast(both):
         assert mirrored(near) == mirrored(under) == case.film.mirrored
         assert right.get_position().x1 == pytest.approx(left.get_position().x0)  # back to back
         assert [len(ax.patches) for ax in (right, left)] == [1 - case.own, case.own]
+        # the bar has the colours of the overlay, not those of the bare map
+        bar = figure.axes[-1].collections[-1].cmap
+        np.testing.assert_allclose(bar(0.9), overlay_scale(1.0).cmap(0.9))
 
 
 def test_without_the_other_breast_the_two_views_hang_apart(tiny_store):

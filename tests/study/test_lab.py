@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 from made_up import MODELS, predictions
 from matplotlib import pyplot
+from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
@@ -95,6 +97,20 @@ def test_a_figure_is_in_full_colour_and_small(lab, shown, picture, most):
     assert len(base64.b64decode(shown[0][0][name])) <= most
     with Image.open(file) as image:
         assert image.mode == "RGB"
+
+
+def test_a_figure_of_few_colours_keeps_those_of_its_markers(lab, shown):
+    figure = style.new_figure(7.2, 2.9)
+    left, right = figure.subplots(1, 2)
+    strip = right.imshow(np.random.default_rng(0).random((200, 32)), aspect="auto", cmap="viridis")
+    figure.colorbar(strip, ax=right)
+    for k, colour in enumerate(style.CLASS_COLOURS.values()):
+        left.scatter(k, 0, s=40, color=colour)
+    lab.show(figure, alt="x")
+    with Image.open(io.BytesIO(base64.b64decode(shown[0][0]["image/png"]))) as image:
+        seen = np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0) / 255
+    for colour in style.CLASS_COLOURS.values():
+        assert np.abs(seen - to_rgb(colour)).max(axis=1).min() < 0.06, colour
 
 
 def test_no_title_leaves_the_figure(lab, shown, monkeypatch):

@@ -409,6 +409,23 @@ def test_windows_are_drawn_at_their_corners():
     np.testing.assert_allclose(square.get_xy()[:4], corners(w)[0][:, ::-1])
 
 
+def test_numbers_of_windows_do_not_lie_on_each_other():
+    w = window_table(image=0, row=[40, 41, 42.0], col=30.0, side=24.0, angle=0)
+    ax = plots.windows_on_image(mammogram(), corners(w), numbers=[1, 2, 3])
+    places = {text.get_text(): text.get_position() for text in ax.texts}
+    room = 0.03 * np.ptp(ax.get_xlim())
+    pairs = itertools.combinations([places[name] for name in "123"], 2)
+    assert all(np.abs(np.subtract(a, b)).max() > room for a, b in pairs)
+
+
+def test_a_class_without_a_window_says_so():
+    w = few_windows(6).assign(label=[0, 1, 2, 0, 1, 2])
+    patches = np.random.default_rng(1).random((6, 16, 16))
+    figure = plots.figure_3({0: mammogram(), 1: mammogram()}, w, corners(w), patches)
+    heads = {text.get_text() for text in figure.findobj(Text)}
+    assert "negative: none in this set" in heads and {"malignant", "outside"} < heads
+
+
 def test_large_images_are_thinned_without_moving():
     pixels = np.zeros((2944, 1920), np.uint16)
     pixels[1500:1503, 900:903] = 4000
