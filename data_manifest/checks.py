@@ -36,7 +36,10 @@ MOST_IMAGES = "has most of the images: the ids of several may have been lost"
 CLIPPED = "the outline is cut at the edge of its image"
 OFF_BREAST = f"over {MAX_OFF_BREAST:.0%} of the outline is off the breast"
 FILLED = ("patient_id", "file", "lesion_id", "finding_id")
-IDS = {"images": ("image_id", "patient_id"), "lesions": ("image_id", "lesion_id", "finding_id")}
+IDS = {
+    "images": ("image_id", "patient_id", "exam_id"),
+    "lesions": ("image_id", "lesion_id", "finding_id"),
+}
 MAX_SHARE_OF_ONE = 0.5
 FEW_IMAGES = 4  # two views of both breasts: a set this small may be one patient's
 

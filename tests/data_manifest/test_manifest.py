@@ -188,18 +188,34 @@ def test_an_exam_of_two_patients_is_refused(refuse):
 
 
 LOST = "nan None <NA> 1.23E+17 1,23457e+17 1.2E17 #NAME? #DIV/0! #N/A #NV #### 2-Jan".split()
-LOST += ["01. Feb", "Mai 12", "2012-02-01 00:00:00", "#\u00dcBERLAUF!"]
+LOST += [
+    "01. Feb",
+    "4. Mrz",
+    "Mrz 04",
+    "04-janv",
+    "déc.-04",
+    "3-ago",
+    "mei-21",
+    "Mai 12",
+    "2012-02-01 00:00:00",
+    "#\u00dcBERLAUF!",
+]
 
 
 @pytest.mark.parametrize("name", LOST)
-@pytest.mark.parametrize(("where", "column"), [("images", "patient_id"), ("lesions", "finding_id")])
+@pytest.mark.parametrize(
+    ("where", "column"),
+    [("images", "patient_id"), ("images", "exam_id"), ("lesions", "finding_id")],
+)
 def test_ids_that_were_lost_in_a_table_are_refused(where, column, name):
     """They make one of all patients, or of all findings."""
     with pytest.raises(InputError, match="formatted as text"):
         check_manifest(make(**{where: setting(column, name)}))
 
 
-@pytest.mark.parametrize("name", "NA #12 1e23 3E5 1.5 May 12-Martin N\u00ba7 nana".split())
+@pytest.mark.parametrize(
+    "name", "NA #12 1e23 3E5 1.5 May 12-Martin N\u00ba7 nana set-1 mag-2".split()
+)
 def test_ids_that_look_odd_are_taken(name):
     check_manifest(make(images=lambda f: f.replace({"patient_id": {"p0": name}})))
 
