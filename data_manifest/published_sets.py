@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -101,7 +101,8 @@ def read_texts(file: Path, wanted: Collection[str], own: bool = False) -> pd.Dat
             how = {"dtype": str, "keep_default_na": False, "skip_blank_lines": False}
             how |= _dialect(file, wanted)
             if own:
-                _refuse_torn(file, how["encoding"], how["sep"])
+                with open(file, encoding=how["encoding"], newline="") as lines:
+                    refuse_torn(lines, how["sep"], file.name)
             frame = pd.read_csv(file, usecols=kept, **how).fillna("")
     except InputError:
         raise
@@ -144,23 +145,22 @@ def _dialect(file: Path, wanted: Collection[str]) -> dict:
     return {"encoding": encoding, "sep": separator, "skiprows": above}
 
 
-def _refuse_torn(file: Path, encoding: str, separator: str) -> None:
+def refuse_torn(lines: Iterable[str], separator: str, name: str) -> None:
     """InputError for what :func:`pandas.read_csv` takes without a word.
 
     A quote that is not closed swallows rows up to the next one; a value ends at a NUL, which disks
     leave in files that were not written to their end.
     """
     csv.field_size_limit(MOST_BYTES["own"])
-    with open(file, encoding=encoding, newline="") as lines:
-        rows = csv.reader(lines, delimiter=separator, strict=True)
-        try:
-            damaged = any("\0" in value for row in rows for value in row)
-        except csv.Error:
-            remedy = "Close the quote, or double it inside of quotes"
-            raise InputError("a stray quote", f"{file.name}, row {rows.line_num}", remedy) from None
-        if damaged:
-            where = f"{file.name}, row {rows.line_num}"
-            raise InputError("a damaged file: it holds NUL", where, "Write it again")
+    rows = csv.reader(lines, delimiter=separator, strict=True)
+    try:
+        damaged = any("\0" in value for row in rows for value in row)
+    except csv.Error:
+        remedy = "Close the quote, or double it inside of quotes"
+        raise InputError("a stray quote", f"{name}, row {rows.line_num}", remedy) from None
+    if damaged:
+        where = f"{name}, row {rows.line_num}"
+        raise InputError("a damaged file: it holds NUL", where, "Write it again")
 
 
 def _first_sheet(file: Path, kept: Callable | None, own: bool) -> pd.DataFrame:
