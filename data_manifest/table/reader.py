@@ -24,6 +24,7 @@ from data_manifest.published_sets import by_rules, read_texts, refuse
 from data_manifest.shapes import GEOMETRIES, scaled
 from lesionlib.errors import InputError
 
+TOP = "images.[cx]*"
 REQUIRED = {
     "images.csv": ("image_id", "patient_id", "laterality", "view", "file"),
     "lesions.csv": ("image_id", "lesion_id", "pathology", "geom"),
