@@ -348,6 +348,8 @@ def test_folds_that_do_not_exist_are_refused(folds, fold):
 
 def test_warnings_are_collected_and_leave_the_manifest_valid():
     assert warnings_of(make(images=lambda f: f.assign(spacing_mm=0.1))).empty
+    mixed = make(images=lambda f: f.assign(spacing_mm=[0.1, 0.05, 0.085] + [0.1] * (len(f) - 3)))
+    assert warnings_of(mixed)["id"].tolist() == [mixed.images["image_id"][1]]
     shapes = [
         {"geom": "circle", "cx": 30.0, "cy": 4.5, "r": 5.0},  # over the upper edge by half a px
         {"geom": "box", "x0": 70.0, "y0": 10.0, "x1": 80.0, "y1": 20.0},  # just up to the edge
