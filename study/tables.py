@@ -162,8 +162,10 @@ def read_predictions(file: Path | str) -> pd.DataFrame:
     """
     if not Path(file).is_file():
         raise InputError("there is no such file", file, "Give the path of a predictions.csv")
+    zipped = Path(file).suffix == ".gz"
+    how = {"skipinitialspace": True, "compression": "gzip" if zipped else None}
     try:
-        head = list(pd.read_csv(file, nrows=0, skipinitialspace=True))
+        head = list(pd.read_csv(file, nrows=0, **how))
         for sign, name in SEPARATORS.items():
             if "lesion_id" not in head and sign in "".join(head):
                 remedy = "Save it with commas between the columns and points in the numbers"
@@ -171,11 +173,10 @@ def read_predictions(file: Path | str) -> pd.DataFrame:
         for name in (name.removesuffix(".1") for name in head if name.endswith(".1")):
             if name in PREDICTION_COLUMNS:  # pandas numbers equal names
                 raise InputError(f"column {name} occurs twice", file, "Leave one out")
-        opened = gzip.open if Path(file).suffix == ".gz" else open
-        with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
+        with (gzip.open if zipped else open)(file, "rt", encoding="utf-8-sig", newline="") as lines:
             refuse_torn(lines, ",", Path(file).name)
-        how = {"float_precision": "round_trip", "skipinitialspace": True}
-        table = pd.read_csv(file, dtype=dict.fromkeys(NAMES, str), **how)
+        how |= {"dtype": dict.fromkeys(NAMES, str), "float_precision": "round_trip"}
+        table = pd.read_csv(file, **how)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = " ".join(str(error).split())
         remedy = f"Save it as CSV (UTF-8). {COLUMNS_WANTED}"

@@ -388,9 +388,10 @@ def test_a_file_that_holds_no_predictions_is_one_line(tmp_path, content, said):
         (tmp_path / "p.csv").write_bytes(content)
     with pytest.raises(InputError, match=f"({said}).*p.csv"):
         tables.read_predictions(tmp_path / "p.csv")
-    (tmp_path / "p.csv.gz").write_bytes(b"not gzip")
-    with pytest.raises(InputError, match="cannot be read as CSV"):
-        tables.read_predictions(tmp_path / "p.csv.gz")
+    for name in ("p.csv.gz", "p.zip", "p.csv.xz"):
+        (tmp_path / name).write_bytes(b"neither text nor compressed \xff")
+        with pytest.raises(InputError, match="cannot be read as CSV.*Save it as CSV"):
+            tables.read_predictions(tmp_path / name)
 
 
 @pytest.mark.parametrize(
