@@ -32,11 +32,16 @@ VALUES = {
 RANGES = {"spacing_mm": (0.02, 0.3), "bits": (8, 16), "rows": (0, 65535), "cols": (0, 65535)}
 MAX_OFF_BREAST = 0.2
 NO_SPACING = "spacing_mm is empty"
+SPACING_APART = 1.2  # ratio, above which lesions look of another size
+OTHER_SPACING = "spacing_mm is over a fifth off the set's median, and all images get one scale"
 MOST_IMAGES = "has most of the images: the ids of several may have been lost"
 CLIPPED = "the outline is cut at the edge of its image"
 OFF_BREAST = f"over {MAX_OFF_BREAST:.0%} of the outline is off the breast"
 FILLED = ("patient_id", "file", "lesion_id", "finding_id")
-IDS = {"images": ("image_id", "patient_id"), "lesions": ("image_id", "lesion_id", "finding_id")}
+IDS = {
+    "images": ("image_id", "patient_id", "exam_id"),
+    "lesions": ("image_id", "lesion_id", "finding_id"),
+}
 MAX_SHARE_OF_ONE = 0.5
 FEW_IMAGES = 4  # two views of both breasts: a set this small may be one patient's
 
@@ -237,13 +242,17 @@ def warnings_of(manifest: Manifest, outlines: pd.DataFrame | None = None) -> pd.
     -------
     DataFrame
         One row per warning, columns level, id, warning: a patient who has most images, a pixel
-        spacing that is not stated, an outline cut at the edge of its image, an outline of which
+        spacing that is not stated or unlike the others, an outline cut at the edge of its image, an outline of which
         over 20 % is off the breast.
     """
     images, sized = manifest.images, _with_sizes(manifest)
+    ratio = images["spacing_mm"] / images["spacing_mm"].median()
     found = {
         ("patient", MOST_IMAGES): _with_most_images(images).index,
         ("image", NO_SPACING): images["image_id"][images["spacing_mm"].isna()],
+        ("image", OTHER_SPACING): images["image_id"][
+            (ratio > SPACING_APART) | (ratio < 1 / SPACING_APART)
+        ],
         ("lesion", CLIPPED): [row["lesion_id"] for row in sized if _clipped(row)],
     }
     if outlines is not None:

@@ -8,7 +8,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_MONTH = r"(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])"
+# English, German, French, Spanish, Italian, Portuguese, Dutch; not gen, mag, set and out, which are
+# words of ids, too
+_MONTH = (
+    r"(?:jan|feb|m[aä]r|mrz|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|janv|févr|mars|avr|juin"
+)
+_MONTH += r"|juil|août|sept|déc|ene|abr|ago|dic|giu|lug|ott|fev|mrt|mei)"
 # what spreadsheets and scripts leave in the place of an id
 LOST_IDS = {
     "a rounded number in scientific notation": r"\d[.,]\d+e\+?\d+|\de\+\d+",

@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -91,15 +91,21 @@ def read_texts(file: Path, wanted: Collection[str], own: bool = False) -> pd.Dat
     """
     file, (absent, remedy) = on_disk(file), OF_ONES_OWN if own else OF_A_SET
     sheet = file.suffix.lower() == ".xlsx"
-    input_file(file, MOST_BYTES["sheet" if sheet else "own" if own else "list"], absent)
+    most = MOST_BYTES["sheet" if sheet else "own" if own else "list"]
+    input_file(file, most, remedy if file.exists() else absent)
     kept = None if own else lambda name: str(name).strip() in wanted
     try:
         if sheet:
-            frame = pd.read_excel(file, dtype=object, keep_default_na=False, usecols=kept)
-            frame = frame.map(_cell)
+            frame = _first_sheet(file, kept, own)
         else:
             how = {"dtype": str, "keep_default_na": False, "skip_blank_lines": False}
-            frame = pd.read_csv(file, usecols=kept, **how, **_dialect(file, wanted)).fillna("")
+            how |= _dialect(file, wanted)
+            if own:
+                with open(file, encoding=how["encoding"], newline="") as lines:
+                    refuse_torn(lines, how["sep"], file.name)
+            frame = pd.read_csv(file, usecols=kept, **how).fillna("")
+    except InputError:
+        raise
     except UnicodeError:
         raise InputError("not UTF-8 text", file, remedy) from None
     except Exception as error:  # the parsers raise many kinds; their words may quote the table
@@ -137,6 +143,34 @@ def _dialect(file: Path, wanted: Collection[str]) -> dict:
 
     separator = max(SEPARATORS, key=found)
     return {"encoding": encoding, "sep": separator, "skiprows": above}
+
+
+def refuse_torn(lines: Iterable[str], separator: str, name: str) -> None:
+    """InputError for what :func:`pandas.read_csv` takes without a word.
+
+    A quote that is not closed swallows rows up to the next one; a value ends at a NUL, which disks
+    leave in files that were not written to their end.
+    """
+    csv.field_size_limit(MOST_BYTES["own"])
+    rows = csv.reader(lines, delimiter=separator, strict=True)
+    try:
+        damaged = any("\0" in value for row in rows for value in row)
+    except csv.Error:
+        remedy = "Close the quote, or double it inside of quotes"
+        raise InputError("a stray quote", f"{name}, row {rows.line_num}", remedy) from None
+    if damaged:
+        where = f"{name}, row {rows.line_num}"
+        raise InputError("a damaged file: it holds NUL", where, "Write it again")
+
+
+def _first_sheet(file: Path, kept: Callable | None, own: bool) -> pd.DataFrame:
+    """The first sheet of a workbook as texts."""
+    with pd.ExcelFile(file, engine="openpyxl", engine_kwargs={"read_only": not own}) as book:
+        merged = own and book.book.worksheets[0].merged_cells.ranges
+        if merged:  # all but the first of them would be empty
+            where = f"{file.name}, cells {min(map(str, merged))}"
+            raise InputError("merged cells", where, "Unmerge them, and fill in each")
+        return book.parse(dtype=object, keep_default_na=False, usecols=kept).map(_cell)
 
 
 def _cell(value: object) -> str:

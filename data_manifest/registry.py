@@ -5,6 +5,8 @@ A reader is the function ``read(folder, *, partial=False, **options) -> Manifest
 
 * options are keyword arguments of its own; an unknown one is refused here with the nearest name;
 * ``partial=True`` goes on with the image files that are there and lists the others as excluded;
+* TOP, where its module has one, is the pattern of a name at the top of the set, in small letters: a
+  folder too high or too low is told with the right one;
 * what it leaves out it lists in ``Manifest.exclusions``, so that the counts close; files that are
   missing or cannot be read have the stage "files", which ``data-check`` takes for a fault;
 * what it counts in the set's lists it hands on as ``Manifest.counted``; these are checked here against
@@ -18,9 +20,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from fnmatch import fnmatch
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from inspect import Parameter, signature
+from itertools import chain
 from pathlib import Path
 
 from data_manifest import expected_counts
@@ -68,13 +72,34 @@ def read_as_it_is(dataset: str, folder: Path | str | None, **options) -> Manifes
     if folder is None or str(folder) == "":
         raise InputError(f"no folder given for the data set '{dataset}'", "data.folder", "Name it")
     folder = Path(os.path.expanduser(folder))
+    if folder.is_file():
+        raise InputError("a file, no folder", folder, "Unpack an archive, and give its folder")
     if dataset != "phantom" and not folder.is_dir():  # the phantom makes its folder
         raise InputError("no such data folder", folder, "Check the path of the data")
     check_unicode(folder)
-    found = _reader(dataset)(folder, **options)
+    try:
+        found = _reader(dataset)(folder, **options)
+    except InputError as error:
+        if (top := _top_of(dataset, folder)) != folder:
+            raise InputError(error.what, error.where, f"Point data.folder at {top}") from None
+        raise
     if dataset in OWN and found.counted:
         expected_counts.check_present(dataset)
     return found
+
+
+def _top_of(dataset: str, folder: Path) -> Path:
+    """The first folder that has the reader's TOP: this one, or up to two levels above or below."""
+    top = (
+        getattr(import_module(f"data_manifest.{dataset}.reader"), "TOP", "")
+        if dataset in OWN
+        else ""
+    )
+    below = (place for depth in ("*", "*/*") for place in sorted(folder.glob(depth)))
+    for place in chain([folder], folder.resolve().parents[:2], below) if top else ():
+        if any(fnmatch(found.name.lower(), top) for found in place.glob("*")):
+            return place
+    return folder
 
 
 def check_options(dataset: str, options: dict) -> None:

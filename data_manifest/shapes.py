@@ -112,7 +112,7 @@ def shape_facts(geom: str, shape: dict) -> tuple[float, tuple[float, float, floa
         return float(np.pi * r * r), (cx - r, cy - r, cx + r, cy + r)
     if geom == "box":
         x0, y0, x1, y1 = (float(shape[k]) for k in ("x0", "y0", "x1", "y1"))
-        if not (x1 > x0 and y1 > y0):
+        if not (-np.inf < x0 < x1 < np.inf and -np.inf < y0 < y1 < np.inf):
             what = f"empty box x {x0:g}..{x1:g}, y {y0:g}..{y1:g}"
             raise InputError(what, "", "Give x0 < x1 and y0 < y1")
         return (x1 - x0) * (y1 - y0), (x0, y0, x1, y1)
@@ -136,6 +136,7 @@ def check_extent(area: float, limits: tuple, rows: int, cols: int, where: str) -
     x, y = (limits[0] + limits[2]) / 2, (limits[1] + limits[3]) / 2
     size, remedy = f"image {rows} rows x {cols} cols", "Check the outline's scale"
     if area < MIN_AREA_PX:
+        remedy += ", and that its border does not cross itself"
         raise InputError(f"outline of {area:.1f} px, least {MIN_AREA_PX}", where, remedy)
     if rows and cols and area > MAX_AREA_SHARE * rows * cols:
         what = f"outline of {area:.0f} px covers {area / (rows * cols):.0%} of the image ({size})"

@@ -49,10 +49,13 @@ KEEPS_MEMORY = ":".join(
     for name, value in {"hugetlb": 1, "mmap_threshold": 2**30, "trim_threshold": 2**30}.items()
 )
 
-# a disk that takes no files, and what helps
+# what takes no files, and what helps
 ROOM, RIGHTS = "Make room on the disk", "Make it writable, or work on a copy of the project"
 UNWRITABLE = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM}
-UNWRITABLE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR), RIGHTS)
+UNWRITABLE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), RIGHTS)
+# a file in the place of a folder, or the other way round
+NAME = "Give another name, or move it away"
+UNWRITABLE |= dict.fromkeys((errno.EEXIST, errno.EISDIR, errno.ENOTDIR), NAME)
 ROOMS = ("study.", "data_manifest.", "lesionlib.")
 # where the tools that a job uses keep files of their own
 AT_HOME = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME")

@@ -24,6 +24,7 @@ different lesions.
 
 from __future__ import annotations
 
+import gzip
 import re
 import zlib
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ import numpy as np
 import pandas as pd
 
 from data_manifest.manifest import present_splits
+from data_manifest.published_sets import refuse_torn
 from lesionlib.errors import InputError, nearest
 from lesionlib.metrics import resampling, roc
 from lesionlib.scoring import PREDICTION_COLUMNS
@@ -160,16 +162,27 @@ def read_predictions(file: Path | str) -> pd.DataFrame:
     """
     if not Path(file).is_file():
         raise InputError("there is no such file", file, "Give the path of a predictions.csv")
+    zipped = Path(file).suffix == ".gz"
+    how = {"skipinitialspace": True, "compression": "gzip" if zipped else None}
     try:
-        head = list(pd.read_csv(file, nrows=0))
+        head = list(pd.read_csv(file, nrows=0, **how))
         for sign, name in SEPARATORS.items():
             if "lesion_id" not in head and sign in "".join(head):
                 remedy = "Save it with commas between the columns and points in the numbers"
                 raise InputError(f"its columns are separated by {name}", file, remedy)
-        table = pd.read_csv(file, dtype=dict.fromkeys(NAMES, str), float_precision="round_trip")
+        for name in (name.removesuffix(".1") for name in head if name.endswith(".1")):
+            if name in PREDICTION_COLUMNS:  # pandas numbers equal names
+                raise InputError(f"column {name} occurs twice", file, "Leave one out")
+        with (gzip.open if zipped else open)(file, "rt", encoding="utf-8-sig", newline="") as lines:
+            refuse_torn(lines, ",", Path(file).name)
+        how |= {"dtype": dict.fromkeys(NAMES, str), "float_precision": "round_trip"}
+        table = pd.read_csv(file, **how)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"cannot be read as CSV: {reason}", file, COLUMNS_WANTED) from None
+        remedy = f"Save it as CSV (UTF-8). {COLUMNS_WANTED}"
+        raise InputError(f"cannot be read as CSV: {reason}", file, remedy) from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first for names of rows
+        raise InputError("more fields than the header", file, "Quote values that hold a comma")
     return checked_predictions(table, file)
 
 
@@ -238,6 +251,12 @@ def scores(predictions: pd.DataFrame, model: str, split: str = "test") -> Scores
         raise InputError(what, where, "Score every lesion in every run, and spell the model alike")
     first = part.groupby("lesion_id")[["patient_id", "y_true"]].first().loc[wide.index]
     lesion, patient = wide.index.to_numpy(), first["patient_id"].to_numpy()
+    if (patient == patient[0]).all():  # every resample would be the same
+        what, remedy = (
+            f"all lesions are of patient {patient[0]}",
+            "Give each patient an id of her own",
+        )
+        raise InputError(what, where, f"{remedy}: intervals are over patients")
     return Scores(model, lesion, patient, first["y_true"].to_numpy(), wide.to_numpy(float))
 
 

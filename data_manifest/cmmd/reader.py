@@ -22,6 +22,7 @@ from data_manifest.input_files import input_file
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
 
+TOP = "*clinical*.[cx]*"
 LIST = r"(?!\.).*clinical.*\.(csv|xlsx)"
 RULES = {
     "ID1": ("patient_id", r"D[12]-\d{4}"),

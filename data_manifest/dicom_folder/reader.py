@@ -29,7 +29,13 @@ from data_manifest.images.dicom_header import FILE_KINDS, VIEW_KINDS, ImageHeade
 from data_manifest.images.read import is_dicom
 from data_manifest.input_files import input_file
 from data_manifest.manifest import LESION_COLUMNS, Manifest
-from data_manifest.table.reader import check_files, read_table, table_file, with_findings
+from data_manifest.table.reader import (
+    check_files,
+    check_outlines,
+    read_table,
+    table_file,
+    with_findings,
+)
 from lesionlib.errors import InputError
 
 STAGE = "DICOM header"
@@ -93,7 +99,8 @@ def read(
     exclusions = _exclusions(images, lesions)
     exclusions.loc[exclusions["id"].isin(passed), "stage"] = "files"
     lesions = lesions[lesions["image_id"].isin(used["image_id"])]
-    return check_manifest(Manifest("DICOM folder", folder, used, lesions, exclusions))
+    found = check_manifest(Manifest("DICOM folder", folder, used, lesions, exclusions))
+    return check_outlines(found)
 
 
 def _is_dicom(file: Path) -> bool:

@@ -29,6 +29,7 @@ from data_manifest.manifest import Manifest, exclusion
 from data_manifest.published_sets import BREAST
 from data_manifest.table.reader import without_images
 
+TOP = "tables"
 SEVERITIES = {f"{k}{end}": float(k) for k in range(7) for end in ("", ".0")} | {"": None}
 CLINICAL = {
     "empi_anon": ("patient_id", published.ID),

@@ -28,10 +28,11 @@ if TYPE_CHECKING:  # slow to import, and most runs read no DICOM
     from pydicom.dataset import Dataset
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below it
-TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
+TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1."  # slices, and the projections they are made of
 RAW = ("1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.4.1.1.1.1.1")  # MG and DX for processing
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 SPACING_MM = (0.02, 0.3)  # what a mammogram can have
+SQUARE = 1.01  # ratio of the sides of a pixel, from rounding
 MAGNIFIED = 1.2  # contact views are stated with up to about 1.1
 
 HEADER_TAGS = """SOPClassUID Modality ImageType ConversionType PresentationIntentType Rows Columns
@@ -287,10 +288,16 @@ def _view_fault(data: Dataset, view: str) -> str:
     return "" if view in PLAIN_VIEWS else f"view {view or 'not stated'}, not CC or MLO"
 
 
-def _upside_down(data: Dataset, side: str, view: str) -> bool:
-    """Rows that grow towards the head, or in a CC view towards the breast's own, outer side."""
-    down = _orientation(data)[1]
-    return down == "H" or (view == "CC" and bool(side) and down == side)
+def _turned(data: Dataset, side: str, view: str) -> str:
+    """How the patient's orientation says that the image is turned; "" for not.
+
+    Upside down: rows that grow towards the head, or in a CC view towards the breast's own, outer
+    side.  On its side: columns that grow neither forwards nor backwards.
+    """
+    along, down = _orientation(data)
+    if along in ("L", "R", "H", "F"):
+        return "turned by 90 degrees"
+    return "upside down" * (down == "H" or (view == "CC" and bool(side) and down == side))
 
 
 def _modifiers(data: Dataset) -> list[str]:
@@ -308,11 +315,12 @@ def _spacing(data: Dataset) -> float:
         places.insert(1, ("PixelSpacing", 1.0))
     for name, divisor in places:
         try:
-            spacing = float(words(data, name)[0]) / divisor
-        except (IndexError, ValueError):
+            sides = [float(word) / divisor for word in words(data, name)]
+        except ValueError:
             continue
-        if SPACING_MM[0] <= spacing <= SPACING_MM[1]:
-            return spacing
+        # a pixel that is not square has no one spacing
+        if sides and SPACING_MM[0] <= min(sides) <= max(sides) <= SPACING_MM[1]:
+            return sides[0] if max(sides) < SQUARE * min(sides) else float("nan")
     return float("nan")
 
 
@@ -341,11 +349,12 @@ def _refusals(data: Dataset, found: dict, view: str) -> dict[str, str]:
     rows, cols, frames, bits = (found[name] for name in ("rows", "cols", "frames", "bits"))
     samples = int(number(data, "SamplesPerPixel", 1))
     grey = text(data, "PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2", "")
-    tomosynthesis = text(data, "SOPClassUID") == TOMOSYNTHESIS
+    tomosynthesis = text(data, "SOPClassUID").startswith(TOMOSYNTHESIS)
     low_bits = 8 <= bits <= 16 and number(data, "HighBit", bits - 1) == bits - 1
     magnified = number(data, "EstimatedRadiographicMagnificationFactor", 1) > MAGNIFIED
     modifiers = _modifiers(data)
     implant = text(data, "BreastImplantPresent") == "YES" or "implant" in modifiers
+    turned = _turned(data, found["laterality"], view)
     checks = {
         "pixels": not (rows and cols) and "DICOM without pixels (a report, a directory, ...)",
         "frames": (frames > 1 or tomosynthesis) and f"{frames} frames (tomosynthesis?)",
@@ -356,8 +365,7 @@ def _refusals(data: Dataset, found: dict, view: str) -> dict[str, str]:
         "for_processing": _is_raw(data) and "raw data, FOR PROCESSING",
         "secondary_capture": _is_secondary_capture(data) and "secondary capture",
         "burned_in": text(data, "BurnedInAnnotation") == "YES" and "burned-in annotation",
-        "orientation": _upside_down(data, found["laterality"], view)
-        and "upside down by its PatientOrientation",
+        "orientation": turned and f"{turned} by its PatientOrientation",
         "laterality": len(set(_header_sides(data))) > 1
         and "ImageLaterality and ViewPosition name different sides",
         "modality": text(data, "Modality") not in ("MG", "") and "not of the modality MG",

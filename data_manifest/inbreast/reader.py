@@ -27,6 +27,7 @@ from data_manifest.manifest import Manifest, exclusion
 from data_manifest.shapes import polygon_text
 from lesionlib.errors import InputError
 
+TOP = "inbreast.csv"
 # BI-RADS 3 is left out: neither called benign nor sent to biopsy
 PROXY = dict.fromkeys(("1", "2"), "benign")
 PROXY |= dict.fromkeys(("4a", "4b", "4c", "5", "6"), "malignant")

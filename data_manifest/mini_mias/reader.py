@@ -24,6 +24,7 @@ from data_manifest.input_files import input_file
 from data_manifest.manifest import Manifest, exclusion
 from lesionlib.errors import InputError
 
+TOP = "info.txt"
 SIZE_PX = 1024
 SPACING_MM = 0.2
 KINDS = {

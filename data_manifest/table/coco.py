@@ -46,9 +46,11 @@ def convert(json_path: Path | str, folder: Path | str) -> list[str]:
     ------
     InputError
         For a file that is not of this form, an annotation without a polygon or box, one in run
-        lengths (RLE), and tables that are there already.
+        lengths (RLE), a folder that is not there, and tables that are there already.
     """
     json_path, folder = Path(json_path), Path(folder)
+    if not folder.is_dir():
+        raise InputError("no such folder", folder, "Give the folder of the images")
     content = _content(json_path)
     try:
         names = {category["id"]: str(category["name"]) for category in content["categories"]}

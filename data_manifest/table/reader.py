@@ -24,6 +24,7 @@ from data_manifest.published_sets import by_rules, read_texts, refuse
 from data_manifest.shapes import GEOMETRIES, scaled
 from lesionlib.errors import InputError
 
+TOP = "images.[cx]*"
 REQUIRED = {
     "images.csv": ("image_id", "patient_id", "laterality", "view", "file"),
     "lesions.csv": ("image_id", "lesion_id", "pathology", "geom"),
@@ -34,6 +35,7 @@ FILLED = {
     "lesions.csv": ("image_id", "lesion_id", "geom"),
 }
 FILL_IN = {"geom": f"Write one of {', '.join(GEOMETRIES)}, and the outline in its columns"}
+OUTLINE = ("geom", "mask_file", "mask_value", "polygon", "x0", "y0", "x1", "y1", "cx", "cy", "r")
 SPLIT_NAMES = {"train": "training", "val": "validation", "valid": "validation"}
 ALL_KINDS = (*FILE_KINDS, *VIEW_KINDS)
 YES, NO = ("true", "1", "yes"), ("false", "0", "no")
@@ -70,7 +72,7 @@ def read(folder: Path | str, *, name: str = "table", partial: bool = False) -> M
     lost = check_files(folder, images, "file", "images.csv", "image_id", refuse=not partial)
     check_files(folder, lesions, "mask_file", "lesions.csv", "lesion_id", refuse=True)
     lesions = on_resized_images(folder, images, lesions)
-    whole = check_manifest(Manifest(name, folder, images, lesions))
+    whole = check_outlines(check_manifest(Manifest(name, folder, images, lesions)))
     return without_images(whole, lost)
 
 
@@ -103,8 +105,8 @@ def read_table(file: Path, columns: dict) -> pd.DataFrame:
     needed, filled = REQUIRED[file.name], FILLED[file.name]
     file = table_file(file)
     frame = read_texts(file, needed, own=True)
+    _check_columns(file, frame, columns | RARE_COLUMNS, needed)
     columns = columns | {name: rule for name, rule in RARE_COLUMNS.items() if name in frame}
-    _check_columns(file, frame, columns, needed)
     for name in filled:
         remedy = FILL_IN.get(name, "Fill it in, or remove a row below the table (a total, a note)")
         refuse(frame[name] == "", f"{name} is empty", file.name, remedy)
@@ -130,17 +132,20 @@ def table_file(file: Path) -> Path:
 
 def _check_columns(file: Path, frame: pd.DataFrame, known: dict, needed: tuple[str, ...]) -> None:
     found = list(frame.columns)
-    names = pd.Series(found).str.replace(r"\.\d+$", "", regex=True)  # pandas numbers equal names
+    # Exam ID is meant as exam_id; pandas numbers equal names
+    names = pd.Series(found).str.lower().str.replace(r"[\s_-]+", "_", regex=True)
+    names = names.str.replace(r"\.\d+$", "", regex=True)
     twice = names[names.duplicated() & names.isin(known)]
     if len(twice):
         raise InputError(f"column '{twice.iloc[0]}' occurs twice", file.name, "Leave one out")
     lacking = [c for c in needed if c not in found]
     if lacking:
-        near = get_close_matches(lacking[0], found, n=1, cutoff=0.6)
-        hint = f"Rename '{near[0]}'" if near else "Add the column"
+        near = get_close_matches(lacking[0], names, n=1, cutoff=0.6)
+        hint = "Add the column: the first row names them"
+        hint = f"Rename '{found[names.tolist().index(near[0])]}'" if near else hint
         raise InputError(f"column '{lacking[0]}' is missing", file.name, hint)
-    for column in found:  # a misspelt optional column would be passed over in silence
-        near = get_close_matches(column, [k for k in known if k not in found], n=1, cutoff=0.8)
+    for column, name in zip(found, names, strict=True):  # else passed over in silence
+        near = get_close_matches(name, [k for k in known if k not in found], n=1, cutoff=0.8)
         if column not in known and near:
             raise InputError(f"unknown column '{column}'", file.name, f"Did you mean '{near[0]}'?")
 
@@ -191,6 +196,17 @@ def with_findings(lesions: pd.DataFrame) -> pd.DataFrame:
     shared = lesions["lesion_id"].duplicated(keep=False)
     own = lesions["lesion_id"].mask(shared, lesions["lesion_id"] + "@" + lesions["image_id"])
     return lesions.assign(finding_id=lesions["lesion_id"], lesion_id=own)
+
+
+def check_outlines(manifest: Manifest) -> Manifest:
+    """Gives the manifest back; InputError where two lesions of an image have one outline."""
+    twice = manifest.lesions[manifest.lesions.duplicated(["image_id", *OUTLINE])]
+    if len(twice):
+        lesion, image = twice[["lesion_id", "image_id"]].iloc[0]
+        what = f"lesion {lesion} has the outline of another lesion"
+        remedy = "Leave one out, or give each its own: of a mask that holds both, its mask_value"
+        raise InputError(what, f"lesions.csv, image_id {image}", remedy)
+    return manifest
 
 
 def check_files(

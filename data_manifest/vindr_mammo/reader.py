@@ -21,7 +21,7 @@ from data_manifest.images.dicom_header import read_header
 from data_manifest.manifest import Manifest
 from lesionlib.errors import InputError
 
-LIST = "finding_annotations.csv"
+TOP = LIST = "finding_annotations.csv"
 ID = r"[\w-]{1,64}"  # it becomes part of a path
 RULES = {
     "study_id": ("patient_id", ID),

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from data_manifest import registry
-from data_manifest.checks import check_manifest
+from data_manifest.checks import SPACING_APART, check_manifest
 from data_manifest.images.build import digest_of, settings_of
 from data_manifest.images.store import ImageStore, build_store
 from lesionlib import files, windows
@@ -34,7 +34,6 @@ from study.steps.runs import run_read, torch_ready
 
 WEIGHTS = "best.safetensors"
 MOST_PICTURES = 60
-SPACING_APART = 1.2  # ratio of pixel spacings, above which lesions look of another size
 
 
 def predict(

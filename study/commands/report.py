@@ -61,6 +61,10 @@ def report(
         "Intervals over patients resample patients with all their lesions; those over runs are "
         "mean ± 1.96 SD of repeated trainings.",
     )
+    seen = set(predictions.loc[predictions["split"] != "test", "patient_id"]) & set(last.patient)
+    if seen:
+        who = f"{len(seen)} test patients are in other splits, too, first {min(seen)}"
+        page.text(f"Warning: {who}. A network that was trained on them is not tested.")
     if first:
         first(page)
     _table_3(page, predictions)

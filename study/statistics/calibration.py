@@ -120,7 +120,7 @@ def reliability(
     from scipy.stats import binomtest  # slow, and most that import this need none
 
     s = probabilities(predictions, model, split)
-    bin_of = pd.qcut(s.mean, bins, labels=False, duplicates="drop")
+    bin_of = np.nan_to_num(pd.qcut(s.mean, bins, labels=False, duplicates="drop"))  # nan: one bin
     rows = []
     for _, part in pd.DataFrame({"score": s.mean, "truth": s.truth}).groupby(bin_of):
         n, malignant = len(part), int(part["truth"].sum())

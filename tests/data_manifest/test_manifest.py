@@ -188,18 +188,34 @@ def test_an_exam_of_two_patients_is_refused(refuse):
 
 
 LOST = "nan None <NA> 1.23E+17 1,23457e+17 1.2E17 #NAME? #DIV/0! #N/A #NV #### 2-Jan".split()
-LOST += ["01. Feb", "Mai 12", "2012-02-01 00:00:00", "#\u00dcBERLAUF!"]
+LOST += [
+    "01. Feb",
+    "4. Mrz",
+    "Mrz 04",
+    "04-janv",
+    "déc.-04",
+    "3-ago",
+    "mei-21",
+    "Mai 12",
+    "2012-02-01 00:00:00",
+    "#\u00dcBERLAUF!",
+]
 
 
 @pytest.mark.parametrize("name", LOST)
-@pytest.mark.parametrize(("where", "column"), [("images", "patient_id"), ("lesions", "finding_id")])
+@pytest.mark.parametrize(
+    ("where", "column"),
+    [("images", "patient_id"), ("images", "exam_id"), ("lesions", "finding_id")],
+)
 def test_ids_that_were_lost_in_a_table_are_refused(where, column, name):
     """They make one of all patients, or of all findings."""
     with pytest.raises(InputError, match="formatted as text"):
         check_manifest(make(**{where: setting(column, name)}))
 
 
-@pytest.mark.parametrize("name", "NA #12 1e23 3E5 1.5 May 12-Martin N\u00ba7 nana".split())
+@pytest.mark.parametrize(
+    "name", "NA #12 1e23 3E5 1.5 May 12-Martin N\u00ba7 nana set-1 mag-2".split()
+)
 def test_ids_that_look_odd_are_taken(name):
     check_manifest(make(images=lambda f: f.replace({"patient_id": {"p0": name}})))
 
@@ -332,6 +348,8 @@ def test_folds_that_do_not_exist_are_refused(folds, fold):
 
 def test_warnings_are_collected_and_leave_the_manifest_valid():
     assert warnings_of(make(images=lambda f: f.assign(spacing_mm=0.1))).empty
+    mixed = make(images=lambda f: f.assign(spacing_mm=[0.1, 0.05, 0.085] + [0.1] * (len(f) - 3)))
+    assert warnings_of(mixed)["id"].tolist() == [mixed.images["image_id"][1]]
     shapes = [
         {"geom": "circle", "cx": 30.0, "cy": 4.5, "r": 5.0},  # over the upper edge by half a px
         {"geom": "box", "x0": 70.0, "y0": 10.0, "x1": 80.0, "y1": 20.0},  # just up to the edge

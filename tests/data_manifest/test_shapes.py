@@ -90,6 +90,7 @@ def test_shape_facts_by_hand():
         ("box", {"x0": 3, "y0": 0, "x1": 3, "y1": 2}, "empty box"),
         ("box", {"x0": 0, "y0": 2, "x1": 3, "y1": 2}, "empty box"),
         ("box", {"x0": float("nan"), "y0": 0, "x1": 3, "y1": 2}, "empty box"),
+        ("box", {"x0": 0, "y0": 0, "x1": float("inf"), "y1": 2}, "empty box"),
         ("circle", {"cx": 1, "cy": 1, "r": 0}, "r > 0"),
         ("circle", {"cx": float("nan"), "cy": 1, "r": 2}, "three numbers"),
     ],

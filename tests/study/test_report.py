@@ -92,6 +92,26 @@ def test_a_test_split_alone_is_taken_as_it_is(elsewhere, tmp_path):
     assert row["value"].item() == pytest.approx(slope, rel=1e-4)
 
 
+@pytest.mark.parametrize("place", ["taken", "taken/below"])
+def test_a_report_goes_into_no_file(elsewhere, tmp_path, place, capsys):
+    elsewhere.to_csv(tmp_path / "p.csv", index=False)
+    (tmp_path / "taken").touch()
+    assert main(["report", str(tmp_path / "p.csv"), "--output", str(tmp_path / place)]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: ") and said.endswith("Give another name, or move it away")
+
+
+def test_test_patients_that_are_in_other_splits_are_told(elsewhere, tmp_path):
+    elsewhere.to_csv(tmp_path / "p.csv", index=False)
+    seen = set.intersection(*(set(part) for _, part in elsewhere.groupby("split")["patient_id"]))
+    page = report(tmp_path / "p.csv").read_text(encoding="utf-8")
+    assert f"Warning: {len(seen)} test patients are in other splits" in page
+    elsewhere.assign(patient_id=elsewhere["split"] + elsewhere["patient_id"]).to_csv(
+        tmp_path / "p.csv", index=False
+    )
+    assert "are in other splits" not in report(tmp_path / "p.csv").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("share", ["0", "23"])
 def test_a_prevalence_is_a_share(elsewhere, tmp_path, share, capsys):
     elsewhere.to_csv(tmp_path / "p.csv", index=False)

@@ -1,5 +1,6 @@
 """Tables 1 to 3 from frames: counts by hand, both kinds of interval, the paper in its own column."""
 
+import gzip
 import json
 
 import numpy as np
@@ -387,9 +388,40 @@ def test_a_file_that_holds_no_predictions_is_one_line(tmp_path, content, said):
         (tmp_path / "p.csv").write_bytes(content)
     with pytest.raises(InputError, match=f"({said}).*p.csv"):
         tables.read_predictions(tmp_path / "p.csv")
-    (tmp_path / "p.csv.gz").write_bytes(b"not gzip")
-    with pytest.raises(InputError, match="cannot be read as CSV"):
-        tables.read_predictions(tmp_path / "p.csv.gz")
+    for name in ("p.csv.gz", "p.zip", "p.csv.xz"):
+        (tmp_path / name).write_bytes(b"neither text nor compressed \xff")
+        with pytest.raises(InputError, match="cannot be read as CSV.*Save it as CSV"):
+            tables.read_predictions(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda text: text.replace("L0003", '"L03', 1).replace("L0009", '"L9', 1), "a stray quote"),
+        (lambda text: text.replace("L0003", "L00\0003"), "it holds NUL"),
+        (lambda text: text.replace("\n", ",1\n").replace("score,1", "score"), "more fields than"),
+        (lambda text: text.replace("y_true", "y_score"), "column y_score occurs twice"),
+    ],
+)
+@pytest.mark.parametrize("name", ["p.csv", "p.csv.gz"])
+def test_a_torn_file_of_predictions_is_not_read_in_part(scored, tmp_path, name, change, said):
+    scored.to_csv(tmp_path / "whole.csv", index=False)
+    opened = gzip.open if name.endswith("gz") else open
+    with opened(tmp_path / name, "wt") as file:
+        file.write(change((tmp_path / "whole.csv").read_text()))
+    with pytest.raises(InputError, match=said):
+        tables.read_predictions(tmp_path / name)
+
+
+def test_blanks_after_the_commas_of_a_file_are_no_part_of_its_names(scored, tmp_path):
+    text = scored.to_csv(index=False)
+    (tmp_path / "p.csv").write_text(text.replace(",", ", "))
+    pd.testing.assert_frame_equal(tables.read_predictions(tmp_path / "p.csv"), scored)
+
+
+def test_lesions_of_one_patient_have_no_interval(scored):
+    with pytest.raises(InputError, match="all lesions are of patient P1.*an id of her own"):
+        tables.table_3(scored.assign(patient_id="P1"), **FEW)
 
 
 def test_models_on_different_lesions_are_not_compared(scored):

@@ -96,6 +96,13 @@ def test_the_pathology_of_a_category(name, stated):
     assert coco.pathology(name) == stated
 
 
+def test_tables_go_into_no_folder_that_is_not_there(tmp_path):
+    (tmp_path / "file").touch()
+    for name in ("misspelt", "file"):
+        with pytest.raises(InputError, match=f"no such folder .*{name}"):
+            coco.convert(tmp_path / "annotations.json", tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("what", "words"),
     [

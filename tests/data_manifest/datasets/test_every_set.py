@@ -94,6 +94,21 @@ def linked_in(folder):
         (folder / place.name).symlink_to(disk / place.name)
 
 
+@pytest.mark.parametrize("name", "cmmd embed inbreast mini_mias table vindr_mammo".split())
+def test_a_folder_too_high_or_too_low_is_told_with_the_right_one(made, name):
+    folder, _ = made(name)
+    below = next(place for place in folder.iterdir() if place.is_dir() and place.name != "tables")
+    archive = folder.with_suffix(".zip")
+    archive.touch()
+    (folder.parent / "up" / "upper").mkdir(parents=True)
+    moved = folder.rename(folder.parent / "up" / "upper" / "set")
+    for wrong in (moved.parent, moved.parent.parent, moved / below.name):
+        with pytest.raises(InputError, match=f"^no .*Point data.folder at {moved}$"):
+            registry.read_as_it_is(name, wrong)
+    with pytest.raises(InputError, match="a file, no folder .*Unpack"):
+        registry.read_as_it_is(name, archive)
+
+
 CASES = [(name, in_capitals) for name in SETS]
 CASES += [(name, linked_in) for name in SETS if name != "table"]  # whose paths stay in the folder
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from openpyxl import Workbook
 from PIL import Image
 
 from data_manifest import registry
@@ -196,6 +197,24 @@ def test_a_misspelt_optional_column_is_not_passed_over(tiny_table):
         table.read(tiny_table)
 
 
+@pytest.mark.parametrize(
+    ("column", "meant"),
+    [
+        ("SPLIT", "split"),
+        ("Exam ID", "exam_id"),
+        ("chest-wall", "chest_wall"),
+        ("Resized", "resized"),
+    ],
+)
+def test_an_optional_column_in_other_letters_is_not_passed_over(tiny_table, column, meant):
+    def change(frame):
+        return frame.drop(columns=meant, errors="ignore").assign(**{column: ""})
+
+    edit(tiny_table, "images.csv", change)
+    with pytest.raises(InputError, match=f"unknown column '{column}' .*Did you mean '{meant}'"):
+        table.read(tiny_table)
+
+
 def test_foreign_columns_are_left_alone(tiny_table):
     edit(tiny_table, "images.csv", lambda f: f.assign(manufacturer="A", age="50"))
     assert len(table.read(tiny_table).images) == 24
@@ -339,6 +358,17 @@ AS_TEXT = "column formatted as text"
         (IMAGES, POLYGON.format(of_points(0, 32_767)), "where a spreadsheet cuts a cell"),
         (IMAGES, POLYGON.format(of_points(0, 32_766) + " "), "where a spreadsheet cuts a cell"),
         (IMAGES.replace("file", "view"), LESIONS, "column 'view' occurs twice"),
+        (IMAGES, LESIONS.replace("y1\n", "y1,X0\n"), "column 'x0' occurs twice"),
+        ("Two patients,,,,\n" + IMAGES, LESIONS, "'image_id' is missing ... first row names them"),
+        (IMAGES.replace("image_id", "IMAGE_ID"), LESIONS, "is missing ... Rename 'IMAGE_ID'"),
+        (IMAGES.replace("p2", "p\0002"), LESIONS, "it holds NUL (images.csv, row 3)"),
+        (IMAGES + "\0" * 512, LESIONS, "it holds NUL (images.csv, row 4)"),
+        (
+            IMAGES.replace("file", "file,note").replace("a.png", 'a.png,"large'),
+            LESIONS,
+            "a stray quote (images.csv, row 3). Close the quote",
+        ),
+        (IMAGES.replace("a.png", '"a.png', 1), LESIONS, "a stray quote (images.csv, row 3)"),
     ],
 )
 def test_what_spreadsheets_spoilt_is_refused_with_its_remedy(sheets, images, lesions, words):
@@ -368,6 +398,30 @@ def test_workbooks_are_read_in_place_of_the_tables(sheets):
     (folder / "images.xlsx").rename(folder / "images.xls")
     with pytest.raises(InputError, match="old form .*images.xls.*Save it as .xlsx"):
         table.read(folder)
+
+
+def test_merged_cells_of_a_workbook_are_refused(sheets):
+    """Trap: all but the first of them are empty, and an empty split is drawn."""
+    folder, book = sheets(), Workbook()
+    for line in IMAGES.replace("file\n", "file,split\n").splitlines():
+        book.active.append(line.split(","))
+    book.active["F2"] = "test"
+    (folder / "images.csv").unlink()
+    book.save(folder / "images.xlsx")
+    assert table.read(folder).images["split"].tolist() == ["test", ""]
+    book.active.merge_cells("F2:F3")
+    book.save(folder / "images.xlsx")
+    with pytest.raises(InputError, match="merged cells .images.xlsx, cells F2:F3.. Unmerge"):
+        table.read(folder)
+
+
+def test_lesions_with_one_outline_are_refused(sheets):
+    """Trap: two rows that name a mask of two lesions would both be all of it."""
+    one = "image_id,lesion_id,pathology,geom,mask_file,mask_value\n1-2,l1,benign,mask,a.png,1\n"
+    assert len(table.read(sheets(IMAGES, one + "1-2,l2,malignant,mask,a.png,2\n")).lesions) == 2
+    for other in ("1-2,l2,malignant,mask,a.png,1\n", "1-2,l2,benign,mask,a.png,1\n"):
+        with pytest.raises(InputError, match="lesion l2 has the outline of another .*mask_value"):
+            table.read(sheets(IMAGES, one + other))
 
 
 @pytest.mark.parametrize("value", [123456789012345678, datetime(2012, 2, 1), 1e16])

@@ -83,6 +83,9 @@ def test_a_view_of_the_other_side_contradicts_the_laterality(tmp_path):
         ("R", "CC", ["P", "R"], True),
         ("R", "MLO", ["P", "FL"], False),
         ("L", "MLO", ["A", "HL"], True),
+        ("L", "CC", ["L", "A"], True),
+        ("R", "MLO", ["FL", "P"], True),
+        ("L", "CC", ["x", "y"], False),
     ],
 )
 def test_rows_upside_down(tmp_path, side, view, orientation, turned):
@@ -180,6 +183,8 @@ def test_a_contact_view_may_state_a_magnification_up_to_1_2(tmp_path):
         ({"ImagerPixelSpacing": None, "NominalScannedPixelSpacing": [0.05, 0.05]}, 0.05),
         ({"ImagerPixelSpacing": [0, 0]}, np.nan),
         ({"ImagerPixelSpacing": [7.0, 7.0]}, np.nan),
+        ({"ImagerPixelSpacing": [0.07, 0.0701]}, 0.07),
+        ({"ImagerPixelSpacing": [0.07, 0.14]}, np.nan),
         ({"ImagerPixelSpacing": None}, np.nan),
     ],
 )

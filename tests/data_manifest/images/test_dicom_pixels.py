@@ -395,6 +395,8 @@ def test_big_endian_and_a_tiff_header_in_the_preamble():
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour"),
         ({"NumberOfFrames": 5}, "5 frames"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3"}, "tomosynthesis"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.4"}, "tomosynthesis"),  # one projection
+        ({"PatientOrientation": ["R", "A"]}, "turned by 90 degrees"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "FOR PROCESSING"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "secondary capture"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7.3"}, "secondary capture"),

@@ -95,6 +95,12 @@ def test_reliability_by_hand(scored):
     assert (row["low"], row["high"]) == pytest.approx((middle - half, middle + half))
 
 
+def test_scores_that_are_all_alike_are_one_bin(scored):
+    table = calibration.reliability(scored.assign(y_score=0.25), "E")
+    assert table[["score_low", "score_high"]].to_numpy().tolist() == [[0.25, 0.25]]
+    assert table["lesions"].item() == scored[scored["split"] == "test"]["lesion_id"].nunique()
+
+
 def test_platt_is_fitted_on_validation_and_applied_to_test_run_by_run(scored):
     found = tables.scores(calibration.platt(scored, "E+S"), "E+S, Platt")
     known, test = (tables.scores(scored, "E+S", split) for split in ("validation", "test"))
