@@ -54,7 +54,7 @@ ROOM, RIGHTS = "Make room on the disk", "Make it writable, or work on a copy of 
 UNWRITABLE = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM}
 UNWRITABLE |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), RIGHTS)
 # a file in the place of a folder, or the other way round
-NAME = "Give another name, or move it away"
+NAME = "Make the name free, or give another"
 UNWRITABLE |= dict.fromkeys((errno.EEXIST, errno.EISDIR, errno.ENOTDIR), NAME)
 ROOMS = ("study.", "data_manifest.", "lesionlib.")
 # where the tools that a job uses keep files of their own

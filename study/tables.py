@@ -162,7 +162,7 @@ def read_predictions(file: Path | str) -> pd.DataFrame:
     """
     if not Path(file).is_file():
         raise InputError("there is no such file", file, "Give the path of a predictions.csv")
-    zipped = Path(file).suffix == ".gz"
+    zipped = Path(file).suffix.lower() == ".gz"
     how = {"skipinitialspace": True, "compression": "gzip" if zipped else None}
     try:
         head = list(pd.read_csv(file, nrows=0, **how))

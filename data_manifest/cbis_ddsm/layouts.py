@@ -13,7 +13,6 @@ compact : films squeezed to 800 x 800 px with one box per lesion;
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 import pydicom
 
-from data_manifest.folders import files_below
+from data_manifest.folders import Names, files_below
 from data_manifest.images.dicom_header import one_line_errors
 from data_manifest.published_sets import read_list
 from lesionlib.errors import InputError
@@ -50,9 +49,10 @@ class File:
 
 def recognise(folder: Path) -> str:
     """The name of the layout in `folder`."""
-    if (folder / "rois.csv").is_file():
+    names = Names(folder)
+    if names.find("rois.csv"):
         return "compact"
-    return "kaggle" if (folder / "csv" / "dicom_info.csv").is_file() else "dicom"
+    return "kaggle" if names.find("csv/dicom_info.csv") else "dicom"
 
 
 def find_files(folder: Path, layout: str, rows: pd.DataFrame) -> dict[str, list[File]]:
@@ -105,23 +105,24 @@ def _file(path: str, header: dict, bits: int | None = None) -> File:
 
 # ------------------------------------------------------------------ JPEG, with the headers apart
 def _kaggle(folder: Path, series: dict[str, str]) -> Iterator[tuple[str, File]]:
+    names = Names(folder)
     table = _table(folder / "csv" / "dicom_info.csv", ["image_path"], NUMBERS)
     for row in table.sort_values("image_path").to_dict("records"):
         place = Path(*Path(row["image_path"]).parts[-3:])  # jpeg/<SeriesUID>/1-172.jpg
         case = series.get(place.parent.name, "")
-        if case and os.path.isfile(folder / place):
-            yield case, _file(place.as_posix(), row, bits=8)
+        if case and (found := names.find(place.as_posix())):
+            yield case, _file(found, row, bits=8)
 
 
 # ------------------------------------------------------------------ squeezed films with boxes
 def _compact(folder: Path, series: dict[str, str]) -> Iterator[tuple[str, File]]:
-    sizes = ["native_rows", "native_cols"]
+    sizes, names = ["native_rows", "native_cols"], Names(folder)
     table = _table(folder / "images.csv", ["file", "official_image_path"], sizes)
     for row in table.to_dict("records"):
         case = series.get(Path(row["official_image_path"]).parent.name, "")
-        if case and os.path.isfile(folder / row["file"]):
+        if case and (found := names.find(row["file"])):
             size = (int(row[name]) for name in sizes)
-            yield case, File(row["file"], *size, stored=16, bits=8, resized=True)
+            yield case, File(found, *size, stored=16, bits=8, resized=True)
 
 
 FINDERS = {"dicom": _dicom, "kaggle": _kaggle, "compact": _compact}

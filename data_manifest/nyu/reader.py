@@ -135,7 +135,8 @@ def read(
 
 # ------------------------------------------------------------------ the list
 def _only_list(folder: Path) -> Path:
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".pkl", ".pickle", ".json"))
+    names = (p for p in folder.iterdir() if not p.name.startswith("."))  # which systems write
+    found = sorted(p for p in names if p.suffix.lower() in (".pkl", ".pickle", ".json"))
     if len(found) != 1:
         names = ", ".join(p.name for p in found[:5]) or "none"
         what = f"{len(found)} exam lists: {names}"
@@ -151,7 +152,8 @@ def read_exam_list(file: Path, named: str = "") -> list[dict]:
     """
     file = input_file(file, remedy="Check data.options: {exams: file}")
     try:
-        found = json.loads(file.read_bytes()) if file.suffix == ".json" else load_plain(file)
+        is_json = file.suffix.lower() == ".json"
+        found = json.loads(file.read_bytes()) if is_json else load_plain(file)
     except (ValueError, RecursionError):
         raise InputError("not readable JSON", file, "Save it as JSON (UTF-8)") from None
     if isinstance(found, dict):

@@ -98,7 +98,7 @@ def test_a_report_goes_into_no_file(elsewhere, tmp_path, place, capsys):
     (tmp_path / "taken").touch()
     assert main(["report", str(tmp_path / "p.csv"), "--output", str(tmp_path / place)]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("error: ") and said.endswith("Give another name, or move it away")
+    assert said.startswith("error: ") and said.endswith("Make the name free, or give another")
 
 
 def test_test_patients_that_are_in_other_splits_are_told(elsewhere, tmp_path):

@@ -123,6 +123,15 @@ def test_capitals_and_links_change_nothing(made, name, change):
         pd.testing.assert_frame_equal(old, new)
 
 
+@pytest.mark.parametrize("layout", [cbis_tree.kaggle, cbis_tree.compact])
+def test_each_layout_of_cbis_ddsm_may_be_in_capitals(tmp_path, layout):
+    folder = layout(tmp_path / "data")
+    before = tables(registry.read_as_it_is("cbis_ddsm", folder))
+    in_capitals(folder)
+    for old, new in zip(before, tables(registry.read_as_it_is("cbis_ddsm", folder)), strict=True):
+        pd.testing.assert_frame_equal(old, new)
+
+
 # ------------------------------------------------------------------ what is missing or spoilt
 ONE = "1 of {} image files are missing: {}"
 # set -> a file, the refusal without it, and what is listed in place of it

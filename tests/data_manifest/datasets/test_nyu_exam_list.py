@@ -56,6 +56,14 @@ LESION = {"0_L-CC_benign": mask_of((10, 20, 30, 40))}
 
 
 @pytest.mark.parametrize("how", [pickle.dumps, json.dumps])
+def test_the_list_is_found_in_capitals_and_next_to_hidden_files(tmp_path, how):
+    (name,) = write(tmp_path, [exam()], LESION, how).glob("exams.*")
+    (tmp_path / f"._{name.name}").write_bytes(b"\0\5\x16\7")
+    name.rename(tmp_path / name.name.upper())
+    assert len(nyu_exam_list.read(tmp_path, masks="image").images) == 3
+
+
+@pytest.mark.parametrize("how", [pickle.dumps, json.dumps])
 def test_images_and_lesions_of_a_list(tmp_path, how):
     found = nyu_exam_list.read(write(tmp_path, [exam()], LESION, how), masks="image")
     images = found.images.set_index("image_id")
