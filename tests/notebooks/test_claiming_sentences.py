@@ -106,7 +106,9 @@ def test_a_sentence_stands_and_its_number_bears_it_out(row):
     text, outputs = read(row["notebook"])
     fragment = plain(row["sentence"])
     alike = without_numbers(fragment) in without_numbers(outputs)
-    assert fragment in text or fragment in outputs or alike, "the sentence is gone: mend or drop the row"
+    assert fragment in text or fragment in outputs or alike, (
+        "the sentence is gone: mend or drop the row"
+    )
     if not row["rests_on"].startswith(WORDS):
         borne_out = bool(eval(row["rests_on"], names(row["notebook"])))
         assert borne_out, row["rests_on"]

@@ -123,8 +123,11 @@ def test_the_memory_of_the_parent_does_not_count():
         f"sys.exit(subprocess.run([sys.executable, '-c', {ask!r}]).returncode)"
     )
     told = subprocess.run(
-        [sys.executable, "-c", large], cwd=Path(fuzz_run.__file__).parent,
-        capture_output=True, text=True, check=True,
+        [sys.executable, "-c", large],
+        cwd=Path(fuzz_run.__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert int(told.stdout) < 500_000_000
 
