@@ -125,11 +125,14 @@ def test_numbers_are_written_as_journals_print_them():
     assert readme.span({"value": 0.02, "low": -0.001, "high": 0.5}, "+") == "+.020 [-.001, +.500]"
 
 
-def test_an_interval_below_chance_is_said_with_the_numbers(monkeypatch):
-    entry = {"value": 0.3, "low": 0.2, "high": 0.45, "lesions": 9, "malignant": 4, "patients": 8}
-    models = {m: entry | {"high": 0.6} for m in ("f_loc", "E", "S", "E+S")} | {"I+S": entry}
-    found = {"models": models, "gains": {"E+S-E": entry}}
+def test_what_lies_off_chance_is_said_with_the_numbers(monkeypatch):
+    entry = {"value": 0.45, "low": 0.2, "high": 0.6, "lesions": 9, "malignant": 4, "patients": 8}
+    models = {m: dict(entry) for m in ("f_loc", "E", "S", "E+S", "I+S")}
+    gains = dict.fromkeys(("E+S-E", "E+S less E"), entry)
+    found = {"folds": 5, "models": models, "gains": gains}
     monkeypatch.setattr(readme, "stored", lambda experiment: found)
-    assert "Wholly below .5 lies the interval of I+S: " in readme.mini_mias()
-    models["I+S"]["high"] = 0.5
-    assert "No model's interval lies wholly below .5" in readme.mini_mias()
+    assert "Every interval holds .5" in readme.mini_mias()
+    models["I+S"]["high"], models["S"]["low"] = 0.49, 0.51
+    said = readme.mini_mias()
+    assert "Interval wholly above .5, which is chance: S. Interval wholly below .5, " in said
+    assert "chance: I+S." in said and "Every interval" not in said
