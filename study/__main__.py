@@ -15,6 +15,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+# Ctrl-C while the packages are still read ends without a traceback; `guarded_main` takes over
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+# ruff: noqa: E402
 import lesionlib
 from lesionlib.errors import InputError, nearest
 from study.jobs import PIPE, STOPPED, UNWRITABLE, JobError, end_soon, provide_home, unforeseen
@@ -399,6 +404,8 @@ def guarded_main() -> int:
     reads on, as in ``data-check ... | head``, it ends without a word.
     """
     signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
         signal.signal(signal.SIGHUP, _stop)
     threading.excepthook = _in_thread

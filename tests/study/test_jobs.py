@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from toy_project import NUMBERS, call, make_project, variables, write_notebook
+from toy_project import NUMBERS, ROOT, call, make_project, variables, write_notebook
 
 from lesionlib.errors import InputError
 from lesionlib.files import read_json, write_json
@@ -199,6 +199,25 @@ def test_a_job_that_a_cluster_started_ends_with_its_run(tmp_path, end):
     assert job.poll() is None
     end(record)
     assert job.wait(SOON) == -signal.SIGTERM
+
+
+def test_ctrl_c_while_the_packages_are_read_leaves_no_traceback(tmp_path):
+    """Trap: in the first second of a job nobody catches it yet, and Python shows where it was."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Struck:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'study.settings':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Struck())\n"
+    )
+    search = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "study", "stages"], env=variables(tmp_path) | {"PYTHONPATH": search},
+        capture_output=True, text=True, check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("", "") and done.returncode == -signal.SIGINT
 
 
 def test_a_job_by_hand_goes_on_without_standard_input(tmp_path):
