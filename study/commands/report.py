@@ -54,6 +54,11 @@ def report(
     shown = (shown or models)[:MOST_CURVES]
     papers = [model for model in shown if model in tables.DRAWN]
     last = tables.scores(predictions, (papers or shown)[-1])
+    if len(set(last.patient)) == 1:  # every resample would be the same
+        what = f"all lesions are of patient {last.patient[0]}"
+        raise InputError(
+            what, file, "Give each patient an id of her own: intervals are over patients"
+        )
     page = Page(Path(output) if output else Path(file).parent / "report", "Lesion scores, judged")
     counts = f"{last.truth.size} test lesions, {last.truth.sum()} malignant"
     page.text(

@@ -101,6 +101,12 @@ def test_a_report_goes_into_no_file(elsewhere, tmp_path, place, capsys):
     assert said.startswith("error: ") and said.endswith("Make the name free, or give another")
 
 
+def test_lesions_of_one_patient_have_no_interval(elsewhere, tmp_path):
+    elsewhere.assign(patient_id="P1").to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(InputError, match="all lesions are of patient P1.*an id of her own"):
+        report(tmp_path / "p.csv", tmp_path / "out")
+
+
 def test_test_patients_that_are_in_other_splits_are_told(elsewhere, tmp_path):
     elsewhere.to_csv(tmp_path / "p.csv", index=False)
     seen = set.intersection(*(set(part) for _, part in elsewhere.groupby("split")["patient_id"]))

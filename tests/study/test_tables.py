@@ -419,11 +419,6 @@ def test_blanks_after_the_commas_of_a_file_are_no_part_of_its_names(scored, tmp_
     pd.testing.assert_frame_equal(tables.read_predictions(tmp_path / "p.csv"), scored)
 
 
-def test_lesions_of_one_patient_have_no_interval(scored):
-    with pytest.raises(InputError, match="all lesions are of patient P1.*an id of her own"):
-        tables.table_3(scored.assign(patient_id="P1"), **FEW)
-
-
 def test_models_on_different_lesions_are_not_compared(scored):
     gone = (scored["model"] == "E") & (scored["lesion_id"] == "L0000")
     with pytest.raises(InputError, match="^E lacks 1 lesions that .* has: L0000 "):

@@ -70,9 +70,11 @@ def test_a_case_is_told_by_its_number(tmp_path):
     assert written(0) != written(len(fuzz_targets.NAMES))
 
 
-def ends_of(monkeypatch, tmp_path, read):
+def ends_of(monkeypatch, tmp_path, read, held=0):
+    """How a reading ends in this process, which may hold more than a case is allowed."""
     target = fuzz_targets.Target({"f": b"12345678"}, ("f",), read)
     monkeypatch.setattr(fuzz_targets, "targets", lambda name: [target])
+    monkeypatch.setattr(fuzz_run, "peak_bytes", lambda: held)
     return fuzz_run.run_case(0, tmp_path / "case")
 
 
@@ -98,8 +100,8 @@ def test_only_an_input_error_without_the_patient_is_a_refusal(monkeypatch, tmp_p
 
 
 def test_much_memory_is_a_failure(monkeypatch, tmp_path):
-    monkeypatch.setattr(fuzz_run, "peak_bytes", lambda: fuzz_run.MEMORY + 1)
-    assert ends_of(monkeypatch, tmp_path, lambda folder: None).ended == "memory"
+    ends = ends_of(monkeypatch, tmp_path, lambda folder: None, held=fuzz_run.MEMORY + 1)
+    assert ends.ended == "memory"
 
 
 def test_the_memory_of_children_counts():
