@@ -242,8 +242,8 @@ def warnings_of(manifest: Manifest, outlines: pd.DataFrame | None = None) -> pd.
     -------
     DataFrame
         One row per warning, columns level, id, warning: a patient who has most images, a pixel
-        spacing that is not stated or unlike the others, an outline cut at the edge of its image, an outline of which
-        over 20 % is off the breast.
+        spacing that is not stated or unlike the others, an outline cut at the edge of its image, an
+        outline of which over 20 % is off the breast.
     """
     images, sized = manifest.images, _with_sizes(manifest)
     ratio = images["spacing_mm"] / images["spacing_mm"].median()

@@ -61,20 +61,22 @@ class Outcome:
         return f"{kind}.{'-'.join(self.models)}" + (f"@{self.fnr:g}" if self.fnr else "")
 
 
-def _gain(a: str, b: str, supports: str = ABOVE + "0") -> Outcome:
+def gain_of(a: str, b: str, supports: str = REPORTED) -> Outcome:
+    """The AUC of one model less that of another."""
     return Outcome(f"{a} less {b}", "auc", (a, b), supports)
 
 
 def auc_of(model: str, supports: str = REPORTED) -> Outcome:
+    """The AUC of one model."""
     return Outcome(f"AUC of {model}", "auc", (model,), supports)
 
 
 # the order of the protocol
-PRIMARY = (_gain("I+S", "S"), _gain("E+S", "E"), _gain("E+S", LATE))
+PRIMARY = tuple(gain_of(*pair, ABOVE + "0") for pair in (("I+S", "S"), ("E+S", "E"), ("E+S", LATE)))
 OUTCOMES = (
     auc_of("I", HALF),
     *PRIMARY,
-    _gain("E+S", LATE_PLACED, REPORTED),
+    gain_of("E+S", LATE_PLACED),
     *(
         Outcome(
             f"{what} more at {fnr:.0%} missed, {how} threshold", measure, ("E+S", "E"), wanted, fnr
@@ -94,9 +96,9 @@ OUTCOMES = (
 )
 # every other gain of notebook 12 and of the ledger of claims
 OUTCOMES += tuple(
-    _gain(*pair, REPORTED)
+    gain_of(*pair)
     for pair in tables.GAINS
-    if _gain(*pair).key not in {outcome.key for outcome in OUTCOMES}
+    if gain_of(*pair).key not in {outcome.key for outcome in OUTCOMES}
 )
 
 

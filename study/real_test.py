@@ -23,7 +23,7 @@ import pandas as pd
 from lesionlib import files
 from lesionlib.errors import InputError
 from study import evidence, paper, steps, tables
-from study.evidence import HALF, REPORTED, RESAMPLES, Outcome, auc_of
+from study.evidence import HALF, REPORTED, RESAMPLES, Outcome, auc_of, gain_of
 from study.lab import open_bench
 from study.readme import number, span
 from study.settings import figures_folder
@@ -48,24 +48,20 @@ ANSWERS = {
 }
 
 
-def _less(a: str, b: str, role: str = REPORTED) -> Outcome:
-    return Outcome(f"{a} less {b}", "auc", (a, b), role)
-
-
 # in the order of the protocol; `supports` is the role
-GAIN = _less("E+S", "E", PRIMARY)
+GAIN = gain_of("E+S", "E", PRIMARY)
 VARIED = (  # outcomes 1 to 5, each also by finding and without those never called back
     GAIN,
     *map(auc_of, ("f_loc", "E", "S", "I+S", "E+S", "I")),
-    _less("I+S", "S", SECONDARY),
-    _less("E+S", LATE, SECONDARY),
+    gain_of("I+S", "S", SECONDARY),
+    gain_of("E+S", LATE, SECONDARY),
 )
 SPARED = tuple(
     replace(o, supports=SECONDARY if o.measure == "spared" else REPORTED)
     for o in evidence.OUTCOMES
     if o.fnr
 )
-OUTCOMES = (*VARIED, *SPARED, *map(auc_of, ("I+E", "I+S+E", LATE_PLACED)), _less("f_loc", "E"))
+OUTCOMES = (*VARIED, *SPARED, *map(auc_of, ("I+E", "I+S+E", LATE_PLACED)), gain_of("f_loc", "E"))
 PATCH = ("AUC of f_loc", "AUC of E")  # one has to be above .5, or nothing is said of what is added
 WORDS = {  # what a difference asks: does the first add to the second?
     GAIN.name: ("the whole breast", "the patch"),
