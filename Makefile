@@ -46,7 +46,7 @@ help: ## list these commands
 
 setup: $(READY) ## make the environment in .venv, or bring it up to date
 
-demo: $(READY) ## run every notebook on the embedded phantom (about 15 minutes on 2 cores)
+demo: $(READY) ## run every notebook on the embedded phantom (12 to 17 minutes on 2 cores)
 	@$(STUDY) run demo --cores $(CORES)
 
 # how many jobs a cluster takes, its profile says, unless CORES is given
@@ -78,7 +78,7 @@ restore: $(READY) ## put such a file in place: make restore FILE=checkpoint_demo
 	@$(STUDY) restore -- "$$FILE"
 
 # unit tests, then every notebook from nothing at the smallest size, then what the stored outputs say
-test: $(READY) ## run all tests (about 12 minutes on 2 cores, with the set-up)
+test: $(READY) ## run all tests (12 to 18 minutes on 2 cores, with the set-up)
 	$(PYTEST) tests
 	rm -rf runs/smoke figures/smoke
 	@$(STUDY) run smoke --cores $(CORES)
