@@ -23,7 +23,11 @@ from study.steps.data import (
     store,
 )
 from study.steps.drawn_cases import phantom_cases
-from study.steps.lesion_scores import predictions, predictions_other_cells
+from study.steps.lesion_scores import (
+    predictions,
+    predictions_before_relu,
+    predictions_other_cells,
+)
 from study.steps.other_choices import sensitivity
 from study.steps.patch_network import architectures, floc, load_floc, outputs
 from study.steps.results_file import results
@@ -35,8 +39,8 @@ from study.steps.windows import evaluation_windows
 STEPS = {
     step.__name__: step
     for step in (manifest, store, evaluation_windows, floc, gmic, saliency, features, fagg,
-                 architectures, search, predictions, predictions_other_cells, sensitivity,
-                 results)
+                 architectures, search, predictions, predictions_other_cells, predictions_before_relu,
+                 sensitivity, results)
 }  # fmt: skip
 
 __all__ = [
@@ -59,6 +63,7 @@ __all__ = [
     "outputs",
     "phantom_cases",
     "predictions",
+    "predictions_before_relu",
     "predictions_other_cells",
     "results",
     "saliency",

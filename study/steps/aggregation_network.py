@@ -27,8 +27,9 @@ def features(
 ) -> dict[str, dict]:
     """What run `run` of f_agg reads: for each split the stored windows with h, logits and location maps.
 
-    Keys of a split: ``windows`` (data frame), ``location`` (n, h, w), ``h`` (n, 32), ``logits``
-    (n, 4).  Training windows are a pool drawn once; validation and test are the evaluation windows.
+    Keys of a split: ``windows`` (data frame), ``location`` (n, h, w), ``h`` and ``before`` (its
+    ReLU; n, 32), ``logits`` (n, 4).  Training windows are a pool drawn once; validation and test are
+    the evaluation windows.
 
     cells : where the cells of the location maps are, `fagg.cells` if None.
     h : False leaves out h and logits, and f_loc is not needed.
@@ -42,16 +43,22 @@ def features(
 
 
 @once
-def fagg(lab: Lab, combination: str, run: int = 0, cells: str | None = None) -> Path:
+def fagg(
+    lab: Lab, combination: str, run: int = 0, cells: str | None = None, *, activated: bool = True
+) -> Path:
     """The folder of one trained f_agg: weights, history and lesion scores.
 
     cells : where the cells of I and E are, `fagg.cells` if None; the seed is the same for both.
+    activated : False has E hold h as it is before f_loc's ReLU; the seed is the same.
     """
     s = lab.settings
     settings = s.fagg.model_copy(update={"learning_rate": learning_rate(lab, "fagg", fagg_trial)})
     other = cells not in (None, s.fagg.cells)
-    name = f"fagg_{cells}" if other else "fagg"
-    return trained_fagg(lab, f"{name}/{combination}/run{run}", settings, combination, run, cells)
+    name = (f"fagg_{cells}" if other else "fagg") + "_before_relu" * (not activated)
+    return trained_fagg(
+        lab, f"{name}/{combination}/run{run}", settings, combination, run, cells,
+        activated=activated,
+    )  # fmt: skip
 
 
 def load_fagg(lab: Lab, combination: str, run: int = 0):
@@ -93,16 +100,20 @@ def trained_fagg(
     cells: str | None = None,
     *,
     reads: int | None = None,
+    activated: bool = True,
 ) -> Path:
     """The folder of an f_agg trained by these settings (`settings.FAgg`) as stage `name`.
 
     It waits for what the combination reads alone: GMIC for S, f_loc for E.
     reads : the run whose maps it reads, where that is not its own.
+    activated : as in :func:`fagg`.
     """
     s, images, used = lab.settings, store(lab), combination.split("+")
     seed = derive_seed(s.seed, "fagg", combination, run)
     source = run if reads is None else reads
     read = features(lab, cells, source, h="E" in used)
+    if not activated:
+        read = {split: part | {"h": part["before"]} for split, part in read.items()}
     maps = saliency(lab, source) if "S" in used else None
     folders = [stored_outputs(lab, source)[0]] if "E" in used else []
     folders += [saliency_folder(lab, source)] if "S" in used else []
@@ -110,6 +121,7 @@ def trained_fagg(
     stages += [folder.relative_to(lab.runs).as_posix() for folder in folders]
     own = settings.model_dump(exclude=_NOT_OF_A_RUN)
     inputs = {"fagg": own, "combination": combination, "seed": seed} | several(lab)
+    inputs |= {} if activated else {"h": "before its ReLU"}
 
     def compute(place: Path) -> None:
         from lesionlib.scoring import lesion_predictions, window_scores

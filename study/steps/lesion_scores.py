@@ -37,14 +37,28 @@ def predictions_other_cells(lab: Lab) -> pd.DataFrame:
     return _gathered(lab, folders, f"predictions_{other}.csv")
 
 
+def predictions_before_relu(lab: Lab, run: int = 0) -> pd.DataFrame:
+    """As :func:`predictions`, of one run of E and E+S that read h before f_loc's ReLU; no file.
+
+    f_loc, windows and seeds are those of :func:`predictions`; no row where f_loc has no such ReLU.
+    """
+    if lab.settings.floc.h_activation != "relu":
+        return predictions(lab).iloc[:0]
+    return _read([fagg(lab, c, run, activated=False) for c in ("E", "E+S")])
+
+
+def _read(folders: list[Path]) -> pd.DataFrame:
+    saved = [folder / "predictions.csv" for folder in folders]
+    parts = [pd.read_csv(file, float_precision="round_trip") for file in saved]
+    return pd.concat(parts, ignore_index=True)
+
+
 def _gathered(lab: Lab, folders: list[Path], name: str) -> pd.DataFrame:
     """The predictions of these runs; their one file is not touched where it says the same.
 
     Nine digits keep the order of scores near 0 and 1 in the file; what is returned is not rounded.
     """
-    saved = [folder / "predictions.csv" for folder in folders]
-    parts = [pd.read_csv(file, float_precision="round_trip") for file in saved]
-    table = pd.concat(parts, ignore_index=True)
+    table = _read(folders)
     content = table.to_csv(index=False, float_format="%.9g").encode()
     target = lab.figures / name
     if lab.settings.evaluation.compress:

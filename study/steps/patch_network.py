@@ -70,8 +70,8 @@ def trained_floc(
         if not scored:
             return
         net = floc_network(lab, place, settings)
-        h, logits = window_outputs(net, images, windows, s)
-        np.savez(place / "evaluation.npz", h=h, logits=logits)
+        before, logits = _before_and_logits(net, images, windows, s)
+        np.savez(place / "evaluation.npz", before=before, logits=logits)
         table = lesion_predictions(images, windows, window_scores(logits), model="f_loc", run=run)
         table.to_csv(place / "predictions.csv", index=False)
 
@@ -104,28 +104,41 @@ def outputs(
 
 def window_outputs(net, images, windows: pd.DataFrame, settings) -> tuple[np.ndarray, np.ndarray]:
     """h (n, 32) and logits (n, 4) of a network for windows on a store's images, float32."""
+    before, logits = _before_and_logits(net, images, windows, settings)
+    return _activated(before, net.h_activation), logits
+
+
+def _activated(before: np.ndarray, h_activation: str) -> np.ndarray:
+    return np.maximum(before, 0) if h_activation == "relu" else before
+
+
+def _before_and_logits(net, images, windows, settings) -> tuple[np.ndarray, np.ndarray]:
+    """h before its activation, and the logits: with a ReLU the one cannot be had from the other."""
     import torch
 
     from lesionlib.loading import prepared
     from study.device_patches import cutter
 
     compute = settings.compute
-    h, logits = np.empty((len(windows), 32), np.float32), np.empty((len(windows), 4), np.float32)
+    before, logits = (np.empty((len(windows), k), np.float32) for k in (32, 4))
     cut = cutter(images, settings)
     parts = [slice(start, start + AT_ONCE) for start in range(0, len(windows), AT_ONCE)]
     chunks = prepared(lambda part: cut(windows.iloc[part]), parts, net, compute.workers)
-    with torch.no_grad():
+    seen = []
+    watched = net.hidden.register_forward_hook(lambda _, given, out: seen.append(out))
+    with torch.no_grad(), watched:
         for part, patches in zip(parts, chunks, strict=True):
             out = net(patches.to(compute.device, non_blocking=True))
-            logits[part], h[part] = (t.float().cpu().numpy() for t in out)
-    return h, logits
+            logits[part], before[part] = (t.float().cpu().numpy() for t in (out[0], seen.pop()))
+    return before, logits
 
 
 @once
 def stored_outputs(lab: Lab, run: int = 0) -> tuple[Path, dict[str, dict[str, np.ndarray]]]:
     """The stage of the outputs that run `run` of f_agg reads, and these by split.
 
-    h (n, 32) and logits (n, 4) of the stored windows, by the f_loc of `runs.run_read`.
+    h and, before its activation, `before` (n, 32), and logits (n, 4) of the stored windows, by the
+    f_loc of `runs.run_read`.
     """
     return _outputs_of(lab, run_read(lab, run, lab.settings.floc.runs, partial(floc, lab)))
 
@@ -137,17 +150,21 @@ def _outputs_of(lab: Lab, run: int) -> tuple[Path, dict[str, dict[str, np.ndarra
 
     def compute(place: Path) -> None:
         torch_ready(lab)
-        h, logits = window_outputs(floc_network(lab, folder, s.floc), images, windows, s)
-        np.savez(place / "training.npz", h=h, logits=logits)
+        net = floc_network(lab, folder, s.floc)
+        before, logits = _before_and_logits(net, images, windows, s)
+        np.savez(place / "training.npz", before=before, logits=logits)
 
     how = {"reads": (f"floc/run{run}", TRAINING), "shared": machine(lab)}
     place = stage(lab, f"{OUTPUTS}/run{run}", {}, compute, **how)
     files = {"training": (place / "training.npz", slice(None))}
     files |= {name: (folder / "evaluation.npz", of_split(lab, name)) for name in SCORED}
-    return place, {
+    found = {
         name: {key: values[rows] for key, values in np.load(file).items()}
         for name, (file, rows) in files.items()
     }
+    for part in found.values():
+        part["h"] = _activated(part["before"], s.floc.h_activation)
+    return place, found
 
 
 # ------------------------------------------------------------------ comparisons

@@ -26,6 +26,7 @@ from lesionlib.errors import InputError
 from lesionlib.maps import COMBINATIONS
 from lesionlib.models.floc import FLoc
 from lesionlib.patches import extract_patches
+from lesionlib.scoring import window_scores
 from lesionlib.store import ArrayStore
 from lesionlib.windows import window_table
 from study import freshness, stages, steps, tables
@@ -34,7 +35,7 @@ from study.commands import predict
 from study.marks import read_mark, write_mark
 from study.settings import Compute, Experiment, Windows, load_experiment
 from study.steps import lesion_scores, other_choices, patch_network
-from study.steps.aggregation_network import fagg_trial
+from study.steps.aggregation_network import fagg_logits, fagg_network, fagg_trial
 from study.steps.context_network import saliency_folder
 from study.steps.patch_network import stored_outputs
 from study.steps.runs import file_state, learning_rate, validation_auc
@@ -229,6 +230,31 @@ def test_without_the_setting_there_are_no_other_cells(lab, tmp_path):
     other = on_a_copy(lab, tmp_path, fagg=SMALL["fagg"] | {"both_cells": False})
     moved = steps.predictions_other_cells(other)
     assert len(moved) == 0 and list(moved) == list(steps.predictions(other))
+
+
+def test_f_agg_is_trained_once_more_on_h_before_its_relu(lab):
+    parts = stored_outputs(lab)[1]
+    for part in parts.values():
+        np.testing.assert_array_equal(part["h"], np.maximum(part["before"], 0))
+    assert (parts["test"]["before"] < 0).any()
+    own, plain = steps.predictions(lab), steps.predictions_before_relu(lab)
+    assert set(plain["model"]) == {"E", "E+S"} and set(plain["run"]) == {0}
+    net = fagg_network(lab, steps.fagg(lab, "E+S", activated=False), "E+S")
+    given = steps.features(lab)["test"]
+    maps = steps.saliency(lab)[given["windows"]["image"]]
+    scores = window_scores(
+        fagg_logits(net, "E+S", (given["location"], maps, given["before"]), "cpu")
+    )
+    of_test = "model == 'E+S' and run == 0 and split == 'test'"
+    assert np.isclose(scores.mean(), plain.query(of_test)["y_score"].mean(), atol=1e-6)
+    assert not np.isclose(scores.mean(), own.query(of_test)["y_score"].mean(), atol=1e-6)
+
+
+def test_without_a_relu_there_is_no_h_before_it(lab, tmp_path):
+    other = on_a_copy(lab, tmp_path, floc=SMALL["floc"] | {"h_activation": "none"})
+    assert steps.predictions_before_relu(other).empty
+    part = stored_outputs(other)[1]["test"]
+    np.testing.assert_array_equal(part["h"], part["before"])
 
 
 def test_saliency_of_another_network_comes_from_a_file(lab, tmp_path):
