@@ -264,6 +264,7 @@ def primary(found: dict) -> str:
 
 CONTROLS = {  # in words
     "cbis_permuted": "trained on exchanged truths",
+    "permuted again": "the same with other exchanges",
     "cbis_exchanged": "the saliency of another woman",
     "cbis_outside": "no saliency at the lesions",
 }
@@ -277,6 +278,7 @@ def _controls(found: dict) -> list[str]:
         told.setdefault(row["control"], []).append(f"{name} {span(row)}")
     asked = [row for row in rows if row["holds"] is not None]
     words = {name: f"{CONTROLS[name]} (`{name}`)" for name in told if name in CONTROLS}
+    words["permuted again"] = f"{CONTROLS['permuted again']} (`cbis_permuted2` to `5`)"
     failed = [
         f"{r['outcome']}, {CONTROLS.get(r['control'], r['control'])}"
         for r in asked

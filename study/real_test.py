@@ -24,6 +24,7 @@ from lesionlib import files
 from lesionlib.errors import InputError
 from study import evidence, paper, steps, tables
 from study.evidence import HALF, REPORTED, RESAMPLES, Outcome, auc_of, gain_of
+from study.intervals.run_intervals import t_interval
 from study.lab import open_bench
 from study.readme import number, span
 from study.settings import figures_folder
@@ -77,6 +78,7 @@ CONTROLS = (  # experiment, what is asked of it, what is expected
     ("cbis_outside", GAIN, REPORTED),
     ("cbis_outside", auc_of("S"), REPORTED),
 )
+AGAIN = tuple(f"cbis_permuted{k}" for k in range(2, 6))  # for the AUC of E, see the protocol's log
 BESIDE = "facts beside the lesion"
 LEAKS = ("film", "grey levels of the film")  # whose interval has to hold .5
 ABROAD = (*map(auc_of, ("f_loc", "E", "S", "E+S")), GAIN)
@@ -181,6 +183,7 @@ def controls(
         for name, o, wanted in CONTROLS
         if name in scored
     ]
+    rows += _permuted_again(scored, resamples)
     for row in auc_of_facts(lesions, resamples=resamples).to_dict("records"):
         wanted = HALF if row["facts"] in LEAKS else REPORTED
         head = {"control": BESIDE, "expected": wanted, "outcome": f"AUC of {row.pop('facts')}"}
@@ -192,6 +195,25 @@ def controls(
         asked = table["expected"] == wanted
         table.loc[asked, "holds"] = holds[asked]
     return table
+
+
+def _permuted_again(scored: Mapping[str, pd.DataFrame], resamples: int) -> list[dict]:
+    """The AUC of E under each further permutation, then the mean of all with its t interval."""
+    outcome = auc_of("E")
+    names = [name for name in ("cbis_permuted", *AGAIN) if name in scored]
+    each = [estimate(scored[name], outcome, resamples) for name in names]
+    if len(each) < 2:
+        return []
+    over = t_interval([row["value"] for row in each])
+    pooled = {"outcome": f"{outcome.name}, mean of {over.n} permutations", "value": over.mean}
+    pooled |= {"low": over.low, "high": over.high, "mean": over.mean, "sd": over.sd}
+    pooled |= {k: each[0][k] for k in ("lesions", "malignant", "benign", "patients")}
+    head = {"control": "permuted again", "expected": HALF}
+    further = zip(names[1:], each[1:], strict=True)
+    rows = [
+        head | row | {"outcome": f"{outcome.name}, permutation {name[-1]}"} for name, row in further
+    ]
+    return [*rows, head | pooled]
 
 
 def film_facts(
@@ -346,7 +368,7 @@ def write(resamples: int = RESAMPLES) -> dict:
     not there are listed as missing.
     """
     lab = open_bench(EXPERIMENT, "protocol")
-    names = list(dict.fromkeys(name for name, *_ in CONTROLS))
+    names = [*dict.fromkeys(name for name, *_ in CONTROLS), *AGAIN]
     scored = {name: read_scores(figures_folder(name)) for name in (EXPERIMENT, *names)}
     abroad = read_scores(lab.figures / EXTERNAL)
     missing = [name for name in names if scored[name] is None] + [EXTERNAL] * (abroad is None)

@@ -269,6 +269,28 @@ def test_controls_hold_where_nothing_is_to_be_found_and_fail_where_it_is(lesions
     assert worse["holds"][0]  # below 0 is no gain
 
 
+def test_permutations_are_judged_together_by_their_mean(lesions):
+    def permuted(*effects):
+        names = ("cbis_permuted", *real_test.AGAIN)
+        kinds = {"f_loc": 0.0, "S": 0.0, "E_S": 0.0}
+        made = [made_scores(lesions, runs=1, seed=k, E=e, **kinds) for k, e in enumerate(effects)]
+        found = real_test.controls(dict(zip(names, made, strict=False)), lesions, FEW)
+        return found[found["control"] == "permuted again"].set_index("outcome")
+
+    found = permuted(0.4, 0.0, -0.4, 0.4, -0.4)
+    *single, mean = found.to_dict("records")
+    assert [name[-1] for name in found.index[:-1]] == list("2345")
+    first = real_test.estimate(made_scores(lesions, runs=1, seed=0, E=0.4), real_test.auc_of("E"))
+    values = [first["value"], *(row["value"] for row in single)]
+    half = 2.77644511 * np.std(values, ddof=1) / np.sqrt(5)  # Student's t, 4 degrees of freedom
+    assert mean["value"] == pytest.approx(np.mean(values))
+    assert [mean["low"], mean["high"]] == pytest.approx(
+        [mean["value"] - half, mean["value"] + half]
+    )
+    assert mean["holds"] and not permuted(0.9, 1.0, 0.9, 1.0, 0.9)["holds"].iloc[-1]
+    assert len(permuted(0.0)) == 0
+
+
 def test_a_high_auc_and_another_e_are_warned_of(table, scored, lesions):
     other = made_scores(lesions, seed=2)
     every = {"protocol": table.assign(value=0.8), "external": pd.DataFrame(
@@ -343,7 +365,8 @@ def test_the_result_is_made_of_committed_files_alone(root, scored, lesions, monk
     monkeypatch.setattr(real_test.write, "__defaults__", (FEW,))
     assert main(["protocol", "cbis_ddsm"]) == 0
     found = real_test.stored()
-    assert found["missing"] == ["cbis_permuted", "cbis_exchanged", "cbis_outside"]
+    names = ["cbis_permuted", "cbis_exchanged", "cbis_outside", *real_test.AGAIN]
+    assert found["missing"] == names
     assert found["provenance"]["commit"] is not None and found["power"]["se"] > 0
     names = ("protocol", "controls", "external", "external_calibration")
     names += ("film_facts", "film_facts_use")
