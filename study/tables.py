@@ -200,7 +200,9 @@ def checked_predictions(predictions: pd.DataFrame, where: object = "predictions"
     """
     absent = [column for column in PREDICTION_COLUMNS if column not in predictions]
     if absent:
-        raise InputError(f"no column {', '.join(absent)}", where, COLUMNS_WANTED)
+        alike = [c for c in predictions if str(c).strip().lower() in absent]
+        remedy = f"Rename '{alike[0]}': letters are small" if alike else COLUMNS_WANTED
+        raise InputError(f"no column {', '.join(absent)}", where, remedy)
     if predictions.empty:
         raise InputError("no row", where, "Give one row per lesion, model and run")
     gaps = predictions[[*NAMES, "run"]].isna().sum()

@@ -406,6 +406,7 @@ def test_a_file_that_holds_no_predictions_is_one_line(tmp_path, content, said):
         (lambda text: text.replace("L0003", "L00\0003"), "it holds NUL"),
         (lambda text: text.replace("\n", ",1\n").replace("score,1", "score"), "more fields than"),
         (lambda text: text.replace("y_true", "y_score"), "column y_score occurs twice"),
+        (lambda text: text.replace("y_true", "Y_True"), "no column y_true .*Rename 'Y_True'"),
     ],
 )
 @pytest.mark.parametrize("name", ["p.csv", "p.csv.gz"])
