@@ -246,7 +246,8 @@ def warnings_of(manifest: Manifest, outlines: pd.DataFrame | None = None) -> pd.
         outline of which over 20 % is off the breast.
     """
     images, sized = manifest.images, _with_sizes(manifest)
-    ratio = images["spacing_mm"] / images["spacing_mm"].median()
+    stated = images["spacing_mm"].dropna()  # numpy warns of a median of nothing
+    ratio = images["spacing_mm"] / (stated.median() if len(stated) else 1)
     found = {
         ("patient", MOST_IMAGES): _with_most_images(images).index,
         ("image", NO_SPACING): images["image_id"][images["spacing_mm"].isna()],

@@ -152,6 +152,8 @@ def refuse_torn(lines: Iterable[str], separator: str, name: str) -> None:
     leave in files that were not written to their end.
     """
     csv.field_size_limit(MOST_BYTES["own"])
+    # blanks between a closing quote and the next separator do no harm; a line's end is kept
+    lines = (re.sub(rf'" +(?={separator}|\r?\n?$)', '"', line) for line in lines)
     rows = csv.reader(lines, delimiter=separator, strict=True)
     try:
         damaged = any("\0" in value for row in rows for value in row)

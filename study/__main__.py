@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -409,6 +410,7 @@ def guarded_main() -> int:
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
         signal.signal(signal.SIGHUP, _stop)
     threading.excepthook = _in_thread
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # no line of code
     try:
         provide_home()
         code = main()

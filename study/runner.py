@@ -56,13 +56,16 @@ def give_data(settings, data: str) -> None:
     """Name the user's data folder to this process and to those that it starts.
 
     The first step that looks for the folder remembers it for the next runs of the experiment.
-    Raises InputError for a phantom.
+    Raises InputError for a phantom, and for a file in place of a folder.
     """
     if settings.is_phantom:
         where = f"experiment {settings.name}"
         remedy = "Leave DATA= out, or name an experiment that reads a data set"
         raise InputError("this experiment draws its own data", where, remedy)
-    os.environ[DATA_VARIABLE] = str(Path(os.path.expanduser(data)).resolve())
+    folder = Path(os.path.expanduser(data)).resolve()
+    if folder.is_file():
+        raise InputError("a file, no folder", folder, "Unpack an archive, and give its folder")
+    os.environ[DATA_VARIABLE] = str(folder)
 
 
 def run_notebook(

@@ -158,8 +158,11 @@ class Scores:
 def read_predictions(file: Path | str) -> pd.DataFrame:
     """The predictions of a file, as ``predictions.csv`` or ``predictions.csv.gz``, checked.
 
+    A file named without its ``.gz`` is found: the repository keeps large ones compressed.
     Raises InputError for what is no such file, and as every function here.
     """
+    if not Path(file).is_file() and Path(f"{file}.gz").is_file():
+        file = f"{file}.gz"
     if not Path(file).is_file():
         raise InputError("there is no such file", file, "Give the path of a predictions.csv")
     zipped = Path(file).suffix.lower() == ".gz"
@@ -183,6 +186,8 @@ def read_predictions(file: Path | str) -> pd.DataFrame:
         raise InputError(f"cannot be read as CSV: {reason}", file, remedy) from None
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first for names of rows
         raise InputError("more fields than the header", file, "Quote values that hold a comma")
+    for name in {*NAMES, "y_true"} & {*table.select_dtypes(["object", "string"])}:  # as `"L1" ,`
+        table[name] = table[name].str.strip()
     return checked_predictions(table, file)
 
 
@@ -195,7 +200,9 @@ def checked_predictions(predictions: pd.DataFrame, where: object = "predictions"
     """
     absent = [column for column in PREDICTION_COLUMNS if column not in predictions]
     if absent:
-        raise InputError(f"no column {', '.join(absent)}", where, COLUMNS_WANTED)
+        alike = [c for c in predictions if str(c).strip().lower() in absent]
+        remedy = f"Rename '{alike[0]}': letters are small" if alike else COLUMNS_WANTED
+        raise InputError(f"no column {', '.join(absent)}", where, remedy)
     if predictions.empty:
         raise InputError("no row", where, "Give one row per lesion, model and run")
     gaps = predictions[[*NAMES, "run"]].isna().sum()
@@ -264,7 +271,7 @@ def _refuse_odd_rows(part: pd.DataFrame, rows: np.ndarray, model: str) -> None:
         ("y_true", _truth(part["y_true"]).isna(), "truths are neither malignant nor benign",
          "Write 1 or 0, and leave lesions of unknown truth out"),
         ("y_score", ~np.isfinite(score), "scores are missing or infinite",
-         "Score every lesion, or drop it for every model alike"),
+         "Score every lesion, as 0.5 and not 0,5, or drop it for every model alike"),
         ("lesion_id", part.duplicated(["lesion_id", "run"]), "rows are a lesion's second in a run",
          "Give one row per lesion, model and run"),
     ):  # fmt: skip

@@ -23,6 +23,7 @@ from study.marks import STAGE, read_mark
 from study.runner import following, give_data, say
 from study.settings import (
     Experiment,
+    experiment_names,
     load_experiment,
     project_path,
     project_root,
@@ -50,7 +51,7 @@ def check(experiment: str, data: str | None = None, profile: str = LOCAL) -> Exp
         give_data(settings, data)
     for name, file in given_files(settings).items():
         if not file.is_file():
-            raise InputError(f"the file of {name} is missing", file, "Correct its path")
+            raise InputError(f"the file of {name} is missing", file, _how_to_get(file))
     if profile == LOCAL:
         _check_device(settings.compute.device, settings.compute.devices)
     if not settings.is_phantom:
@@ -68,6 +69,13 @@ def given_files(settings: Experiment) -> dict[str, Path]:
     named = {f"{name}.weights_file": block.weights_file for name, block in networks.items()}
     named["fagg.saliency_file"] = settings.fagg.saliency_file
     return {name: project_path(file) for name, file in named.items() if file}
+
+
+def _how_to_get(file: Path) -> str:
+    """The remedy for a file that is missing: another experiment's is made by running that one."""
+    place = file.resolve()
+    other = next((x for x in experiment_names() if runs_folder(x).resolve() in place.parents), None)
+    return f"Run what makes it first: study run {other}" if other else "Correct its path"
 
 
 def _check_device(device: str, devices: int) -> None:

@@ -377,6 +377,12 @@ def test_warnings_are_collected_and_leave_the_manifest_valid():
     assert more == [["lesion", "l0_MLO", "over 20% of the outline is off the breast"]]
 
 
+def test_a_set_that_states_no_spacing_has_one_warning_an_image_and_none_of_numpy(recwarn):
+    found = warnings_of(make(images=lambda frame: frame.assign(spacing_mm=None)))
+    assert set(found["warning"]) == {"spacing_mm is empty"} and len(found) == 24
+    assert not recwarn.list
+
+
 def test_shares_that_leave_no_training_are_refused():
     with pytest.raises(InputError, match="leave no training"):
         with_splits(make(), 0.5, 0.5)

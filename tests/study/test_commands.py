@@ -322,6 +322,13 @@ def test_a_stage_of_several_experiments_goes_on_where_one_fails(project, capfd):
     assert "real  error: " in said and re.search("^few  +manifest . done in", said, re.MULTILINE)
 
 
+def test_a_warning_is_one_line_without_its_place_in_the_code():
+    code = "import warnings; from study import __main__ as m\n"
+    code += "m.main = lambda: warnings.warn('no variance')\nm.guarded_main()"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert said.stderr == "warning: no variance\n"
+
+
 @pytest.mark.parametrize(("number", "said"), [
     (3, "split validation has 0 malignant .*fold 0 of 3.*number of folds"),
     (5, "split test .* 0 benign .*fold 3 of 5.*number of folds"),

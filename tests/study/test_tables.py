@@ -371,6 +371,11 @@ def test_a_file_of_predictions_keeps_its_names_and_scores(scored, tmp_path, name
     pd.testing.assert_frame_equal(tables.read_predictions(tmp_path / name), ids)
 
 
+def test_a_compressed_file_is_found_without_its_ending(scored, tmp_path):
+    scored.to_csv(tmp_path / "p.csv.gz", index=False)
+    pd.testing.assert_frame_equal(tables.read_predictions(tmp_path / "p.csv"), scored)
+
+
 @pytest.mark.parametrize(
     "content, said",
     [
@@ -401,6 +406,7 @@ def test_a_file_that_holds_no_predictions_is_one_line(tmp_path, content, said):
         (lambda text: text.replace("L0003", "L00\0003"), "it holds NUL"),
         (lambda text: text.replace("\n", ",1\n").replace("score,1", "score"), "more fields than"),
         (lambda text: text.replace("y_true", "y_score"), "column y_score occurs twice"),
+        (lambda text: text.replace("y_true", "Y_True"), "no column y_true .*Rename 'Y_True'"),
     ],
 )
 @pytest.mark.parametrize("name", ["p.csv", "p.csv.gz"])
@@ -413,10 +419,11 @@ def test_a_torn_file_of_predictions_is_not_read_in_part(scored, tmp_path, name, 
         tables.read_predictions(tmp_path / name)
 
 
-def test_blanks_after_the_commas_of_a_file_are_no_part_of_its_names(scored, tmp_path):
+def test_blanks_around_the_commas_of_a_file_are_no_part_of_its_names(scored, tmp_path):
     text = scored.to_csv(index=False)
-    (tmp_path / "p.csv").write_text(text.replace(",", ", "))
-    pd.testing.assert_frame_equal(tables.read_predictions(tmp_path / "p.csv"), scored)
+    for mended in (text.replace(",", ", "), text.replace("L0003,", '"L0003" ,')):
+        (tmp_path / "p.csv").write_text(mended)
+        pd.testing.assert_frame_equal(tables.read_predictions(tmp_path / "p.csv"), scored)
 
 
 def test_models_on_different_lesions_are_not_compared(scored):

@@ -48,6 +48,7 @@ USER_ERRORS = {
     "run a&b": "an experiment cannot be named 'a&b'",
     "run real": "no data folder was given.*make run EXPERIMENT=real DATA=<folder>",
     "run real --data nowhere": "data folder does not exist.*nowhere",
+    "check real --data experiments/real.yaml": "a file, no folder.*real.yaml.*Unpack an archive",
     "run toy --data .": "draws its own data.*Leave DATA= out",
     "run toy --cores many": "argument --cores: 'many' is no whole number from 1 on",
     "run toy --cores 0": "argument --cores: '0' is no whole number from 1 on",
@@ -73,7 +74,8 @@ USER_ERRORS = {
 LACKING = {
     "gpu": "device 'cuda:99' is not on this machine .compute.device.",
     "lost_maps": f"the file of fagg.saliency_file is missing .{Path.home()}/no such maps.npz",
-    "lost_weights": "the file of gmic.weights_file is missing",
+    "lost_weights": "the file of gmic.weights_file is missing.*Correct its path",
+    "others_weights": "the file of gmic.weights_file is missing.*makes it first: study run toy$",
     "lost_arm": "the file of architectures.arms.0.weights_file is missing",
     "unknown_set": "unknown data set 'tabel'.*did you mean 'table'",
     "unknown_option": "reader of 'cmmd' has no option 'acept'",

@@ -19,6 +19,7 @@ EXPERIMENTS = {
     "gpu": "extends: toy\ncompute: {device: 'cuda:99'}\n",
     "lost_maps": "extends: toy\nfagg: {saliency_file: ~/no such maps.npz}\n",
     "lost_weights": "extends: toy\ngmic: {initialisation: file, weights_file: none.pt}\n",
+    "others_weights": "extends: toy\ngmic: {initialisation: file, weights_file: runs/toy/x.pt}\n",
     "lost_arm": "extends: toy\narchitectures:\n"
     "  arms: [{backbone: densenet121, initialisation: file, weights_file: none.pt}]\n",
     "unknown_set": "data: {dataset: tabel}\n",

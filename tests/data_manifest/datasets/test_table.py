@@ -377,6 +377,13 @@ def test_what_spreadsheets_spoilt_is_refused_with_its_remedy(sheets, images, les
     assert all(part in str(caught.value) for part in words.split(" ... "))
 
 
+@pytest.mark.parametrize("quoted", ['"a.png" ', '"a.png"  ,note'])
+def test_a_blank_after_a_closing_quote_is_no_part_of_the_value(sheets, quoted):
+    header = IMAGES.replace("file", "file,note") if quoted.endswith("note") else IMAGES
+    found = table.read(sheets(header.replace("a.png", quoted, 1), LESIONS))
+    assert found.images["file"].tolist() == table.read(sheets()).images["file"].tolist()
+
+
 def test_a_polygon_of_another_length_is_read(sheets):
     found = table.read(sheets(IMAGES, POLYGON.format(of_points(0, -1))))
     assert found.lesions["polygon"].str.len().item() > 40_000
