@@ -55,7 +55,7 @@ def forest(told: pd.DataFrame, outcomes: Mapping[str, str]) -> Figure:
     the t interval over phantoms (thin): 95 %, of the controls 90 %, to be held against the margin,
     which is shaded.
     """
-    figure = style.new_figure(style.PAGE, 4.0)
+    figure = style.new_figure(style.PAGE, 4.4)
     panels = np.atleast_1d(figure.subplots(1, len(outcomes), sharex=True, sharey=True))
     known = told[told["outcome"].isin(list(outcomes))]
     groups = {kind: part for kind, part in known.groupby("set") if kind in KINDS}
@@ -69,8 +69,10 @@ def forest(told: pd.DataFrame, outcomes: Mapping[str, str]) -> Figure:
         for kind, start in starts.items():
             _group(ax, groups[kind][groups[kind]["outcome"] == outcome], kind, start)
         ax.axvline(0, color="0.3", linewidth=0.8, zorder=0)
-        ax.set_title(title)
-        ax.set_xlabel("difference of AUC")
+        ax.set_title(title, fontsize=9.5)
+        ax.set_xlabel("difference of AUC", fontsize=9)
+        ax.tick_params(labelsize=9)
+        ax.locator_params(axis="x", nbins=4)
     panels[0].set(ylim=(len(names) - 0.4, -0.6))
     named = [row for row, name in enumerate(names) if name]
     panels[0].set_yticks(named, [names[row] for row in named])
@@ -83,12 +85,12 @@ def _group(ax: Axes, rows: pd.DataFrame, kind: str, start: int) -> None:
     _, colour, marker, level = KINDS[kind]
     one, both = (rows[(rows["experiment"] == POOLED) == pooled] for pooled in (False, True))
     _bars(ax, one, np.arange(len(one)) + start, ["low_95", "high_95"], color=colour, fmt=marker,
-          markersize=4, linewidth=1, capsize=2)  # fmt: skip
+          markersize=5, linewidth=1.6, capsize=3)  # fmt: skip
     end = np.array([start + len(one)])
     ends = [f"low_{level}", f"high_{level}"]
-    _bars(ax, both, end, ends, color=colour, fmt="D", markersize=6, linewidth=3)
+    _bars(ax, both, end, ends, color=colour, fmt="D", markersize=7, linewidth=3.5)
     _bars(ax, both, end + 0.28, [f"t_{name}" for name in ends], color=colour, fmt="none",
-          linewidth=1, capsize=2)  # fmt: skip
+          linewidth=1.2, capsize=3)  # fmt: skip
     if kind == "control":
         ax.fill_betweenx([start - 0.5, end[0] + 0.5], -MARGIN, MARGIN, color="0.9", zorder=-1)
 
@@ -110,4 +112,4 @@ def _legend(figure: Figure) -> None:
     ]
     named = "one phantom, 95 % over patients", "one control", "together"
     named += "two-level bootstrap (controls 90 %)", "t over phantoms (controls 90 %)"
-    figure.legend(handles, named, loc="outside upper center", ncols=3)
+    figure.legend(handles, named, loc="outside upper center", ncols=3, fontsize=8)
