@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from study.ideal_observers import in_words
 from study.plots import style
 from study.plots.relations import by_truth
 
@@ -47,8 +48,7 @@ def beside_ideal(rows: pd.DataFrame, pairs: Mapping[str, str]) -> Axes:
     for row, ends in enumerate(both):
         ax.plot(ends, [row + 0.13, row - 0.13], color="0.6", linewidth=0.8, linestyle=":")
     ax.axvline(0.5, color="0.5", linewidth=1, zorder=0)
-    seen = {ideal: ideal.replace("_no_place", ", place unknown") for ideal in pairs.values()}
-    names = [f"{network}\n({seen[ideal]})" for network, ideal in pairs.items()]
+    names = [f"{network}\n({in_words(ideal)})" for network, ideal in pairs.items()]
     style.rows(ax, names, [f"{a:.3f} of {b:.3f}" for a, b in both], large=True)
     ax.set_xlabel("AUC of run-averaged scores, 95 % over patients")
     ax.margins(x=0.06)
@@ -75,7 +75,8 @@ def gains_beside_ideal(
         for column in each:
             ax.plot(each[column], place - 0.28, ".", color="0.35", markersize=6, zorder=1,
                     label="one phantom" if column == each.columns[0] else None)  # fmt: skip
-    for (name, label), shift, (marker, colour, face) in zip(series.items(), shifts, looks, strict=False):
+    drawn = zip(series.items(), shifts, looks, strict=False)
+    for (name, label), shift, (marker, colour, face) in drawn:
         value = rows[name].to_numpy(float)
         spread = np.abs(rows[[f"{name} low", f"{name} high"]].to_numpy(float) - value[:, None]).T
         ax.errorbar(value, place + shift, xerr=spread, fmt=marker, color=colour, capsize=4,

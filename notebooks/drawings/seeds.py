@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from study.evidence import MARGIN, POOLED
+from study.ideal_observers import in_words
 from study.plots import style
 from study.readme import number
 
@@ -41,7 +42,7 @@ def beside(told: pd.DataFrame, kind: str) -> pd.DataFrame:
             "" if np.isnan(ends).any() else "{} to {}".format(*map(number, ends))
             for ends in ends.to_numpy(float)
         ]
-    return table.rename(index=lambda outcome: outcome.replace("s_m_", "S_m "))
+    return table.rename(index=in_words)
 
 
 def forest(told: pd.DataFrame, outcomes: Mapping[str, str]) -> Figure:
@@ -55,7 +56,7 @@ def forest(told: pd.DataFrame, outcomes: Mapping[str, str]) -> Figure:
     the t interval over phantoms (thin): 95 %, of the controls 90 %, to be held against the margin,
     which is shaded.
     """
-    figure = style.new_figure(style.PAGE, 4.4)
+    figure = style.new_figure(style.PAGE, 4.0)
     panels = np.atleast_1d(figure.subplots(1, len(outcomes), sharex=True, sharey=True))
     known = told[told["outcome"].isin(list(outcomes))]
     groups = {kind: part for kind, part in known.groupby("set") if kind in KINDS}
