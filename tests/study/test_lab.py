@@ -100,8 +100,8 @@ def test_a_figure_is_in_full_colour_and_small(lab, shown, picture, most):
 
 
 def test_a_figure_too_large_in_full_colour_is_drawn_in_fewer():
-    figure, ax = pyplot.subplots(figsize=(7.2, 3))
-    _ = ax.plot(np.random.default_rng(0).normal(size=(50, 3)))
+    figure = style.new_figure(7.2, 3)
+    _ = figure.subplots().plot(np.random.default_rng(0).normal(size=(50, 3)))
     smallest = len(module._png(figure, module.SMALLER[-1] * 300, most=10**9))
     assert len(module._png(figure, 300, most=smallest - 1)) < smallest
 
