@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
+from scipy.stats import ttest_ind
 
 from lesionlib import files
 from lesionlib.errors import InputError
@@ -345,6 +346,17 @@ def stored() -> pd.DataFrame | None:
     place = figures_folder("evidence")
     missing = files.read_json(place / "evidence.json", {"missing": ["all"]})["missing"]
     return None if missing else pd.read_csv(place / "evidence.csv")
+
+
+def less_controls(table: pd.DataFrame, outcome: str) -> tuple[float, float, float]:
+    """Mean of the phantoms less that of the controls, with Welch's 95 % t interval.
+
+    table : :func:`stored`.  Outside the protocol.
+    """
+    rows = table[(table["outcome"] == outcome) & (table["experiment"] != POOLED)]
+    here, there = (rows.loc[rows["set"] == kind, "value"] for kind in SETS)
+    ends = ttest_ind(here, there, equal_var=False).confidence_interval()
+    return here.mean() - there.mean(), *map(float, ends)
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:

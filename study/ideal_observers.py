@@ -51,6 +51,21 @@ WITHIN_TRUTH = {
     "S_m_other_c": ("s_m_other", "c", None),
 }
 
+WORDS = {
+    "_no_place": ", place unknown",
+    "s_m_": "S_m ",
+    "S_m near": "S_m at the lesion",
+    "S_m half": "S_m of the lesion's half",
+    "S_m other": "S_m of the other half",
+}
+
+
+def in_words(name: str) -> str:
+    """A name of an outcome, question or observer as a reader wants it."""
+    for short, words in WORDS.items():
+        name = name.replace(short, words)
+    return name
+
 
 def with_observers(predictions: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     """Predictions of the test split with the ideal observers as further models.

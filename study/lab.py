@@ -330,15 +330,17 @@ def _drawn(figure, dpi: float):
 def _png(figure, dpi: float, most: int = MOST_BYTES_OF_LINES, colours: int | None = None) -> bytes:
     """As PNG of the most px that stay below `most` bytes: in RGB, or, given `colours`, in so many.
 
+    What is too large in RGB at any size is drawn in 256 colours.
+
     The colours are spread over all that are drawn, or the few px of a marker or at the end of a
     colour bar would get that of their neighbours.
     """
     from PIL import Image
 
-    for less in SMALLER:
+    for number, less in product((colours,) if colours else (None, 256), SMALLER):
         picture, out = _drawn(figure, less * dpi), io.BytesIO()
-        if colours:
-            picture = picture.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=0)
+        if number:
+            picture = picture.quantize(number, Image.Quantize.MAXCOVERAGE, dither=0)
         picture.save(out, "PNG", optimize=True, dpi=(less * dpi, less * dpi))
         if out.tell() <= most:
             break

@@ -10,7 +10,7 @@ import re
 
 from lesionlib import files
 from study import evidence, paper
-from study.ideal_observers import GAINS
+from study.ideal_observers import GAINS, in_words
 from study.settings import figures_folder, project_root
 
 BLOCK = re.compile(r"(<!-- numbers: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
@@ -114,8 +114,7 @@ def outcomes() -> str:
     in_order = [key for key in names if key in asked]
     for key in [*in_order, *(k for k in asked if k not in names)]:
         e = asked[key]
-        name = names.get(key, key).replace("s_m_near", "S_m at the lesion")
-        name = name.replace("_no_place", ", place unknown")
+        name = in_words(names.get(key, key))
         ends = (e["low"], e["high"]) if "low" in e else (e["t_low"], e["t_high"])
         cells = [name, e["supports"], number(e["value"]), "{} to {}".format(*map(number, ends))]
         cells += ["yes" if e["holds"] else "**no**", "", "", ""]
@@ -270,6 +269,15 @@ CONTROLS = {  # in words
 }
 
 
+FILM = {  # facts of a film, in words
+    "source_rows": "the height of the scanned film",
+    "source_cols": "its width",
+    "flipped": "whether it was mirrored",
+    "laterality": "the side",
+    "view": "the view",
+}
+
+
 def _controls(found: dict) -> list[str]:
     """Controls and external test in a line each."""
     rows, told = found["tables"]["controls"], {}
@@ -311,9 +319,8 @@ def _hunt(found: dict) -> str:
         for row in used
     )
     most = max((row[k] for row in used for k in ("r_benign", "r_malignant")), key=abs)
-    what = " (the height of the scanned film)" * (worst["facts"] == "source_rows")
     return (
-        f"The film's facts, looked at one by one: `{worst['facts']}`{what} alone has {span(worst)}. Among "
+        f"The film's facts, looked at one by one: `{worst['facts']}` ({FILM[worst['facts']]}) alone has {span(worst)}. Among "
         f"films that are alike in it the networks have {each}, and within one truth their scores "
         f"correlate with what it tells by {number(most)} at most."
     )

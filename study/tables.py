@@ -598,6 +598,12 @@ def to_markdown(frame: pd.DataFrame, digits: int = 3) -> str:
     return text.to_markdown(index=False, disable_numparse=True)
 
 
+def folded(title: str, frame: pd.DataFrame, digits: int = 3) -> str:
+    """:func:`to_markdown` under a line that opens it, for rows that a first reader passes over."""
+    table = to_markdown(frame, digits)
+    return f"<details><summary>{title}</summary>\n\n{table}\n\n</details>"
+
+
 def _cell(value, digits: int) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return "–"

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from study.ideal_observers import in_words
 from study.plots import style
 from study.plots.relations import by_truth
 
@@ -33,7 +34,7 @@ def beside_ideal(rows: pd.DataFrame, pairs: Mapping[str, str]) -> Axes:
     rows : index model; columns auc, low_patients, high_patients, as ``tables.table_3`` gives them.
     pairs : network -> ideal observer, both in the index; first on top.
     """
-    ax = style.axes(None, style.WIDTH, 0.42 * len(pairs) + 1.2)
+    ax = style.axes(None, style.PAGE - 1, 0.46 * len(pairs) + 1.2)
     place = np.arange(len(pairs))
     for shift, names, colour, marker, label in (
         (-0.13, list(pairs.values()), IDEAL_COLOUR, "D", "ideal observer"),
@@ -42,17 +43,16 @@ def beside_ideal(rows: pd.DataFrame, pairs: Mapping[str, str]) -> Axes:
         part = rows.loc[names]
         spread = [part["auc"] - part["low_patients"], part["high_patients"] - part["auc"]]
         ax.errorbar(part["auc"], place + shift, xerr=np.abs(spread), fmt=marker, color=colour,
-                    capsize=2, markersize=5, linewidth=1.1, label=label)  # fmt: skip
+                    capsize=4, markersize=7, linewidth=1.8, label=label)  # fmt: skip
     both = [(rows.at[network, "auc"], rows.at[ideal, "auc"]) for network, ideal in pairs.items()]
     for row, ends in enumerate(both):
         ax.plot(ends, [row + 0.13, row - 0.13], color="0.6", linewidth=0.8, linestyle=":")
-    ax.axvline(0.5, color="0.7", linewidth=0.8, zorder=0)
-    seen = {ideal: ideal.replace("_no_place", ", place unknown") for ideal in pairs.values()}
-    names = [f"{network}\n({seen[ideal]})" for network, ideal in pairs.items()]
-    style.rows(ax, names, [f"{a:.3f} of {b:.3f}" for a, b in both])
+    ax.axvline(0.5, color="0.5", linewidth=1, zorder=0)
+    names = [f"{network}\n({in_words(ideal)})" for network, ideal in pairs.items()]
+    style.rows(ax, names, [f"{a:.3f} of {b:.3f}" for a, b in both], large=True)
     ax.set_xlabel("AUC of run-averaged scores, 95 % over patients")
     ax.margins(x=0.06)
-    style.legend_above(ax)
+    style.legend_above(ax, fontsize=9)
     return ax
 
 
@@ -68,28 +68,31 @@ def gains_beside_ideal(
     series : column -> label, two at most; the first one's numbers stand to the right.
     each : values of single phantoms, the same index, drawn as dots on the first series.
     """
-    ax = style.axes(None, style.PAGE - 1.2, (0.26 + 0.1 * len(series)) * len(rows) + 1.2)
-    place, looks = np.arange(len(rows)), (("o", style.BLUE), ("s", "#7FA8CC"))
+    ax = style.axes(None, style.PAGE, (0.26 + 0.1 * len(series)) * len(rows) + 1.2)
+    place, looks = np.arange(len(rows)), (("o", style.BLUE, style.BLUE), ("s", "#5F93C0", "white"))
     shifts = np.linspace(-0.2, 0.2, len(series)) if len(series) > 1 else [0.0]
     if each is not None:
         for column in each:
-            ax.plot(each[column], place - 0.25, ".", color="0.45", markersize=5, zorder=1,
+            ax.plot(each[column], place - 0.28, ".", color="0.35", markersize=6, zorder=1,
                     label="one phantom" if column == each.columns[0] else None)  # fmt: skip
-    for (name, label), shift, (marker, colour) in zip(series.items(), shifts, looks, strict=False):
+    drawn = zip(series.items(), shifts, looks, strict=False)
+    for (name, label), shift, (marker, colour, face) in drawn:
         value = rows[name].to_numpy(float)
         spread = np.abs(rows[[f"{name} low", f"{name} high"]].to_numpy(float) - value[:, None]).T
-        ax.errorbar(value, place + shift, xerr=spread, fmt=marker, color=colour, capsize=2,
-                    markersize=5, linewidth=1.2, label=label)  # fmt: skip
+        ax.errorbar(value, place + shift, xerr=spread, fmt=marker, color=colour, capsize=4,
+                    markersize=7, linewidth=2, markerfacecolor=face, label=label)  # fmt: skip
     if rows["ideal"].notna().any():
-        ax.plot(rows["ideal"], place, "D", color=IDEAL_COLOUR, markersize=5, zorder=1,
+        below = 0.28 * (len(series) == 1)  # beside the interval, or between two of them
+        ax.plot(rows["ideal"], place + below, "D", color=IDEAL_COLOUR, markersize=6, zorder=1,
                 markeredgecolor="black", markeredgewidth=0.4, label="best possible")  # fmt: skip
-    ax.axvline(0, color="0.5", linewidth=0.8, zorder=0)
+    ax.axvline(0, color="0.4", linewidth=1, zorder=0)
     first = next(iter(series))
     numbers = rows[[first, f"{first} low", f"{first} high"]].to_numpy(float)
-    style.rows(ax, list(rows.index), [f"{v:+.3f} [{a:+.3f}, {b:+.3f}]" for v, a, b in numbers])
+    style.rows(ax, list(rows.index), [f"{v:+.3f} [{a:+.3f}, {b:+.3f}]" for v, a, b in numbers],
+               large=True)  # fmt: skip
     ax.set_xlabel("difference of AUC, mean of runs, 95 %")
     ax.margins(x=0.04)
-    style.legend_above(ax)
+    style.legend_above(ax, fontsize=9, ncols=4)
     return ax
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from study.evidence import MARGIN, POOLED
+from study.ideal_observers import in_words
 from study.plots import style
 from study.readme import number
 
@@ -41,7 +42,7 @@ def beside(told: pd.DataFrame, kind: str) -> pd.DataFrame:
             "" if np.isnan(ends).any() else "{} to {}".format(*map(number, ends))
             for ends in ends.to_numpy(float)
         ]
-    return table.rename(index=lambda outcome: outcome.replace("s_m_", "S_m "))
+    return table.rename(index=in_words)
 
 
 def forest(told: pd.DataFrame, outcomes: Mapping[str, str]) -> Figure:
@@ -69,8 +70,10 @@ def forest(told: pd.DataFrame, outcomes: Mapping[str, str]) -> Figure:
         for kind, start in starts.items():
             _group(ax, groups[kind][groups[kind]["outcome"] == outcome], kind, start)
         ax.axvline(0, color="0.3", linewidth=0.8, zorder=0)
-        ax.set_title(title)
-        ax.set_xlabel("difference of AUC")
+        ax.set_title(title, fontsize=9.5)
+        ax.set_xlabel("difference of AUC", fontsize=9)
+        ax.tick_params(labelsize=9)
+        ax.locator_params(axis="x", nbins=4)
     panels[0].set(ylim=(len(names) - 0.4, -0.6))
     named = [row for row, name in enumerate(names) if name]
     panels[0].set_yticks(named, [names[row] for row in named])
@@ -83,12 +86,12 @@ def _group(ax: Axes, rows: pd.DataFrame, kind: str, start: int) -> None:
     _, colour, marker, level = KINDS[kind]
     one, both = (rows[(rows["experiment"] == POOLED) == pooled] for pooled in (False, True))
     _bars(ax, one, np.arange(len(one)) + start, ["low_95", "high_95"], color=colour, fmt=marker,
-          markersize=4, linewidth=1, capsize=2)  # fmt: skip
+          markersize=5, linewidth=1.6, capsize=3)  # fmt: skip
     end = np.array([start + len(one)])
     ends = [f"low_{level}", f"high_{level}"]
-    _bars(ax, both, end, ends, color=colour, fmt="D", markersize=6, linewidth=3)
+    _bars(ax, both, end, ends, color=colour, fmt="D", markersize=7, linewidth=3.5)
     _bars(ax, both, end + 0.28, [f"t_{name}" for name in ends], color=colour, fmt="none",
-          linewidth=1, capsize=2)  # fmt: skip
+          linewidth=1.2, capsize=3)  # fmt: skip
     if kind == "control":
         ax.fill_betweenx([start - 0.5, end[0] + 0.5], -MARGIN, MARGIN, color="0.9", zorder=-1)
 
@@ -110,4 +113,4 @@ def _legend(figure: Figure) -> None:
     ]
     named = "one phantom, 95 % over patients", "one control", "together"
     named += "two-level bootstrap (controls 90 %)", "t over phantoms (controls 90 %)"
-    figure.legend(handles, named, loc="outside upper center", ncols=3)
+    figure.legend(handles, named, loc="outside upper center", ncols=3, fontsize=8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 
 from study import paper
 from study.intervals.thresholds import ENOUGH
@@ -66,12 +67,14 @@ def _steps(ax: Axes, curves: pd.DataFrame, end: float, *, banded: bool = False) 
         look = looks[model]
         if banded and {"low", "high"} <= set(part) and part["low"].notna().all():
             label = f"{model}: 95 % over patients, pointwise"
-            ax.fill_between(part["fnr"], part["low"], part["high"], step="post", color=look.colour,
-                            alpha=0.13, linewidth=0, label=label)  # fmt: skip
+            # in grey a band is known by its edge, which has the dash of the curve
+            ax.fill_between(part["fnr"], part["low"], part["high"], step="post", linewidth=0.8,
+                            linestyle=look.dash, facecolor=to_rgba(look.colour, 0.1),
+                            edgecolor=to_rgba(look.colour, 0.75), label=label)  # fmt: skip
             top = max(top, part["high"].max())
         # TNR is constant between two attainable FNR: steps, not slopes
         ax.step(part["fnr"], part["tnr"], where="post", color=look.colour, linestyle=look.dash,
-                label=model)  # fmt: skip
+                linewidth=1.7 if banded else 1.3, label=model)  # fmt: skip
         top = max(top, part["tnr"].max())
     return top
 

@@ -94,19 +94,19 @@ def forest(
     name : of the horizontal axis.
     printed : ``paper.table_3()``: hollow markers for the same labels.
     """
-    ax = style.axes(None, style.WIDTH, 0.32 * len(frame) + 1.1)
+    ax = style.axes(None, style.PAGE - 1, 0.32 * len(frame) + 1.1)
     middle, ends = frame[value].to_numpy(float), frame[[low, high]].to_numpy(float)
     place = np.arange(len(frame))
     ax.errorbar(middle, place, xerr=np.abs(ends - middle[:, None]).T, fmt="o", color=style.BLUE,
-                capsize=2, markersize=5, linewidth=1.2, label="here")  # fmt: skip
+                capsize=4, markersize=7, linewidth=2, label="here")  # fmt: skip
     if printed is not None:
         known = printed.set_index("model")["auc"].reindex(frame[label])
-        ax.errorbar(known, place + 0.22, fmt="D", markerfacecolor="white", markersize=4,
+        ax.errorbar(known, place + 0.22, fmt="D", markerfacecolor="white", markersize=6,
                     color=style.PAPER_COLOUR, label=paper.LABEL)  # fmt: skip
-        style.legend_above(ax)
-    ax.axvline(reference, color="0.7", linewidth=0.8, zorder=0)
+        style.legend_above(ax, fontsize=9)
+    ax.axvline(reference, color="0.5", linewidth=1, zorder=0)
     notes = [f"{m:.3f} [{a:.3f}, {b:.3f}]" for m, (a, b) in zip(middle, ends, strict=True)]
-    style.rows(ax, list(frame[label]), notes)
+    style.rows(ax, list(frame[label]), notes, large=True)
     ax.set_xlabel(name)
     ax.margins(x=0.06)
     return ax

@@ -123,13 +123,21 @@ def need(frame: pd.DataFrame, *columns: str) -> None:
         raise InputError(what, "plots", "Give a frame of study.tables, or history.csv")
 
 
-def rows(ax: Axes, names: Sequence[str], notes: Sequence[str]) -> None:
-    """One row per name, the first on top, with a note to the right of the axes."""
+def rows(ax: Axes, names: Sequence[str], notes: Sequence[str], *, large: bool = False) -> None:
+    """One row per name, the first on top, with a note to the right of the axes.
+
+    large : letters that can be read at half the size, and every other row shaded to lead the eye.
+    """
     ax.set(ylim=(len(names) - 0.5, -0.5))
     ax.set_yticks(range(len(names)), names)
     for row, note in enumerate(notes):
         ax.annotate(note, (1.02, row), xycoords=("axes fraction", "data"), va="center",
-                    fontsize=6.5, annotation_clip=False)  # fmt: skip
+                    fontsize=9.5 if large else 6.5, annotation_clip=False)  # fmt: skip
+    if large:
+        ax.tick_params(labelsize=9.5)
+        ax.xaxis.label.set_size(9.5)
+        for row in range(0, len(names), 2):
+            ax.axhspan(row - 0.5, row + 0.5, color="0.95", linewidth=0, zorder=-2)
 
 
 def legend_above(ax: Axes, *handles_and_labels, **look) -> None:

@@ -419,3 +419,17 @@ def test_the_number_of_seeds_is_whole(project):
 def test_without_results_the_command_is_named(root):
     with pytest.raises(InputError, match="no experiment has results"):
         evidence.write(FEW)
+
+
+def test_phantoms_less_controls_is_welchs_interval():
+    values = {"evidence": (0.03, 0.01, 0.02), "control": (0.01, 0.0, 0.005)}
+    rows = [
+        {"set": kind, "outcome": "E+S less E", "experiment": f"{kind}{k}", "value": value}
+        for kind, each in values.items()
+        for k, value in enumerate((*each, 9.0))  # the last is pooled, and must not count
+    ]
+    table = pd.DataFrame(rows).replace({"experiment": {f"{k}3": "pooled" for k in values}})
+    value, low, high = evidence.less_controls(table, "E+S less E")
+    known = stats.ttest_ind(*values.values(), equal_var=False).confidence_interval()
+    assert value == pytest.approx(0.015)
+    assert (low, high) == pytest.approx((known.low, known.high))

@@ -282,6 +282,12 @@ def test_figure_7_has_the_labels_the_right_way_round(frames):
     assert wide.lines[0].get_xdata()[-1] == pytest.approx(0.2)
 
 
+def test_bands_of_figure_7_are_told_apart_without_colour(frames):
+    bands = [c for c in draw("figure_7", frames).collections if "pointwise" in str(c.get_label())]
+    edges = {str(c.get_linestyle()[0]) for c in bands}
+    assert len(edges) == len(bands) == 2 and all(c.get_linewidth()[0] > 0 for c in bands)
+
+
 @pytest.mark.parametrize("malignant, end", [(20, 0.05), (500, 0.01)])
 def test_figure_7_marks_where_few_misses_carry_the_band(malignant, end):
     fnr = np.arange(malignant + 1) / malignant

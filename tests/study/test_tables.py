@@ -484,3 +484,10 @@ def test_the_papers_values_cannot_be_changed_by_a_reader():
     third.loc[:, "auc"] = 0
     first.loc[:, "lesions_benign"] = 0
     assert paper.table_3()["auc"].gt(0).all() and paper.table_1()["lesions_benign"].gt(0).all()
+
+
+def test_a_folded_table_opens_under_its_title():
+    frame = pd.DataFrame({"a": [1]}, index=pd.Index(["x"], name="row"))
+    opened = tables.folded("More", frame)
+    assert opened.startswith("<details><summary>More</summary>\n\n|")
+    assert tables.to_markdown(frame) in opened and opened.endswith("\n\n</details>")
