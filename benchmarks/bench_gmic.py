@@ -18,19 +18,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import torch
+from timing import most_memory, report
 from torch import nn
 
 from lesionlib.models.gmic import GMIC, for_inference
 
-FILE = Path(__file__).resolve().parents[1] / "figures" / "benchmarks" / "gmic.csv"
 CASES = ("ours", "same bits, unfused", "as published, unfused")
 PARTS = ("whole", "maps")
 THREADS = (1, 2)
@@ -68,8 +66,7 @@ def measure(rows: int, cols: int, turns: int) -> dict[str, list[float]]:
 def memory(rows: int, cols: int, case: str) -> float:
     """The most memory of this process (GiB) after one image."""
     network(case)(torch.randn(1, 1, rows, cols))
-    unit = 2**30 if sys.platform == "darwin" else 2**20  # macOS counts bytes, Linux KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return most_memory()
 
 
 def in_process(threads: int, *given: object):
@@ -102,10 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--turns", type=int, default=5, help="timed runs of each case (5)")
     args = parser.parse_args(argv)
     print(f"GMIC, {args.rows} x {args.cols} px; load of this machine {os.getloadavg()[0]:.1f}")
-    found = table(args.rows, args.cols, args.turns)
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    found.to_csv(FILE, index=False, float_format="%.4g")
-    print(found.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
+    report("gmic", table(args.rows, args.cols, args.turns))
     return 0
 
 

@@ -30,11 +30,6 @@ def interleaved(cases: dict[str, Callable[[], object]], turns: int = 5) -> pd.Da
     return pd.DataFrame(took[1:], columns=list(cases))
 
 
-def times_faster(seconds: pd.DataFrame, ours: str) -> pd.Series:
-    """How many times the seconds of `ours` each case takes: the median over the turns."""
-    return seconds.div(seconds[ours], axis=0).median()
-
-
 def most_memory() -> float:
     """Of this process so far (GiB)."""
     unit = 2**30 if sys.platform == "darwin" else 2**20  # macOS counts bytes, Linux KiB

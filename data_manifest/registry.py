@@ -23,7 +23,7 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from inspect import Parameter, signature
+from inspect import Parameter, getmodule, signature
 from itertools import chain
 from pathlib import Path
 
@@ -90,11 +90,7 @@ def read_as_it_is(dataset: str, folder: Path | str | None, **options) -> Manifes
 
 def _top_of(dataset: str, folder: Path) -> Path:
     """The first folder that has the reader's TOP: this one, or up to two levels above or below."""
-    top = (
-        getattr(import_module(f"data_manifest.{dataset}.reader"), "TOP", "")
-        if dataset in OWN
-        else ""
-    )
+    top = getattr(getmodule(_reader(dataset)), "TOP", "")
     below = (place for depth in ("*", "*/*") for place in sorted(folder.glob(depth)))
     for place in chain([folder], folder.resolve().parents[:2], below) if top else ():
         if any(fnmatch(found.name.lower(), top) for found in place.glob("*")):

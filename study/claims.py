@@ -61,15 +61,14 @@ def ledger(results: Mapping[str, Mapping | float], settings) -> pd.DataFrame:
     Parameters
     ----------
     results : key -> {"value": .., "low": .., "high": .., ..} as in ``results.json``, or a number.
-    settings : the experiment's settings (a mapping of blocks, or a pydantic model).
+    settings : of the experiment.
 
     Returns
     -------
     The columns of ``paper.claims`` and ours, verdict (one of :data:`VERDICTS`), "on the phantom"
     (empty on a real set), why; one row per claim, per sum and per derived number.
     """
-    dump = getattr(settings, "model_dump", None)
-    blocks = dump(mode="json") if dump else settings
+    blocks = settings.model_dump(mode="json")
     table, numbers = paper.claims(), _formulas()
     judged = [
         _of_setting(row, blocks)
@@ -104,13 +103,6 @@ def arithmetic_checks() -> pd.DataFrame:
     """
     table = _computed()
     return table[table["printed"].notna()].reset_index(drop=True)
-
-
-def derived() -> pd.DataFrame:
-    """What follows from printed numbers: id, where, statement, formula, computed, note."""
-    table = _computed()
-    names = ["id", "where", "statement", "formula", "computed", "note"]
-    return table.loc[table["printed"].isna(), names].reset_index(drop=True)
 
 
 def _formulas() -> dict:

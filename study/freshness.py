@@ -36,6 +36,7 @@ from symtable import symtable
 from lesionlib.errors import InputError
 from lesionlib.seeds import digest
 from study.marks import read_mark, write_mark
+from study.parameters import code_cells
 
 PACKAGES = ("lesionlib", "data_manifest", "study", "notebooks")
 HOME = Path(__file__).resolve().parents[1]
@@ -288,9 +289,8 @@ def _source(file: Path) -> str:
     text = file.read_text(encoding="utf-8")
     if file.suffix != ".ipynb":
         return text
-    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-    written = [c for c in cells if "injected-parameters" not in c["metadata"].get("tags", [])]
-    lines = "\n".join("".join(cell["source"]) for cell in written).splitlines()
+    cells = [source for source, tags in code_cells(text) if "injected-parameters" not in tags]
+    lines = "\n".join(cells).splitlines()
     return "\n".join(line for line in lines if not line.startswith(("%", "!")))  # IPython's own
 
 

@@ -14,12 +14,13 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling
 from lesionlib.scoring import PREDICTION_COLUMNS
 from study import tables
+from study.statistics import common
 from study.statistics.fusion import LATE, fuse
 from study.statistics.mixed_pairs import pairs_in_order
 
@@ -76,13 +77,10 @@ def with_observers(predictions: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFra
     """
     e, known = _judged(predictions, cases)
     test = predictions[predictions["split"] == "test"]
-    # a score of 0 or 1 has no finite logit
-    own = logit(np.clip(e.mean, 1e-6, 1 - 1e-6)) + known["evidence"].to_numpy()
+    own = common.log_odds(e.mean) + known["evidence"].to_numpy()
     seen = {f"ideal {name}": known[name].to_numpy() for name in OBSERVERS}
-    head = {"lesion_id": e.lesion, "patient_id": e.patient, "split": "test"}
-    head |= {"y_true": e.truth.astype(int), "run": 0}
     seen |= {TRUE_CONTEXT: expit(own)}
-    parts = [pd.DataFrame(head | {"model": m, "y_score": x}) for m, x in seen.items()]
+    parts = [common.test_rows(e, m, x[:, None]) for m, x in seen.items()]
     parts += [fuse(predictions, LATE)]
     return pd.concat([test, *parts], ignore_index=True)[list(PREDICTION_COLUMNS)]
 

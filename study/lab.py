@@ -158,11 +158,7 @@ class Lab:
         self._mark(figure)
         kind = "image/jpeg" if picture else "image/png"
         width = SHOWN_WIDTH / figure.get_figwidth()
-        data = (
-            _jpeg(figure, min(width, 130))
-            if picture
-            else _png(figure, min(width, 100), MOST_BYTES_OF_LINES, COLOURS)
-        )
+        data = _jpeg(figure, min(width, 130)) if picture else _png(figure, min(width, 100), COLOURS)
         data = base64.b64encode(data).decode()
         display({kind: data}, metadata={kind: {"alt": alt}}, raw=True)
         if caption:
@@ -327,8 +323,8 @@ def _drawn(figure, dpi: float):
     return Image.open(raw).convert("RGB")
 
 
-def _png(figure, dpi: float, most: int = MOST_BYTES_OF_LINES, colours: int | None = None) -> bytes:
-    """As PNG of the most px that stay below `most` bytes: in RGB, or, given `colours`, in so many.
+def _png(figure, dpi: float, colours: int | None = None) -> bytes:
+    """As PNG of the most px that stay below MOST_BYTES_OF_LINES: in RGB, or in so many `colours`.
 
     What is too large in RGB at any size is drawn in 256 colours.
 
@@ -342,7 +338,7 @@ def _png(figure, dpi: float, most: int = MOST_BYTES_OF_LINES, colours: int | Non
         if number:
             picture = picture.quantize(number, Image.Quantize.MAXCOVERAGE, dither=0)
         picture.save(out, "PNG", optimize=True, dpi=(less * dpi, less * dpi))
-        if out.tell() <= most:
+        if out.tell() <= MOST_BYTES_OF_LINES:
             break
     return out.getvalue()
 

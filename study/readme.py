@@ -61,16 +61,14 @@ def exchanged() -> str:
     )
 
 
-def number(x: float, sign: str = "") -> str:
+def number(x: float) -> str:
     """.773, as journals print what cannot exceed 1."""
-    return f"{x:{sign}.3f}".replace("0.", ".", 1)
+    return f"{x:.3f}".replace("0.", ".", 1)
 
 
-def span(entry: dict, sign: str = "", low: str = "low", high: str = "high") -> str:
+def span(entry: dict, low: str = "low", high: str = "high") -> str:
     """A value with its interval: .773 [.746, .802]."""
-    return (
-        f"{number(entry['value'], sign)} [{number(entry[low], sign)}, {number(entry[high], sign)}]"
-    )
+    return f"{number(entry['value'])} [{number(entry[low])}, {number(entry[high])}]"
 
 
 # ------------------------------------------------------------------ the blocks
@@ -180,7 +178,7 @@ def machines() -> str:
 
 
 def _both(entry: dict) -> str:
-    return span(entry | {"value": entry["mean"]}, "", "low_both", "high_both")
+    return span(entry | {"value": entry["mean"]}, "low_both", "high_both")
 
 
 def mini_mias() -> str:

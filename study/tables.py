@@ -36,8 +36,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_manifest.manifest import present_splits
 from data_manifest.published_sets import refuse_torn
+from data_manifest.splits import count_by_split
 from lesionlib.errors import InputError, nearest
 from lesionlib.metrics import resampling, roc
 from lesionlib.scoring import PREDICTION_COLUMNS
@@ -83,37 +83,15 @@ def table_1(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
     images = negative + benign + malignant - both + other; "other" has no lesion of known pathology
     and is not known to be negative.  Index split; the last row is "overall".
     """
-    # a nullable flag: what is not known to be negative is not counted as such
-    flags = {"negative": images["negative"].eq(True).fillna(False).astype(bool)}
-    for kind in ("benign", "malignant"):
-        holders = lesions.loc[lesions["pathology"] == kind, "image_id"]
-        flags[kind] = images["image_id"].isin(holders)
-    flags = pd.DataFrame(flags).assign(split=images["split"], patient=images["patient_id"])
-    kinds = pd.DataFrame({"pathology": lesions["pathology"].astype(str)})
-    kinds["split"] = lesions["image_id"].map(images.set_index("image_id")["split"])
-    rows = {
-        name: _counts(flags[flags["split"] == name], kinds[kinds["split"] == name])
-        for name in present_splits(images)
-    }
-    rows["overall"] = _counts(flags, kinds)
-    return pd.DataFrame.from_dict(rows, orient="index").astype(int).rename_axis("split")
-
-
-def _counts(images: pd.DataFrame, lesions: pd.DataFrame) -> dict:
-    benign, malignant = images["benign"], images["malignant"]
-    pathology = lesions["pathology"]
-    return {
-        "patients": images["patient"].nunique(),
-        "images": len(images),
-        "images_negative": images["negative"].sum(),
-        "images_benign": benign.sum(),
-        "images_malignant": malignant.sum(),
-        "images_both": (benign & malignant).sum(),
-        "images_other": (~images["negative"] & ~benign & ~malignant).sum(),
-        "lesions_benign": (pathology == "benign").sum(),
-        "lesions_malignant": (pathology == "malignant").sum(),
-        "lesions_unknown": (~pathology.isin(["benign", "malignant"])).sum(),
-    }
+    table = count_by_split(images, lesions).rename({"all": "overall"})
+    known = lesions[lesions["pathology"].isin(["benign", "malignant"])]
+    kinds = images["image_id"].map(known.groupby("image_id")["pathology"].nunique())
+    both = images["split"][kinds == 2].value_counts()
+    both["overall"] = (kinds == 2).sum()
+    table.insert(5, "images_both", both.reindex(table.index, fill_value=0))
+    held = table["images_negative"] + table["images_benign"] + table["images_malignant"]
+    table.insert(6, "images_other", table["images"] - held + table["images_both"])
+    return table
 
 
 def counted(lesions: pd.DataFrame) -> str:
@@ -280,9 +258,9 @@ def _refuse_odd_rows(part: pd.DataFrame, rows: np.ndarray, model: str) -> None:
             raise InputError(what, f"row {rows[odd][0]}, {column} of {model}", remedy)
 
 
-def same_lesions(predictions: pd.DataFrame, split: str = "test") -> None:
-    """InputError where a model lacks lesions of a split that another one has."""
-    part = predictions[predictions["split"] == split]
+def same_lesions(predictions: pd.DataFrame) -> None:
+    """InputError where a model lacks test lesions that another one has."""
+    part = predictions[predictions["split"] == "test"]
     found = {model: set(lesions) for model, lesions in part.groupby("model")["lesion_id"]}
     by_size = sorted(found, key=lambda model: len(found[model]))
     for model, other in product(by_size, by_size[::-1]):
@@ -290,7 +268,7 @@ def same_lesions(predictions: pd.DataFrame, split: str = "test") -> None:
             some = ", ".join(map(str, lost[:3])) + f" and {len(lost) - 3} more" * (len(lost) > 3)
             what = f"{model} lacks {len(lost)} lesions that {other} has: {some}"
             remedy = "Score the same lesions with every model, and spell each model alike"
-            raise InputError(what, f"predictions, {split} split", remedy)
+            raise InputError(what, "predictions, test split", remedy)
 
 
 def pair(predictions: pd.DataFrame, a: str, b: str) -> tuple[Scores, Scores]:

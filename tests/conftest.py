@@ -28,6 +28,17 @@ def real_data():
 
 
 @pytest.fixture
+def own_root(tmp_path, monkeypatch):
+    """The test's folder, which this process and those that it starts take for the project."""
+    from study.settings import project_root
+
+    monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
+    project_root.cache_clear()
+    yield tmp_path
+    project_root.cache_clear()
+
+
+@pytest.fixture
 def tiny_table(tmp_path) -> Path:
     """A fresh folder with a valid set in the table format (see `write_tiny_table`)."""
     return write_tiny_table(tmp_path / "tiny")

@@ -122,7 +122,7 @@ def test_the_first_sentence_is_of_several_phantoms(monkeypatch, low, told):
 
 def test_numbers_are_written_as_journals_print_them():
     assert [readme.number(x) for x in (0.7734, 1.0, -0.0361)] == [".773", "1.000", "-.036"]
-    assert readme.span({"value": 0.02, "low": -0.001, "high": 0.5}, "+") == "+.020 [-.001, +.500]"
+    assert readme.span({"value": 0.02, "low": -0.001, "high": 0.5}) == ".020 [-.001, .500]"
 
 
 def test_what_lies_off_chance_is_said_with_the_numbers(monkeypatch):

@@ -97,5 +97,12 @@ def write_tiny_table(folder: Path) -> Path:
     return folder
 
 
+def edit(folder: Path, name: str, change) -> None:
+    """Change a table of the set, read as texts; `change` may change its frame or give another."""
+    frame = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+    changed = change(frame)
+    (frame if changed is None else changed).to_csv(folder / name, index=False)
+
+
 def _save(file: Path, pixels: np.ndarray, flip: bool) -> None:
     Image.fromarray(np.ascontiguousarray(pixels[:, ::-1] if flip else pixels)).save(file)

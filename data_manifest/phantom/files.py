@@ -52,29 +52,18 @@ def cases(truth: pd.DataFrame, seed: int) -> Iterator[Case]:
         )
 
 
-def stamp(settings: PhantomSettings, seed: int) -> dict:
-    """What a phantom's folder was made with; another stamp means another phantom.
-
-    Code is left to who calls: a study's step draws the phantom anew when the code has changed.
-    """
-    return {
-        "dataset": "phantom",
-        "seed": seed,
-        "settings": settings.model_dump(mode="json"),
-    }
-
-
 def write_phantom(
     folder: Path, settings: PhantomSettings, seed: int, workers: int = 1, progress=None
 ) -> None:
     """Write the phantom to `folder`, in place of another phantom there.
 
     It is drawn next to the folder and renamed when whole; a folder that was made with the same
-    settings and seed is left as it is.  The number of workers does not change a byte.
+    settings and seed is left as it is.  Code is left to who calls: a study's step draws the phantom
+    anew when the code has changed.  The number of workers does not change a byte.
     Raises InputError if the folder holds anything but a phantom.
     """
     folder = Path(folder)
-    wanted = stamp(settings, seed)
+    wanted = {"dataset": "phantom", "seed": seed, "settings": settings.model_dump(mode="json")}
     found = files.read_json(folder / STAMP_FILE, {})
     if found == wanted:
         return
@@ -98,17 +87,6 @@ def write_phantom(
         progress(
             f"phantom: {len(outlines)} images drawn, {truth['finding_id'].ne('').sum()} lesions"
         )
-
-
-def read_truth(folder: Path) -> pd.DataFrame:
-    """The truth table in a phantom's folder, as :func:`draw_cases` gave it."""
-    file = Path(folder) / "truth.csv"
-    if not file.is_file():
-        raise InputError("no truth.csv", folder, "Give the folder of a phantom")
-    truth = pd.read_csv(
-        file, dtype={"malignant": "Int64", "finding_id": object}, float_precision="round_trip"
-    )
-    return truth.assign(finding_id=truth["finding_id"].fillna(""))
 
 
 # ------------------------------------------------------------------ the folder

@@ -18,10 +18,11 @@ from pathlib import Path
 import pandas as pd
 
 from data_manifest.manifest import Manifest
-from data_manifest.phantom.files import read_truth, write_phantom
+from data_manifest.phantom.files import write_phantom
 from data_manifest.phantom.latents import draw_cases, ideal_scores
 from data_manifest.phantom.settings import PhantomSettings
 from data_manifest.table import reader as table
+from lesionlib.errors import InputError
 
 __all__ = ["PhantomSettings", "draw_cases", "ideal_scores", "read", "truth_table"]
 
@@ -53,7 +54,11 @@ def truth_table(folder: Path | str, lesions: pd.DataFrame | None = None) -> pd.D
     lesions : a table with lesion_id, finding_id and image_id (a manifest's or a store's); its
         lesion_id is then added, empty for images without lesion.
     """
-    truth = read_truth(Path(folder))
+    file, kinds = Path(folder) / "truth.csv", {"malignant": "Int64", "finding_id": object}
+    if not file.is_file():
+        raise InputError("no truth.csv", folder, "Give the folder of a phantom")
+    truth = pd.read_csv(file, dtype=kinds, float_precision="round_trip")
+    truth = truth.assign(finding_id=truth["finding_id"].fillna(""))
     if lesions is None:
         return truth
     keys = ["image_id", "finding_id"]

@@ -122,9 +122,7 @@ def _by_fold(aucs: dict[str, pd.DataFrame], gains: dict[str, pd.DataFrame], page
     )
     for name, key, found in (("auc_by_fold", "model", aucs), ("gains_by_fold", "gain", gains)):
         if found:
-            parts = [table.assign(**{key: each}) for each, table in found.items()]
-            table = pd.concat(parts, ignore_index=True)
-            page.table(name, table[[key, *table.columns.drop(key)]])
+            page.table(name, pd.concat(found, names=[key]).reset_index(key))
 
 
 def fold_settings(experiment: str, name: str, folds: int, fold: int) -> Experiment:

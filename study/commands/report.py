@@ -97,9 +97,8 @@ def _operating_points(
     page: Page, predictions: pd.DataFrame, judged: Sequence[str], shown: Sequence[str]
 ) -> None:
     page.text(heading="Table 2: benign lesions spared at a given share of malignant ones missed")
-    parts = [tables.table_2(predictions, model).assign(model=model) for model in judged]
-    table = pd.concat(parts, ignore_index=True)
-    page.table("table_2", table[["model", *table.columns.drop("model")]])
+    table = pd.concat({m: tables.table_2(predictions, m) for m in judged}, names=["model"])
+    page.table("table_2", table.reset_index("model"))
     page.text("Do not rest a conclusion on FNR 0: it depends on one lesion.", heading="Figure 7")
     bands = [model for model in judged if model in shown]
     curves = tables.figure_7(predictions, shown, bands=bands if len(bands) <= MOST_BANDS else ())
@@ -146,9 +145,8 @@ def _in_use(page: Page, predictions: pd.DataFrame, models: Sequence[str], share:
         "these lesions. Spared and missed are of 100 lesions that would have been biopsied.",
         heading="Predictive values, and biopsies spared of 100",
     )
-    parts = [prevalence.at_prevalence(predictions, m, share).assign(model=m) for m in models]
-    table = pd.concat(parts, ignore_index=True)
-    page.table("predictive_values", table[["model", *table.columns.drop("model")]])
+    parts = {m: prevalence.at_prevalence(predictions, m, share) for m in models}
+    page.table("predictive_values", pd.concat(parts, names=["model"]).reset_index("model"))
 
 
 def _calibration(page: Page, predictions: pd.DataFrame, models: Sequence[str]) -> None:

@@ -65,14 +65,14 @@ def brier(truth: np.ndarray, score: np.ndarray, times: np.ndarray | None = None)
 
 
 def calibration(
-    predictions: pd.DataFrame, model: str, split: str = "test", *, resamples=2000, seed=0
+    predictions: pd.DataFrame, model: str, *, resamples=2000, seed=0
 ) -> dict[str, dict]:
     """Intercept, slope and Brier score of a model's run-averaged score, 0..1.
 
     Each of the three has value, low, high, kind, lesions, malignant, benign, patients; `brier` also
     `constant`, the score of the share of malignant lesions, given to every lesion.
     """
-    s = probabilities(predictions, model, split)
+    s = probabilities(predictions, model)
     held = {"kind": "95 % by patient, normal"} | common.counts(s)
     out = {k: v | held for k, v in intercept_and_slope(s.truth, s.mean, s.patient).items()}
     over = resampling.interval(s.truth, s.mean, s.patient, brier, resamples, seed)
@@ -108,9 +108,7 @@ def probabilities(predictions: pd.DataFrame, model: str, split: str = "test") ->
     return s
 
 
-def reliability(
-    predictions: pd.DataFrame, model: str, split: str = "test", bins: int = 10
-) -> pd.DataFrame:
+def reliability(predictions: pd.DataFrame, model: str, bins: int = 10) -> pd.DataFrame:
     """Share of malignant lesions in bins of equal counts, next to the mean score.
 
     bins : number, fewer where scores are tied.  Columns: score (mean), score_low, score_high, value
@@ -119,7 +117,7 @@ def reliability(
     """
     from scipy.stats import binomtest  # slow, and most that import this need none
 
-    s = probabilities(predictions, model, split)
+    s = probabilities(predictions, model)
     bin_of = np.nan_to_num(pd.qcut(s.mean, bins, labels=False, duplicates="drop"))  # nan: one bin
     rows = []
     for _, part in pd.DataFrame({"score": s.mean, "truth": s.truth}).groupby(bin_of):

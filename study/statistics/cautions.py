@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lesionlib.metrics import roc
 from study.statistics import common
 
 
@@ -31,14 +30,3 @@ def of_counts(predictions: pd.DataFrame) -> list[str]:
                 f"fewer than {common.MINIMUM} of a kind hardly anything can be {use} from it."
             )
     return out
-
-
-def of_operating_points(table: pd.DataFrame) -> list[str]:
-    """A `study.tables.table_2` each of whose rows allows no malignant lesion to be missed."""
-    malignant = int(table["malignant"].iloc[0])
-    if roc.allowed_misses(table["fnr"].max(), malignant) > 0:
-        return []
-    return [
-        f"Of {malignant} malignant lesions no row allows one to be missed: all rows are the same "
-        "and depend on the one malignant lesion with the lowest score."
-    ]

@@ -1,4 +1,4 @@
-"""What the modules share: counts, log odds, a logistic fit, thresholds in resamples.
+"""What the modules share: counts, log odds, a logistic fit, intervals over patients.
 
 Logistic regression has no penalty here (Cox 1958): it measures, it does not predict.
 """
@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import logit
 
 from lesionlib.errors import InputError
-from lesionlib.metrics import resampling, roc
+from lesionlib.metrics import resampling
 from lesionlib.scoring import PREDICTION_COLUMNS
 from study.tables import TRUTHS, Scores
 
@@ -64,17 +64,6 @@ def fitted(truth: np.ndarray, columns: np.ndarray) -> np.ndarray:
         what = "no weights can be fitted: the scores are constant, or part the classes wholly"
         raise InputError(what, "validation split", "Use a larger validation split")
     return found
-
-
-def thresholds(truth: np.ndarray, score: np.ndarray, fnr, times: np.ndarray) -> np.ndarray:
-    """The threshold of `roc.operating_points` at k FNRs in each of n resamples, float (k, n).
-
-    truth, score : (lesions,).  times : int (lesions, n), how often each lesion is in each resample.
-    """
-    order = np.flatnonzero(truth)[np.argsort(score[truth])]
-    rising, below = np.append(score[order], np.inf), np.cumsum(times[order], axis=0)
-    allowed = [roc.allowed_misses(share, below[-1]) for share in np.atleast_1d(fnr)]
-    return rising[[np.sum(below <= misses, axis=0) for misses in allowed]]
 
 
 def over_patients(s: Scores, statistic: Callable, resamples: int, seed: int) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import pandas as pd
 from lesionlib.errors import InputError
 from lesionlib.metrics import roc
 from study import tables
+from study.intervals.thresholds import threshold_at
 from study.statistics import common
 
 PAPER = 2054 / 8842
@@ -29,7 +30,7 @@ def rates(truth, score, times, fnr: Sequence[float], share: float) -> np.ndarray
     anew.  NaN: the NPV where nothing is spared, the PPV where all is.
     """
     columns = []
-    for threshold in common.thresholds(truth, score, fnr, times):
+    for threshold in threshold_at(truth, score, fnr, times).T:
         kept = (score[:, None] >= threshold) * times
         sens, fpr = (kept[kind].sum(axis=0) / times[kind].sum(axis=0) for kind in (truth, ~truth))
         biopsied, missed = share * sens + (1 - share) * fpr, share * (1 - sens)

@@ -14,6 +14,7 @@ import pandas as pd
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
 from study import tables
+from study.intervals.thresholds import threshold_at
 from study.statistics import common
 
 SIZES = ("small", "medium", "large")  # thirds of the lesions' areas
@@ -118,7 +119,7 @@ def spared_women(
     first = np.unique(woman, return_index=True)[1]
 
     def share(times: np.ndarray) -> np.ndarray:
-        limits = common.thresholds(s.truth, s.mean, fnr, times)
+        limits = threshold_at(s.truth, s.mean, fnr, times).T
         well = times[first] * ~ill[:, None]  # (women, n)
         spared = [np.sum(well * (highest[:, None] < x), axis=0) for x in limits]
         return (spared / well.sum(axis=0)).T

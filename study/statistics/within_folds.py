@@ -27,6 +27,7 @@ import pandas as pd
 from lesionlib.errors import InputError
 from lesionlib.metrics import resampling
 from study import tables
+from study.statistics import common
 
 WITHIN = "all: pairs within folds"  # the estimate; the others stand beside it
 PERCENTILES = "all: percentiles pooled"
@@ -97,7 +98,7 @@ def by_fold(
         _resampled(part, model, less, resamples, own)
         for part, own in zip(parts.values(), seeds, strict=True)
     ]
-    counts = pd.DataFrame([_counts(part, model) for part in parts.values()])
+    counts = pd.DataFrame([common.counts(tables.scores(part, model)) for part in parts.values()])
     pairs = (counts["malignant"] * counts["benign"]).to_numpy(float)
     found.append([np.average(x, axis=0, weights=pairs) for x in zip(*found, strict=True)])
     found += [_resampled(table, model, less, resamples, (seed,)) for table in (pooled, trained)]
@@ -116,10 +117,3 @@ def _resampled(table: pd.DataFrame, model: str, less: str | None, resamples: int
     return resampling.resampled(
         one.truth, one.mean, one.patient, "auc", resamples, seed, less=other
     )
-
-
-def _counts(table: pd.DataFrame, model: str) -> dict[str, int]:
-    s = tables.scores(table, model)
-    malignant = int(s.truth.sum())
-    counts = {"lesions": s.truth.size, "malignant": malignant, "benign": s.truth.size - malignant}
-    return counts | {"patients": len(set(s.patient))}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tiny_table import write_tiny_table
+from tiny_table import edit, write_tiny_table
 
 from data_manifest import expected_counts as expected
 from data_manifest import registry
@@ -104,9 +104,8 @@ def test_one_film_under_two_names_is_a_fault_where_it_leaks(tiny_table, capsys):
     source = (tiny_table / "png" / "P05_CC.png").read_bytes()  # training
     (tiny_table / "png" / "P09_MLO.png").write_bytes(source)  # validation
     (tiny_table / "png" / "P06_CC.png").write_bytes(source)  # training, a right breast
-    images = pd.read_csv(tiny_table / "images.csv").set_index("image_id")
-    images.loc["P06_CC", "chest_wall"] = "left"
-    images.to_csv(tiny_table / "images.csv")
+    left = {"chest_wall": lambda f: f["chest_wall"].mask(f["image_id"] == "P06_CC", "left")}
+    edit(tiny_table, "images.csv", lambda f: f.assign(**left))
     faults = data_check("table", tiny_table, SMALL, pixels=True)
     assert faults == ["2 pairs of near-duplicates are in different splits"]
     pairs = lines_below("near-duplicates of different patients", capsys.readouterr().out)
@@ -127,16 +126,14 @@ def test_counts_that_differ_are_faults(tiny_table, tmp_path, monkeypatch, capsys
 
 
 def test_splits_without_both_kinds_are_a_fault(tiny_table):
-    images = pd.read_csv(tiny_table / "images.csv", dtype=str, keep_default_na=False)
-    images.loc[images["patient_id"] == "P10", "split"] = "training"
-    images.to_csv(tiny_table / "images.csv", index=False)
+    moved = {"split": lambda f: f["split"].mask(f["patient_id"] == "P10", "training")}
+    edit(tiny_table, "images.csv", lambda f: f.assign(**moved))
     (fault,) = data_check("table", tiny_table, SMALL)
     assert fault.startswith("split test has 0 malignant and 2 benign lesions")
 
 
 def test_a_set_without_known_truth_has_no_splits_and_no_fault(tiny_table, capsys):
-    lesions = pd.read_csv(tiny_table / "lesions.csv", dtype=str, keep_default_na=False)
-    lesions.assign(pathology="unknown").to_csv(tiny_table / "lesions.csv", index=False)
+    edit(tiny_table, "lesions.csv", lambda f: f.assign(pathology="unknown"))
     assert data_check("table", tiny_table, SMALL) == []
     assert lines_below("splits", capsys.readouterr().out)[0].startswith("none: no lesion")
 
@@ -165,8 +162,7 @@ def test_an_outline_that_is_cut_is_told_though_the_table_states_no_size(tiny_tab
     box = {"geom": "box", "mask_file": "", "x0": "-5", "y0": "60", "x1": "15", "y1": "80"}
     lesions.loc[0, [*box]] = [*box.values()]
     lesions.to_csv(tiny_table / "lesions.csv", index=False)
-    images = pd.read_csv(tiny_table / "images.csv").drop(columns=["rows", "cols"])
-    images.to_csv(tiny_table / "images.csv", index=False)
+    edit(tiny_table, "images.csv", lambda f: f.drop(columns=["rows", "cols"]))
     assert data_check("table", tiny_table, SMALL, pixels=True) == []
     told = "1 lesions: the outline is cut at the edge of its image, first P01_1@P01_CC"
     assert lines_below("warnings", capsys.readouterr().out) == [told]

@@ -46,18 +46,8 @@ def test_a_class_without_windows_weighs_nothing():
     np.testing.assert_array_equal(class_weights((1, 3, 4, 0)), [8, np.float32(8 / 3), 2, 0])
 
 
-def test_weighted_cross_entropy_by_hand(monkeypatch):
-    """Two windows with losses log 4 (malignant, 3) and log 2 (outside, 1): (3 log 4 + log 2) / 4."""
-    task = features_task("I")
-    logits = torch.log(torch.tensor([[1.0, 1, 1, 1], [1, 1, 3, 1]]))
-    monkeypatch.setattr(tasks.fagg.maps, "stack", lambda combination, parts: parts)
-    task.model = lambda x: x
-    batch = (logits,), torch.tensor([0, 2]), torch.tensor([3.0, 0, 1, 0])
-    assert float(task.loss(batch)) == pytest.approx((3 * np.log(4) + np.log(2)) / 4)
-
-
 def test_the_weighted_sum_is_divided_by_weights_or_windows():
-    """The same two windows: 3 log 4 + log 2, over the weights' sum 4 or over two windows."""
+    """Two windows with losses log 4 (malignant, weight 3) and log 2 (outside, 1)."""
     logits = torch.log(torch.tensor([[1.0, 1, 1, 1], [1, 1, 3, 1]]))
     given = logits, torch.tensor([0, 2]), torch.tensor([3.0, 0, 1, 0])
     total = 3 * np.log(4) + np.log(2)

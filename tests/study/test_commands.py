@@ -15,8 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from made_up import MODELS, predictions
-from pydantic import BaseModel
-from tiny_table import write_tiny_table
+from tiny_table import edit, write_tiny_table
 from toy_project import ROOT, make_project
 
 import lesionlib
@@ -24,8 +23,9 @@ from lesionlib.errors import InputError
 from lesionlib.scoring import PREDICTION_COLUMNS
 from study import settings, workflow
 from study.__main__ import COLUMNS, main, parser
+from study.against_paper import setting_names
 from study.commands import folds, listing, new, report
-from study.settings import Experiment, load_experiment
+from study.settings import load_experiment
 from study.steps import STEPS
 
 COMMANDS = parser()._subparsers._group_actions[0].choices
@@ -87,19 +87,10 @@ def test_a_job_loads_only_what_it_uses():
 
 
 # ------------------------------------------------------------------ settings, stages
-def leaves(model=Experiment, prefix="") -> list[str]:
-    found = []
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        block = isinstance(kind, type) and issubclass(kind, BaseModel)
-        found += leaves(kind, f"{prefix}{name}.") if block else [prefix + name]
-    return found
-
-
 def test_every_setting_is_listed_with_type_default_and_meaning():
     text = listing.settings_text()
-    assert re.findall(r"^([\w.]+): \S", text, re.MULTILINE) == leaves()
-    assert text.count("\n    default ") == len(leaves())
+    assert re.findall(r"^([\w.]+): \S", text, re.MULTILINE) == [*setting_names()]
+    assert text.count("\n    default ") == len([*setting_names()])
     assert (
         "windows.patch: integer >= 1" in text.replace("16", "1") and "px of a patch's side" in text
     )
@@ -357,8 +348,7 @@ def test_folds_find_the_folder_that_the_experiment_was_given(project, tmp_path, 
 
 def test_the_check_reads_the_splits(project, tmp_path, capsys):
     data = write_tiny_table(tmp_path / "tiny")
-    images = pd.read_csv(data / "images.csv", dtype=str, keep_default_na=False)
-    images.loc[images["patient_id"] == "P10", "split"] = "training"
-    images.to_csv(data / "images.csv", index=False)
+    moved = {"split": lambda f: f["split"].mask(f["patient_id"] == "P10", "training")}
+    edit(data, "images.csv", lambda f: f.assign(**moved))
     assert main(["check", "real", "--data", str(data)]) == 2
     assert "split test has 0 malignant and 2 benign lesions" in capsys.readouterr().err

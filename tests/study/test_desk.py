@@ -12,18 +12,15 @@ import pytest
 from nbformat.v4 import new_code_cell, new_output
 from toy_project import ROOT, make_project, write_notebook
 
-from study import desk, settings
+from study import desk
 
 GIT = shutil.which("git") and (ROOT / ".git").exists()
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
-    settings.project_root.cache_clear()
-    write_notebook(make_project(tmp_path), "04", "1 + 1")
-    yield tmp_path
-    settings.project_root.cache_clear()
+def project(own_root):
+    write_notebook(make_project(own_root), "04", "1 + 1")
+    return own_root
 
 
 def test_a_copy_is_refreshed_until_it_is_edited(project, capsys):

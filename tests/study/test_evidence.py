@@ -18,7 +18,6 @@ from lesionlib.errors import InputError
 from lesionlib.scoring import PREDICTION_COLUMNS
 from study import evidence, ideal_observers, tables
 from study.evidence import Outcome
-from study.settings import project_root
 from study.statistics.fusion import LATE, with_fusions
 from study.statistics.multiplicity import holm
 
@@ -315,13 +314,10 @@ def test_equivalence_is_two_one_sided_tests(values, spread, holds, holds_t):
 
 # ------------------------------------------------------------------ files
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(own_root):
     """An empty project."""
-    (tmp_path / "experiments").mkdir()
-    monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
-    project_root.cache_clear()
-    yield tmp_path
-    project_root.cache_clear()
+    (own_root / "experiments").mkdir()
+    return own_root
 
 
 @pytest.fixture

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-import pytest
-
-from lesionlib.errors import InputError
 from study import paper
 from study.settings import Experiment
 
@@ -25,15 +22,3 @@ def test_the_present_value_is_the_experiments():
     rules = Experiment().windows.model_copy(update={"min_overlap": 7})
     table = paper.silent(Experiment().model_copy(update={"windows": rules})).set_index("parameter")
     assert table.at["windows.min_overlap", "here"] == "7"
-
-
-def test_tables_are_copies():
-    table = paper.table_3()
-    table["auc"] = 0
-    assert paper.table_3()["auc"].min() == 0.474
-
-
-def test_a_value_that_is_not_listed_is_refused_with_the_nearest():
-    assert paper.value("test_lesions") == 600
-    with pytest.raises(InputError, match="test_lesions"):
-        paper.value("test_lesion")

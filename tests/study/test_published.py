@@ -74,13 +74,10 @@ def test_a_page_needs_no_network_and_its_links_lead_to_files(page, tmp_path):
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
+def project(own_root, monkeypatch):
     monkeypatch.delenv("LESIONLIB_DATA", raising=False)
-    monkeypatch.chdir(tmp_path)
-    settings.project_root.cache_clear()
-    yield make_project(tmp_path)
-    settings.project_root.cache_clear()
+    monkeypatch.chdir(own_root)
+    return make_project(own_root)
 
 
 def test_the_run_of_a_real_set_writes_its_page_and_vouches_for_it(project):

@@ -12,7 +12,6 @@ from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from toy_project import make_project, write_notebook
 
-from study import settings
 from study.__main__ import main
 from study.commands.readers import has_tag, solutions_of, without_solutions
 from study.refresh import fold
@@ -27,11 +26,9 @@ def tagged(source: str, tag: str):
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(own_root):
     """One notebook with two tasks, run and folded."""
-    monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
-    settings.project_root.cache_clear()
-    path = write_notebook(make_project(tmp_path), "04", "scores = [1, 2]\nscores")
+    path = write_notebook(make_project(own_root), "04", "scores = [1, 2]\nscores")
     notebook = nbformat.read(path, as_version=4)
     notebook.cells += [
         new_markdown_cell(TASKS),
@@ -47,8 +44,7 @@ def project(tmp_path, monkeypatch):
     execute(notebook)
     fold(notebook)
     nbformat.write(notebook, path)
-    yield tmp_path
-    settings.project_root.cache_clear()
+    return own_root
 
 
 def execute(notebook):

@@ -341,13 +341,10 @@ def test_without_validation_nothing_is_recalibrated():
 
 # ------------------------------------------------------------------ files
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(own_root):
     """A project with the experiments, and no result."""
-    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
-    monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
-    project_root.cache_clear()
-    yield tmp_path
-    project_root.cache_clear()
+    shutil.copytree(ROOT / "experiments", own_root / "experiments")
+    return own_root
 
 
 def test_the_result_is_made_of_committed_files_alone(root, scored, lesions, monkeypatch):

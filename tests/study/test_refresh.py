@@ -8,21 +8,18 @@ from nbformat.v4 import new_code_cell, new_output
 from toy_project import make_project, write_notebook
 
 from lesionlib.errors import InputError
-from study import refresh, settings
+from study import refresh
 
 LINE = "[previous](00_toy.ipynb) · [contents](00_toy.ipynb) · [next](02_toy.ipynb)"
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(own_root):
     """Three notebooks and their executed copies, as papermill leaves them."""
-    make_project(tmp_path)
-    monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
-    settings.project_root.cache_clear()
+    make_project(own_root)
     for number in ("00", "01", "02"):
-        write_copy(tmp_path, write_notebook(tmp_path, number, "1 + 1"))
-    yield tmp_path
-    settings.project_root.cache_clear()
+        write_copy(own_root, write_notebook(own_root, number, "1 + 1"))
+    return own_root
 
 
 def write_copy(project, path, value="toy", output="2"):

@@ -18,18 +18,15 @@ from study.settings import load_experiment
 
 
 @pytest.fixture
-def write(tmp_path, monkeypatch):
+def write(own_root):
     """Writes experiments/<name>.yaml of a project of its own."""
-    (tmp_path / "experiments").mkdir()
-    monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
-    settings.project_root.cache_clear()
+    (own_root / "experiments").mkdir()
 
     def write(name: str, text: str | bytes):
         content = text if isinstance(text, bytes) else text.encode()
-        (tmp_path / "experiments" / f"{name}.yaml").write_bytes(content)
+        (own_root / "experiments" / f"{name}.yaml").write_bytes(content)
 
-    yield write
-    settings.project_root.cache_clear()
+    return write
 
 
 def refusal(name: str) -> str:

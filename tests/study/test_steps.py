@@ -75,6 +75,17 @@ def bench(folder, **changed):
     return lab
 
 
+def table_lab(runs, **data):
+    """A lab of a set in the table format."""
+    canvas = {"rows": 192, "cols": 128, "background": "zero", "buffer": 8}
+    blocks = {"canvas": canvas, "windows": {"side_min": 24, "side_max": 64}}
+    lab = lab_module.Lab(
+        Experiment(name="made", data={"dataset": "table"} | data, **blocks), "stage"
+    )
+    lab.runs = runs
+    return lab
+
+
 def on_a_copy(lab, folder, **changed):
     """A lab with other settings on a copy of what another one has done."""
     shutil.copytree(lab.runs, folder / "runs")
@@ -458,8 +469,7 @@ def test_a_set_that_was_moved_is_read_from_its_new_place(tiny_table, tmp_path, m
     """Trap: names, sizes and times of the files are the same after a move."""
     moved = tmp_path / "moved"
     for folder in (tiny_table, moved):
-        lab = lab_module.Lab(Experiment(name="made", data={"dataset": "table"}), "stage")
-        lab.runs = tmp_path / "runs"
+        lab = table_lab(tmp_path / "runs")
         monkeypatch.setenv("LESIONLIB_DATA", str(folder))
         assert steps.manifest(lab).root == folder
         if folder != moved:
@@ -471,13 +481,10 @@ def test_a_set_that_was_copied_is_read_anew_and_trains_nothing_anew(
 ):
     """Trap: a copy, or a disk that was mounted again, gives every file another time."""
     monkeypatch.setenv("LESIONLIB_DATA", str(tiny_table))
-    canvas = {"rows": 192, "cols": 128, "background": "zero", "buffer": 8}
-    windows = {"side_min": 24, "side_max": 64}
-    made = Experiment(name="made", data={"dataset": "table"}, canvas=canvas, windows=windows)
     said, keys = [], []
     for _ in range(2):
-        lab = lab_module.Lab(made, "stage")
-        lab.runs, lab.progress = tmp_path / "runs", said.append
+        lab = table_lab(tmp_path / "runs")
+        lab.progress = said.append
         steps.store(lab)
         keys.append(stages.key_of(lab.runs / "store"))
         for file in tiny_table.rglob("*"):
@@ -512,11 +519,10 @@ def test_another_file_of_the_same_name_is_another_stage(tmp_path):
 
 def test_data_can_be_folded_and_its_files_checksummed(tiny_table, tmp_path, monkeypatch):
     monkeypatch.setenv("LESIONLIB_DATA", str(tiny_table))
-    data = {"dataset": "table", "folds": 2, "validation_share": 0.3, "sha256": True}
     tested = []
     for fold in (0, 1):
-        lab = lab_module.Lab(Experiment(name="made", data={**data, "fold": fold}), "stage")
-        lab.runs = tmp_path / str(fold)
+        data = {"folds": 2, "validation_share": 0.3, "sha256": True, "fold": fold}
+        lab = table_lab(tmp_path / str(fold), **data)
         images = steps.manifest(lab).images
         tested += images.loc[images["split"] == "test", "patient_id"].unique().tolist()
         assert len((lab.runs / "manifest" / "files.sha256").read_text().splitlines()) == 24 + 20
@@ -549,11 +555,7 @@ def test_a_download_completed_below_the_top_of_the_folder_is_noticed(tmp_path, m
 def test_a_mended_file_is_read_anew(tiny_table, tmp_path, monkeypatch):
     """Trap: the tables are the same, so that nothing else shows that the film was repaired."""
     monkeypatch.setenv("LESIONLIB_DATA", str(tiny_table))
-    canvas = {"rows": 192, "cols": 128, "background": "zero", "buffer": 8}
-    windows = {"side_min": 24, "side_max": 64}
-    made = Experiment(name="made", data={"dataset": "table"}, canvas=canvas, windows=windows)
-    lab = lab_module.Lab(made, "stage")
-    lab.runs = tmp_path
+    lab = table_lab(tmp_path)
     film = tiny_table / "png" / "P05_CC.png"
     whole = film.read_bytes()
     film.write_bytes(whole[:900])

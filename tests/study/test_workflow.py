@@ -29,15 +29,12 @@ from study.steps.data import data_folder
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(own_root, monkeypatch):
     """A toy project that this process and its children take for theirs."""
-    monkeypatch.setenv("LESIONLIB_ROOT", str(tmp_path))
     monkeypatch.setenv("LESIONLIB_DATA", "")  # a check sets it
     monkeypatch.delenv("LESIONLIB_WORKFLOW", raising=False)
-    monkeypatch.chdir(tmp_path)
-    settings.project_root.cache_clear()
-    yield make_project(tmp_path)
-    settings.project_root.cache_clear()
+    monkeypatch.chdir(own_root)
+    return make_project(own_root)
 
 
 # ------------------------------------------------------------------ user errors

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from openpyxl import Workbook
 from PIL import Image
+from tiny_table import edit
 
 from data_manifest import registry
 from data_manifest.images.prepare import Task, prepare
@@ -24,13 +25,6 @@ def task_of(manifest):
     lesions = manifest.lesions.astype(object).where(manifest.lesions.notna(), None)
     lesions = lesions.to_dict("records")
     return Task(str(manifest.root), image, lesions, **sizes, background="zero", dtype="uint8")
-
-
-def edit(folder, name, change):
-    """Read a table as text, change it, write it back."""
-    frame = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
-    changed = change(frame)
-    (frame if changed is None else changed).to_csv(folder / name, index=False)
 
 
 def cell(folder, name, row, column, value):
@@ -475,13 +469,6 @@ def test_a_resized_image_needs_a_size(tiny_table):
 
 
 # ------------------------------------------------------------------ the registry
-def test_names_and_unknown_names(tiny_table):
-    assert {"table", "mini_mias", "phantom"} <= set(registry.names())
-    assert len(registry.read("table", tiny_table).images) == 24
-    with pytest.raises(InputError, match="unknown data set 'tabel' .*did you mean 'table'"):
-        registry.read("tabel", tiny_table)
-
-
 def test_folders_and_options(tiny_table, tmp_path):
     with pytest.raises(InputError, match="no such data folder"):
         registry.read("table", tmp_path / "none")

@@ -44,7 +44,9 @@ def digest_of(folder):
 
 
 def edit(folder, name, row, **values):
+    """row : its number, or the id of its image."""
     frame = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+    row = frame["image_id"] == row if isinstance(row, str) else row
     for column, value in values.items():
         frame.loc[row, column] = value
     frame.to_csv(folder / name, index=False)
@@ -204,8 +206,7 @@ def test_a_background_that_is_not_0_becomes_0(tiny_table, polarity):
     file = tiny_table / "png" / "P02_CC.png"  # a right breast
     pixels = np.maximum(np.array(Image.open(file)), 3)
     Image.fromarray(pixels if polarity == "MONOCHROME2" else 255 - pixels).save(file)
-    index = pd.read_csv(tiny_table / "images.csv")["image_id"].tolist().index("P02_CC")
-    edit(tiny_table, "images.csv", index, polarity=polarity, bits="")
+    edit(tiny_table, "images.csv", "P02_CC", polarity=polarity, bits="")
     lesions = pd.read_csv(tiny_table / "lesions.csv")["image_id"].tolist()
     air = {"geom": "box", "mask_file": "", "x0": "2", "x1": "12", "y0": "2", "y1": "12"}
     edit(tiny_table, "lesions.csv", lesions.index("P02_CC"), **air)
@@ -224,9 +225,8 @@ def test_a_mirrored_image_is_refused_unless_it_is_a_film_or_its_edge_is_stated(t
     store = made(tiny_table)
     words = "the breast is at the right edge, its laterality means the left one"
     assert words in reasons(store)["P05_CC"] and "film, if it is a scan" in reasons(store)["P05_CC"]
-    index = pd.read_csv(tiny_table / "images.csv")["image_id"].tolist().index("P05_CC")
     for k, stated in enumerate(({"source": "film"}, {"source": "ffdm", "chest_wall": "right"})):
-        edit(tiny_table, "images.csv", index, **stated)
+        edit(tiny_table, "images.csv", "P05_CC", **stated)
         assert made(tiny_table, target=f"store{k}").exclusions.empty
 
 
@@ -237,8 +237,7 @@ def test_a_breast_of_a_few_px_is_told(tiny_table, size, source):
     Image.fromarray(half_ellipse(*size).astype(np.uint8) * 200).save(
         tiny_table / "png" / "P05_CC.png"
     )
-    index = pd.read_csv(tiny_table / "images.csv")["image_id"].tolist().index("P05_CC")
-    edit(tiny_table, "images.csv", index, rows="", cols="", source=source, accept="filled")
+    edit(tiny_table, "images.csv", "P05_CC", rows="", cols="", source=source, accept="filled")
     said = reasons(made(tiny_table))["P05_CC"]
     assert "cols, least 12 each" in said or "no breast found" in said
 
