@@ -318,8 +318,8 @@ def _hunt(found: dict) -> str:
     )
     most = max((row[k] for row in used for k in ("r_benign", "r_malignant")), key=abs)
     return (
-        f"The film's facts, looked at one by one: `{worst['facts']}` ({FILM[worst['facts']]}) alone has {span(worst)}. Among "
-        f"films that are alike in it the networks have {each}, and within one truth their scores "
+        f"The film's facts, looked at one by one: `{worst['facts']}` ({FILM[worst['facts']]}) alone has "
+        f"{span(worst)}. Among films that are alike in it the networks have {each}, and within one truth their scores "
         f"correlate with what it tells by {number(most)} at most."
     )
 

@@ -140,8 +140,14 @@ def test_what_lies_off_chance_is_said_with_the_numbers(monkeypatch):
 
 @pytest.mark.parametrize("low, told", [(0.45, True), (0.52, False)])
 def test_an_external_test_in_which_nothing_is_shown_says_so(low, told):
-    fact = {"fact": "rows", "auc": 0.6, "auc_alike": 0.6, "r_benign": 0.1, "r_malignant": 0.1}
-    facts = [{"facts": "rows", "value": 0.6, "low": 0.5, "high": 0.7}]
+    fact = {
+        "fact": "source_rows",
+        "auc": 0.6,
+        "auc_alike": 0.6,
+        "r_benign": 0.1,
+        "r_malignant": 0.1,
+    }
+    facts = [{"facts": "source_rows", "value": 0.6, "low": 0.5, "high": 0.7}]
     row = {"outcome": "AUC of E", "value": 0.55, "low": low, "high": 0.66}
     row |= {"lesions": 118, "malignant": 51}
     used = [fact | {"model": m} for m in ("E", "E+S", "S", "f_loc")]

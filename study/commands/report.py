@@ -11,7 +11,7 @@ from lesionlib.errors import InputError
 from lesionlib.metrics import resampling, roc
 from study import paper, plots, tables
 from study.commands.page import Page
-from study.statistics import calibration, net_benefit, prevalence
+from study.statistics import calibration, imrmc, net_benefit, prevalence
 from study.statistics.fusion import with_fusions
 from study.statistics.multiplicity import holm, pairs_of
 
@@ -26,8 +26,8 @@ def report(
     share: float = prevalence.PAPER,
     first: Callable[[Page], None] | None = None,
 ) -> Path:
-    """Write tables 2 and 3, figures 6 and 7, paired tests, calibration, net benefit and predictive
-    values; returns the HTML page.
+    """Write tables 2 and 3, figures 6 and 7, paired tests, calibration, net benefit, predictive
+    values and a file for iMRMC; returns the HTML page.
 
     Parameters
     ----------
@@ -83,7 +83,18 @@ def report(
     _figure_6(page, predictions, models)
     page.text(heading=f"Scores of {last.model} by truth")
     page.figure("scores", plots.scores(last.truth, last.mean), "Histograms of scores by truth")
+    _for_imrmc(page, predictions, models)
     return page.write("report")
+
+
+def _for_imrmc(page: Page, predictions: pd.DataFrame, models: Sequence[str]) -> None:
+    """The scores for the FDA's iMRMC, so that they can be judged by other software, too."""
+    try:
+        file = imrmc.write_imrmc(predictions, models, page.folder / "scores.imrmc")
+        told = f"{file.name} holds these scores for iMRMC. {imrmc.LIMITS}"
+    except InputError as error:
+        told = f"Not written: {error}"
+    page.text(told, heading="To check elsewhere: iMRMC")
 
 
 def _table_3(page: Page, predictions: pd.DataFrame) -> None:

@@ -20,7 +20,7 @@ from study import tables
 TRUTH = "-1"  # reader of the rows that hold the truth, in every version of iMRMC
 LIMITS = (
     "Cases are lesions and taken as independent: standard errors are too small where patients have "
-    "several lesions.\nReaders are repeated trainings, not radiologists."
+    "several lesions. Readers are repeated trainings, not radiologists."
 )
 
 

@@ -58,6 +58,20 @@ def test_scores_of_another_program_are_judged(elsewhere, tmp_path, capsys):
     for heading in ("Table 2", "Table 3", "Figure 7", "Calibration", "Net benefit", "Predictive"):
         assert f"<h2>{heading}" in page
     assert "not recalibrated" not in page
+    lines = (
+        (tmp_path / "report" / "scores.imrmc")
+        .read_text()
+        .partition("BEGIN DATA:\n")[2]
+        .splitlines()
+    )
+    assert len(lines) == 3 * len(wide), "the truths, and the scores of two models"
+
+
+def test_a_name_that_imrmc_cannot_hold_is_told(elsewhere, tmp_path):
+    elsewhere.assign(model=elsewhere["model"] + ", fitted").to_csv(tmp_path / "p.csv", index=False)
+    page = report(tmp_path / "p.csv").read_text(encoding="utf-8")
+    assert "Not written: " in page and "has a comma" in page
+    assert not (tmp_path / "report" / "scores.imrmc").exists()
 
 
 def test_several_tests_are_adjusted_together(elsewhere, tmp_path):
