@@ -37,7 +37,7 @@ SHOWN_WIDTH = 1000  # px of a picture in a notebook
 MOST_BYTES, MOST_BYTES_OF_LINES = 150_000, 60_000  # of a figure; a larger one gets fewer px
 SAVED_DPI = 300
 # shares of the px of a figure, tried in turn until it is small enough
-SMALLER = (1, 0.9, 0.8, 0.7, 0.6, 0.5)
+SMALLER = (1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4)
 COLOURS = 64  # in a notebook; a scatter of thousands of points is large at any size in RGB
 NO_OUTLINES = (
     "Its lesions are marked by {0}, which are no outlines: windows, their classes and their purity "
@@ -326,17 +326,15 @@ def _drawn(figure, dpi: float):
 def _png(figure, dpi: float, colours: int | None = None) -> bytes:
     """As PNG of the most px that stay below MOST_BYTES_OF_LINES: in RGB, or in so many `colours`.
 
-    What is too large in RGB at any size is drawn in 256 colours.
-
     The colours are spread over all that are drawn, or the few px of a marker or at the end of a
     colour bar would get that of their neighbours.
     """
     from PIL import Image
 
-    for number, less in product((colours,) if colours else (None, 256), SMALLER):
+    for less in SMALLER:
         picture, out = _drawn(figure, less * dpi), io.BytesIO()
-        if number:
-            picture = picture.quantize(number, Image.Quantize.MAXCOVERAGE, dither=0)
+        if colours:
+            picture = picture.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=0)
         picture.save(out, "PNG", optimize=True, dpi=(less * dpi, less * dpi))
         if out.tell() <= MOST_BYTES_OF_LINES:
             break

@@ -116,7 +116,8 @@ def test_editors_have_the_schema_of_the_settings_as_they_are():
 def test_every_stage_is_listed_with_its_arguments_and_what_it_gives():
     text = listing.stages_text()
     assert re.findall(r"^(\w+)", text, re.MULTILINE) == list(STEPS)
-    assert "\nfagg --combination str [--run int] [--cells str]\n    The folder of one" in text
+    fagg = "\nfagg --combination str [--run int] [--cells str] [--activated bool]\n    The folder of one"
+    assert fagg in text
     assert "`" not in text and text.count("\n    ") >= len(STEPS)
 
 

@@ -99,13 +99,6 @@ def test_a_figure_is_in_full_colour_and_small(lab, shown, picture, most):
         assert image.mode == "RGB"
 
 
-def test_a_figure_too_large_in_full_colour_is_drawn_in_fewer():
-    figure = style.new_figure(7.2, 3)
-    _ = figure.subplots().plot(np.random.default_rng(0).normal(size=(50, 3)))
-    smallest = len(module._png(figure, module.SMALLER[-1] * 300, most=10**9))
-    assert len(module._png(figure, 300, most=smallest - 1)) < smallest
-
-
 def test_a_figure_of_few_colours_keeps_those_of_its_markers(lab, shown):
     figure = style.new_figure(7.2, 2.9)
     left, right = figure.subplots(1, 2)
