@@ -40,7 +40,7 @@ MARGIN = 0.015  # of a gain in a control, where there is nothing to gain
 GAINS = {
     ("I+S", "S"): "the place adds to the context",
     ("E+S", "E"): "the context adds to the patch",
-    ("E+S", LATE): "the place is used beside the patch",
+    ("E+S", LATE): "reading both at once adds to the sum of two scores",
 }
 MIXED = ("S", "I+S", "E", LATE, "E+S")  # judged within images of both kinds
 # name -> (model's number, latent, whether the two should agree; None is reported alone)

@@ -405,6 +405,9 @@ def test_an_outcome_is_told_in_a_line_with_its_controls():
         told = evidence.told(both, "gain.E+S-E", "the context adds")
         rest = "; in 4 controls -0.001, 90 % [-0.006, +0.004], "
         assert told == f"{line}{rest}{word} the margin of 0.015."
+    both["control.gain.E+S-E"] = none | {"low_90": 0.001, "holds": True}
+    told = evidence.told(both, "gain.E+S-E", "the context adds")
+    assert told.endswith("within the margin of 0.015, though not 0.")
 
 
 def test_the_number_of_seeds_is_whole(project):
