@@ -394,5 +394,5 @@ def told(pooled: Mapping[str, Mapping], key: str, name: str) -> str:
         ends = "[{low_90:+.3f}, {high_90:+.3f}]".format(**control)
         line += f"; in {control['seeds']} controls {control['value']:+.3f}, 90 % {ends}, "
         line += f"{'' if control['holds'] else 'not '}within the margin of {MARGIN:g}"
-        line += ", though not 0" * (control["low_90"] > 0)
+        line += ", though not 0" if control["low_90"] > 0 else ""
     return line + "."
