@@ -208,12 +208,12 @@ def _permuted_again(scored: Mapping[str, pd.DataFrame], resamples: int) -> list[
     pooled = {"outcome": f"{outcome.name}, mean of {over.n} permutations", "value": over.mean}
     pooled |= {"low": over.low, "high": over.high, "mean": over.mean, "sd": over.sd}
     pooled |= {k: each[0][k] for k in ("lesions", "malignant", "benign", "patients")}
-    head = {"control": "permuted again", "expected": HALF}
-    further = zip(names[1:], each[1:], strict=True)
+    head, further = {"control": "permuted again"}, zip(names[1:], each[1:], strict=True)
     rows = [
-        head | row | {"outcome": f"{outcome.name}, permutation {name[-1]}"} for name, row in further
+        head | row | {"outcome": f"{outcome.name}, permutation {name[-1]}", "expected": REPORTED}
+        for name, row in further
     ]
-    return [*rows, head | pooled]
+    return [*rows, head | pooled | {"expected": HALF}]
 
 
 def film_facts(
