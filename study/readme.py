@@ -308,6 +308,27 @@ def _controls(found: dict) -> list[str]:
     return lines
 
 
+def permuted(found: dict) -> str:
+    """Whether the networks of permuted labels, taken together, tell the truth; "" for one of them."""
+    rows = {row["outcome"]: row for row in reversed(found["tables"]["controls"])}
+    mean = next((row for name, row in rows.items() if "mean of" in name), None)
+    if mean is None:
+        return ""
+    first = rows["AUC of E"]
+    text = (
+        f"Over the exchanges the AUC of E has a mean of {span(mean)} and an SD of "
+        f"**{number(mean['sd'])}**, where the interval over women of one of them allows for "
+        f"{number((first['high'] - first['low']) / 3.92)}. "
+    )
+    if mean["holds"]:
+        return text + (
+            "So the first run was chance, and no leak is shown. A single permuted run that is judged "
+            "over women alone is too strict a control: which way such a network leans is drawn anew "
+            "with every exchange."
+        )
+    return text + "The mean lies off .5: a leak is to be hunted."
+
+
 def _hunt(found: dict) -> str:
     """What the film's facts tell of the truth, and how far the networks follow them."""
     alone, used = (found["tables"][name] for name in ("film_facts", "film_facts_use"))

@@ -154,3 +154,14 @@ def test_an_external_test_in_which_nothing_is_shown_says_so(low, told):
     tables = {"controls": [], "external": [row], "film_facts": facts, "film_facts_use": used}
     lines = readme._controls({"tables": tables, "missing": []})
     assert lines[-1].endswith("that anything carries over is not shown.") is told
+
+
+@pytest.mark.parametrize("holds, told", [(True, "was chance"), (False, "is to be hunted")])
+def test_permutations_are_told_by_their_mean(holds, told):
+    first = {"outcome": "AUC of E", "value": 0.58, "low": 0.5, "high": 0.696, "holds": False}
+    mean = {"outcome": "AUC of E, mean of 5 permutations", "value": 0.48, "low": 0.35, "high": 0.61}
+    rows = [first, mean | {"sd": 0.107, "holds": holds}, first | {"low": 0.0}]
+    text = readme.permuted({"tables": {"controls": rows}})
+    assert ".480 [.350, .610]" in text and "**.107**" in text and "allows for .050" in text
+    assert told in text
+    assert readme.permuted({"tables": {"controls": [first]}}) == ""

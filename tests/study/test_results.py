@@ -217,7 +217,10 @@ def test_all_questions_hold_where_all_is_well(change, questions):
         ({"E+S": 0.081}, "E+S is near"),
         ({"I+S-S": entry(0.04)}, "the place adds to the context: I+S less S"),
         ({"E+S-E": entry(0.04)}, "the context adds to the patch: E+S less E"),
-        ({f"E+S-{LATE}": entry(0.04)}, f"reading both at once adds to the sum of two scores: E+S less {LATE}"),
+        (
+            {f"E+S-{LATE}": entry(0.04)},
+            f"reading both at once adds to the sum of two scores: E+S less {LATE}",
+        ),
         ({"pairs": {"S": entry(0.56)}}, "mixed pairs: S alone"),
         ({"pairs": {"S": TOO_FEW}}, "mixed pairs: S alone"),
         ({"pairs": {"I+S": entry(0.54)}}, "mixed pairs: I+S does"),
