@@ -168,9 +168,9 @@ def machines() -> str:
     )
     most = max(apart, key=apart.get)
     return (
-        "What *another machine* means was measured: the demo was run on two machines. "
-        f"No mean of runs moved by more than {number(apart[most])} "
-        f"({most}). The differences, with their 95 % over runs and patients: {told}. So an interval "
+        "What *another machine* means was measured: the demo was run on two processors, here "
+        f"{here['provenance']['processor']}, there {there['processor']}. No mean of runs moved by "
+        f"more than {number(apart[most])} ({most}). The differences, with their 95 % over runs and patients: {told}. So an interval "
         "over the runs of one machine and over patients does not always hold what the next machine "
         "finds: f_loc and GMIC are trained once in the demo, and a network trained anew is another "
         "network."
