@@ -46,7 +46,7 @@ help: ## list these commands
 
 setup: $(READY) ## make the environment in .venv, or bring it up to date
 
-demo: $(READY) ## run every notebook on the embedded phantom (12 to 17 minutes on 2 cores)
+demo: $(READY) ## run every notebook on the embedded phantom (11 to 17 minutes on 2 cores)
 	@$(STUDY) run demo --cores $(CORES)
 
 # how many jobs a cluster takes, its profile says, unless CORES is given
