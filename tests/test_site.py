@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 
 import pytest
@@ -47,3 +48,13 @@ def test_code_that_jupyterlab_folds_is_folded(conf):
     source = ["# Title"]
     conf["fold_cells"](None, "README", source)
     assert source == ["# Title"]
+
+
+def test_a_page_that_is_linked_is_of_the_site(conf):
+    """Sphinx knows no other, and `make site` ends with what it warns of."""
+    root = project_root()
+    patterns = [name.replace("**.", "**/*.") for name in conf["include_patterns"]]
+    pages = {page for name in patterns for page in root.glob(name)}
+    for page in (page for page in pages if page.suffix == ".md"):
+        for target in re.findall(r"\]\(([^)#:\s]+\.(?:md|ipynb))[)#]", page.read_text("utf-8")):
+            assert (page.parent / target).resolve() in pages, f"{page.name}: {target}"
