@@ -153,7 +153,7 @@ def refuse_torn(lines: Iterable[str], separator: str, name: str) -> None:
     """
     csv.field_size_limit(MOST_BYTES["own"])
     # blanks between a closing quote and the next separator do no harm; a line's end is kept
-    lines = (re.sub(rf'" +(?={separator}|\r?\n?$)', '"', line) for line in lines)
+    lines = (re.sub(rf'" +(?={re.escape(separator)}|\r?\n?$)', '"', line) for line in lines)
     rows = csv.reader(lines, delimiter=separator, strict=True)
     try:
         damaged = any("\0" in value for row in rows for value in row)

@@ -205,6 +205,7 @@ class _Loop:
             self.schedule.load_state_dict(state.schedule)
 
     def run(self) -> None:
+        """Train to the end, by epochs or patience, and write the results; an error keeps epochs."""
         state, settings = self.state, self.settings
         try:
             while len(state.history) < min(settings.epochs, state.best_epoch + settings.patience):

@@ -170,9 +170,9 @@ def machines() -> str:
     return (
         "What *another machine* means was measured: the demo was run on two processors, here "
         f"{here['provenance']['processor']}, there {there['processor']}. No mean of runs moved by "
-        f"more than {number(apart[most])} ({most}). The differences, with their 95 % over runs and patients: {told}. So an interval "
-        "over the runs of one machine and over patients does not always hold what the next machine "
-        "finds: f_loc and GMIC are trained once in the demo, and a network trained anew is another "
+        f"more than {number(apart[most])} ({most}). The differences, with their 95 % over runs and "
+        f"patients: {told}. So an interval over the runs of one machine and over patients does not "
+        "always hold what the next machine finds: f_loc and GMIC are trained once in the demo, and a network trained anew is another "
         "network."
     )
 
@@ -340,8 +340,8 @@ def _hunt(found: dict) -> str:
     most = max((row[k] for row in used for k in ("r_benign", "r_malignant")), key=abs)
     return (
         f"The film's facts, looked at one by one: `{worst['facts']}` ({FILM[worst['facts']]}) alone has "
-        f"{span(worst)}. Among films that are alike in it the networks have {each}, and within one truth their scores "
-        f"correlate with what it tells by {number(most)} at most."
+        f"{span(worst)}. Among films that are alike in it the networks have {each}, and within one "
+        f"truth their scores correlate with what it tells by {number(most)} at most."
     )
 
 

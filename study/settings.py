@@ -540,6 +540,7 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
+        """As YAML has it; a key that is given twice, or is no text, is refused with its line."""
         seen = set()
         for key, _ in node.value:
             problem = "is no text" if key.tag not in _TEXTS else "is given twice"

@@ -22,6 +22,7 @@ class MaxPool(nn.MaxPool2d):
     """3 x 3 cells, every second one: torch's numbers, on the CPU in half its time or less."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, c, h, w) -> (n, c, h', w'), as `torch.nn.MaxPool2d` has it."""
         if x.device.type != "cpu":
             return super().forward(x)
         if x.requires_grad:  # torch is slow on rows of pixels, not on rows of channels
