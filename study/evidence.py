@@ -303,7 +303,7 @@ def read(kind: str) -> tuple[dict[str, pd.DataFrame], dict[str, Mapping]]:
     scored, stored = {}, {}
     for name in names_of(kind):
         place = figures_folder(name)
-        if (file := place / "predictions.csv.gz").is_file() and (place / RESULTS).is_file():
+        if (file := tables.stored_file(place / "predictions.csv")) and (place / RESULTS).is_file():
             scored[name] = tables.read_predictions(file)
             stored[name] = files.read_json(place / RESULTS)
     return scored, stored

@@ -38,7 +38,6 @@ MOST_BYTES, MOST_BYTES_OF_LINES = 150_000, 60_000  # of a figure; a larger one g
 SAVED_DPI = 300
 # shares of the px of a figure, tried in turn until it is small enough
 SMALLER = (1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4)
-COLOURS = 64  # in a notebook; a scatter of thousands of points is large at any size in RGB
 NO_OUTLINES = (
     "Its lesions are marked by {0}, which are no outlines: windows, their classes and their purity "
     "follow the {0}."
@@ -158,7 +157,7 @@ class Lab:
         self._mark(figure)
         kind = "image/jpeg" if picture else "image/png"
         width = SHOWN_WIDTH / figure.get_figwidth()
-        data = _jpeg(figure, min(width, 130)) if picture else _png(figure, min(width, 100), COLOURS)
+        data = _jpeg(figure, min(width, 130)) if picture else _png(figure, min(width, 100))
         data = base64.b64encode(data).decode()
         display({kind: data}, metadata={kind: {"alt": alt}}, raw=True)
         if caption:
@@ -323,18 +322,10 @@ def _drawn(figure, dpi: float):
     return Image.open(raw).convert("RGB")
 
 
-def _png(figure, dpi: float, colours: int | None = None) -> bytes:
-    """As PNG of the most px that stay below MOST_BYTES_OF_LINES: in RGB, or in so many `colours`.
-
-    The colours are spread over all that are drawn, or the few px of a marker or at the end of a
-    colour bar would get that of their neighbours.
-    """
-    from PIL import Image
-
+def _png(figure, dpi: float) -> bytes:
+    """As PNG in RGB of the most px that stay below MOST_BYTES_OF_LINES."""
     for less in SMALLER:
         picture, out = _drawn(figure, less * dpi), io.BytesIO()
-        if colours:
-            picture = picture.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=0)
         picture.save(out, "PNG", optimize=True, dpi=(less * dpi, less * dpi))
         if out.tell() <= MOST_BYTES_OF_LINES:
             break

@@ -347,10 +347,8 @@ def stored() -> dict | None:
 
 def read_scores(place) -> pd.DataFrame | None:
     """The predictions in a folder, without lesions of unknown truth; None where there are none."""
-    for file in (place / "predictions.csv.gz", place / "predictions.csv"):
-        if file.is_file():
-            return tables.read_predictions(file).dropna(subset="y_true")
-    return None
+    file = tables.stored_file(place / "predictions.csv")
+    return None if file is None else tables.read_predictions(file).dropna(subset="y_true")
 
 
 def read_lesions() -> pd.DataFrame:

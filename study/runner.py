@@ -30,7 +30,7 @@ from study.desk import kernel_variables
 from study.jobs import EndsHere, JobError, end_with_the_run, unforeseen, withheld
 from study.marks import write_mark
 from study.parameters import changed, explored_folder, known_parameters, literal, read_values
-from study.published import PUBLISHED, write_page
+from study.published import write_page
 from study.settings import figures_folder, load_experiment, project_root, runs_folder
 
 DEFAULT_EXPERIMENT = "demo"
@@ -111,7 +111,7 @@ def run_notebook(
     where = f"notebook {path.stem}"
     with _job(settings, number, where, target, is_own), following(progress, partial(say, number)):
         _execute(path, target, values, settings.compute.threads, _log(runs, number))
-        if is_own and number in PUBLISHED and not settings.is_phantom:
+        if is_own and not settings.is_phantom:
             page = figures_folder(settings.name) / f"{path.stem}.html"
             write_page(target, page, settings)
             written = runs / "written" / f"{number}.json"

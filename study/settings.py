@@ -315,7 +315,7 @@ class Evaluation(Section):
         min_length=1,
         description="shares of malignant lesions missed, at which table 2 counts spared biopsies",
     )
-    compress: bool = Field(False, description="write predictions.csv.gz, not predictions.csv")
+    compress: bool = Field(False, description="write predictions.csv.xz, not predictions.csv")
 
 
 class Arm(Trunk):

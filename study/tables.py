@@ -25,6 +25,7 @@ different lesions.
 from __future__ import annotations
 
 import gzip
+import lzma
 import re
 import zlib
 from collections.abc import Sequence
@@ -133,18 +134,23 @@ class Scores:
         return run_intervals.two_level(self.truth, self.runs, self.patient, *how)
 
 
-def read_predictions(file: Path | str) -> pd.DataFrame:
-    """The predictions of a file, as ``predictions.csv`` or ``predictions.csv.gz``, checked.
+def stored_file(file: Path | str) -> Path | None:
+    """The file of this name, as it is or compressed; None where there is none."""
+    found = (Path(f"{file}{ending}") for ending in ("", ".xz", ".gz"))
+    return next((path for path in found if path.is_file()), None)
 
-    A file named without its ``.gz`` is found: the repository keeps large ones compressed.
+
+def read_predictions(file: Path | str) -> pd.DataFrame:
+    """The predictions of a file, as ``predictions.csv``, ``.csv.gz`` or ``.csv.xz``, checked.
+
+    A file named without its ``.gz`` or ``.xz`` is found: the repository keeps large ones compressed.
     Raises InputError for what is no such file, and as every function here.
     """
-    if not Path(file).is_file() and Path(f"{file}.gz").is_file():
-        file = f"{file}.gz"
+    file = stored_file(file) or file
     if not Path(file).is_file():
         raise InputError("there is no such file", file, "Give the path of a predictions.csv")
-    zipped = Path(file).suffix.lower() == ".gz"
-    how = {"skipinitialspace": True, "compression": "gzip" if zipped else None}
+    ending = Path(file).suffix.lower()
+    how = {"skipinitialspace": True, "compression": {".gz": "gzip", ".xz": "xz"}.get(ending)}
     try:
         head = list(pd.read_csv(file, nrows=0, **how))
         for sign, name in SEPARATORS.items():
@@ -154,11 +160,12 @@ def read_predictions(file: Path | str) -> pd.DataFrame:
         for name in (name.removesuffix(".1") for name in head if name.endswith(".1")):
             if name in PREDICTION_COLUMNS:  # pandas numbers equal names
                 raise InputError(f"column {name} occurs twice", file, "Leave one out")
-        with (gzip.open if zipped else open)(file, "rt", encoding="utf-8-sig", newline="") as lines:
+        opened = {".gz": gzip.open, ".xz": lzma.open}.get(ending, open)
+        with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
             refuse_torn(lines, ",", Path(file).name)
         how |= {"dtype": dict.fromkeys(NAMES, str), "float_precision": "round_trip"}
         table = pd.read_csv(file, **how)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         reason = " ".join(str(error).split())
         remedy = f"Save it as CSV (UTF-8). {COLUMNS_WANTED}"
         raise InputError(f"cannot be read as CSV: {reason}", file, remedy) from None

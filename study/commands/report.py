@@ -31,7 +31,7 @@ def report(
 
     Parameters
     ----------
-    file : with the columns of `study.tables`, as ``predictions.csv`` or ``.csv.gz``.
+    file : with the columns of `study.tables`, as ``predictions.csv``, ``.csv.gz`` or ``.csv.xz``.
     output : folder; by default ``report`` next to the file.
     share : of malignant lesions where the score would be used, for net benefit and predictive
         values; by default that of the paper's lesions.

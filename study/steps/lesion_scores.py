@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import lzma
 from pathlib import Path
 
 import pandas as pd
@@ -62,8 +62,7 @@ def _gathered(lab: Lab, folders: list[Path], name: str) -> pd.DataFrame:
     content = table.to_csv(index=False, float_format="%.9g").encode()
     target = lab.figures / name
     if lab.settings.evaluation.compress:
-        target = target.with_name(f"{name}.gz")
-        content = gzip.compress(content, mtime=0)  # no time in it: the same scores, the same file
+        target, content = target.with_name(f"{name}.xz"), lzma.compress(content)
     if not target.is_file() or target.read_bytes() != content:
         files.write_bytes(target, content)
     lab.note(target)

@@ -249,7 +249,7 @@ def write_fold(project: Path, name: str, whole: pd.DataFrame) -> None:
     own = whole["patient_id"].str[1:].astype(int) % 4 == load_experiment(name).data.fold
     (project / "figures" / name).mkdir(parents=True, exist_ok=True)
     table = whole.assign(split=np.where(own, "test", "validation"))
-    table.to_csv(project / "figures" / name / "predictions.csv.gz", index=False)
+    table.to_csv(project / "figures" / name / "predictions.csv.xz", index=False)
 
 
 def test_folds_are_experiments_whose_tests_are_judged_together(project, tmp_path, monkeypatch):

@@ -330,12 +330,12 @@ def project(root, pair):
     for name, frame in (pair | none | {"demo": pair["evidence_seed11"]}).items():
         place = root / "figures" / ("evidence" if name != "demo" else "") / name
         place.mkdir(parents=True)
-        frame.to_csv(place / "predictions.csv.gz", index=False)
+        frame.to_csv(place / "predictions.csv.xz", index=False)
         (place / "results.json").write_text(json.dumps(stored()))
     # scores alone are no result yet
     half = root / "figures" / "evidence" / "evidence_seed13"
     half.mkdir()
-    pair["evidence_seed11"].to_csv(half / "predictions.csv.gz", index=False)
+    pair["evidence_seed11"].to_csv(half / "predictions.csv.xz", index=False)
     return root / "figures" / "evidence"
 
 

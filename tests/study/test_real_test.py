@@ -353,7 +353,7 @@ def test_the_result_is_made_of_committed_files_alone(root, scored, lesions, monk
         real_test.write(FEW)
     figures = root / "figures" / "cbis_ddsm"
     figures.mkdir(parents=True, exist_ok=True)
-    scored.to_csv(figures / "predictions.csv.gz", index=False, float_format="%.9g")
+    scored.to_csv(figures / "predictions.csv.xz", index=False, float_format="%.9g")
     lesions.to_csv(figures / "lesions.csv")
     (figures / "mini_mias").mkdir()
     abroad = scored[scored["split"] == "test"].copy()

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 
 import numpy as np
 import pandas as pd
@@ -364,7 +365,7 @@ def test_a_figure_has_every_model_that_it_was_asked_for(scored):
             draw(scored, ["E", "ES"])
 
 
-@pytest.mark.parametrize("name", ["p.csv", "p.csv.gz"])
+@pytest.mark.parametrize("name", ["p.csv", "p.csv.gz", "p.csv.xz"])
 def test_a_file_of_predictions_keeps_its_names_and_scores(scored, tmp_path, name):
     ids = scored.assign(lesion_id=scored["lesion_id"].str.removeprefix("L"))  # 0001 is a name
     ids.to_csv(tmp_path / name, index=False)
@@ -372,8 +373,9 @@ def test_a_file_of_predictions_keeps_its_names_and_scores(scored, tmp_path, name
 
 
 def test_a_compressed_file_is_found_without_its_ending(scored, tmp_path):
-    scored.to_csv(tmp_path / "p.csv.gz", index=False)
-    pd.testing.assert_frame_equal(tables.read_predictions(tmp_path / "p.csv"), scored)
+    for ending in ("gz", "xz"):
+        scored.to_csv(tmp_path / f"{ending}.csv.{ending}", index=False)
+        pd.testing.assert_frame_equal(tables.read_predictions(tmp_path / f"{ending}.csv"), scored)
 
 
 @pytest.mark.parametrize(
@@ -409,10 +411,10 @@ def test_a_file_that_holds_no_predictions_is_one_line(tmp_path, content, said):
         (lambda text: text.replace("y_true", "Y_True"), "no column y_true .*Rename 'Y_True'"),
     ],
 )
-@pytest.mark.parametrize("name", ["p.csv", "p.csv.gz"])
+@pytest.mark.parametrize("name", ["p.csv", "p.csv.gz", "p.csv.xz"])
 def test_a_torn_file_of_predictions_is_not_read_in_part(scored, tmp_path, name, change, said):
     scored.to_csv(tmp_path / "whole.csv", index=False)
-    opened = gzip.open if name.endswith("gz") else open
+    opened = {"gz": gzip.open, "xz": lzma.open}.get(name[-2:], open)
     with opened(tmp_path / name, "wt") as file:
         file.write(change((tmp_path / "whole.csv").read_text()))
     with pytest.raises(InputError, match=said):
