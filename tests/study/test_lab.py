@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 from made_up import MODELS, predictions
 from matplotlib import pyplot
-from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
