@@ -348,6 +348,13 @@ def stored() -> pd.DataFrame | None:
     return None if missing else pd.read_csv(place / "evidence.csv")
 
 
+def judged(kind: str) -> str:
+    """The test lesions of all experiments of a kind, for a caption; see :func:`read`."""
+    found = [files.read_json(figures_folder(n) / RESULTS)["models"]["E"] for n in names_of(kind)]
+    n, bad, people = (sum(x[k] for x in found) for k in ("lesions", "malignant", "patients"))
+    return f"{len(found)} test splits: {n:,} lesions ({bad:,} malignant), {people:,} patients"
+
+
 def less_controls(table: pd.DataFrame, outcome: str) -> tuple[float, float, float]:
     """Mean of the phantoms less that of the controls, with Welch's 95 % t interval.
 

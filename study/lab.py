@@ -142,11 +142,21 @@ class Lab:
 
     # -------------------------------------------------------------- figures
     def show(
-        self, figure, *, alt: str, caption: str = "", picture: bool = False, name: str = ""
+        self,
+        figure,
+        *,
+        alt: str,
+        caption: str = "",
+        of: pd.DataFrame | tuple | str = "",
+        picture: bool = False,
+        name: str = "",
     ) -> None:
         """Show a figure in the notebook, with a text for those who cannot see it.
 
-        caption : Markdown, shown under the figure, with the data set added to its end.
+        caption : Markdown, shown under the figure; the data set, and `of`, are added to its end.
+        of : what is counted there: the lesions shown, as :func:`study.tables.counted` takes them;
+            (store, images) or (store, images, lesions), as :func:`study.tables.on_images` does; or
+            a text, where no lesion is shown.
         picture : True for mammograms, shown as JPEG of at most 1,000 px; else PNG.
         name : of a figure of the paper, such as figure_7, which its caption starts with.
         """
@@ -161,7 +171,7 @@ class Lab:
         data = base64.b64encode(data).decode()
         display({kind: data}, metadata={kind: {"alt": alt}}, raw=True)
         if caption:
-            text = self._caption(name, caption)
+            text = self._caption(name, caption, of)
             display({"text/markdown": text, "text/plain": text}, raw=True)
         pyplot.close(figure)
 
@@ -173,12 +183,13 @@ class Lab:
         data: pd.DataFrame,
         alt: str,
         caption: str = "",
+        of: pd.DataFrame | tuple | str = "",
         picture: bool = False,
     ) -> None:
         """Write a figure of the paper as PNG (JPEG of mammograms) and PDF, its numbers as CSV; show it.
 
         Files: ``figures/<experiment>/<name>.png|pdf|csv|json``, or jpg in place of png; the JSON is
-        the provenance.
+        the provenance.  caption, of : as in :meth:`show`.
         """
         figure = getattr(figure, "figure", figure)
         self._mark(figure)
@@ -186,17 +197,21 @@ class Lab:
         figure.savefig(pdf, format="pdf", dpi=150, metadata={"CreationDate": None})
         drawn = {"jpg": _jpeg(figure, SAVED_DPI)} if picture else {"png": _png(figure, SAVED_DPI)}
         parts = drawn | {"pdf": pdf.getvalue(), "csv": _csv(data)}
-        self._keep(name, parts, {"alt": alt, "caption": self._caption(name, caption)})
-        self.show(figure, alt=alt, caption=caption, picture=picture, name=name)
+        self._keep(name, parts, {"alt": alt, "caption": self._caption(name, caption, of)})
+        self.show(figure, alt=alt, caption=caption, of=of, picture=picture, name=name)
 
-    def _caption(self, name: str, caption: str) -> str:
-        """A caption with the figure's number in the paper, where it has one, and the data set."""
+    def _caption(self, name: str, caption: str, of: pd.DataFrame | tuple | str = "") -> str:
+        """A caption with the figure's number in the paper, where it has one, data set and counts."""
+        from study import tables
+
         number = re.fullmatch(r"figure_(\d+)", name)
         title = f"**Figure {number[1]}.**" if number else "**Figure.**"
         kind = "phantom (made-up images)" if self.is_phantom else self.settings.data.dataset
         source = self.file or f"{kind}, experiment {self.name}"
         marked = "" if self.file or not self.marked_by else f" {NO_OUTLINES.format(self.marked_by)}"
-        return f"{title} {caption} *Data set: {source}.{marked}*"
+        if not isinstance(of, str):
+            of = tables.on_images(*of) if isinstance(of, tuple) else tables.of_split(of)
+        return f"{title} {caption} *Data set: {source}{'; ' * bool(of)}{of}.{marked}*"
 
     def _mark(self, figure) -> None:
         """Every picture of a made-up image says so, whoever drew it; then its layout is settled."""

@@ -98,14 +98,47 @@ def table_1(images: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
 def counted(lesions: pd.DataFrame) -> str:
     """How many lesions a frame holds, for a caption: *1,542 lesions (626 malignant), 600 patients*.
 
-    lesions : one row per lesion, model and run; columns lesion_id, patient_id, and pathology or
-        y_true.
+    lesions : one row per lesion, model and run; columns lesion_id (or it is the index), patient_id,
+        and pathology or y_true.
     """
-    once = lesions.drop_duplicates("lesion_id")
-    bad = once["y_true"] == 1 if "y_true" in once else once["pathology"] == "malignant"
-    n, patients = len(once), once["patient_id"].nunique()
-    words = (f"{k:,} {what}{'s' * (k != 1)}" for k, what in ((n, "lesion"), (patients, "patient")))
-    return f" ({bad.sum():,} malignant), ".join(words)
+    once = lesions if "lesion_id" in lesions else lesions.reset_index()
+    once = once.drop_duplicates("lesion_id")
+    if "y_true" in once:
+        kinds = _truth(once["y_true"]).map({1: "malignant", 0: "benign"})
+        once = once.assign(pathology=kinds.fillna("unknown"))
+    return f"{_lesions(once['pathology'])}, {_many(once['patient_id'].nunique(), 'patient')}"
+
+
+def of_split(lesions: pd.DataFrame) -> str:
+    """:func:`counted` after the split that they are of: *test split: 2 lesions (1 malignant), ...*."""
+    return f"{_splits(lesions)}{counted(lesions)}"
+
+
+def on_images(store, images, lesions=None) -> str:
+    """What is seen on images of a store: *test split: 2 images, 3 lesions (1 malignant), 2 patients*.
+
+    images : rows of ``store.images``, whose patients count, with a lesion or without.
+    lesions : rows of ``store.lesions`` (-1 is none); by default all that lie on these images.
+    """
+    drawn, held = store.images[store.images.index.isin(images)], store.lesions
+    held = held[held["image"].isin(images) if lesions is None else held.index.isin(lesions)]
+    people = _many(drawn["patient_id"].nunique(), "patient")
+    return f"{_splits(drawn)}{_many(len(drawn), 'image')}, {_lesions(held['pathology'])}, {people}"
+
+
+def _splits(frame: pd.DataFrame) -> str:
+    names = list(frame["split"].unique()) if "split" in frame else []
+    return f"{', '.join(names)} split{'s' * (len(names) > 1)}: " if names else ""
+
+
+def _lesions(kinds: pd.Series) -> str:
+    """One lesion with its truth, more with the number of malignant ones."""
+    bad = kinds.iloc[0] if len(kinds) == 1 else f"{(kinds == 'malignant').sum():,} malignant"
+    return _many(len(kinds), "lesion") + f" ({bad})" * (len(kinds) > 0)
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}" if n else f"no {what}"
 
 
 # ------------------------------------------------------------------ predictions

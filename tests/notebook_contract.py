@@ -333,12 +333,17 @@ def alt_text(path: Path, notebook: NotebookNode) -> Complaints:
 
 
 def captions(path: Path, notebook: NotebookNode) -> Complaints:
-    """Under every figure stands what it shows, and of which lesions."""
+    """Under every figure stands what it shows, of how many lesions and patients, or of none."""
     for cell in code(notebook):
         for call in (n for n in ast.walk(parsed(cell)) if isinstance(n, ast.Call)):
             shows = ast.unparse(call.func) in ("lab.show", "lab.figure")
-            if shows and not any(k.arg in ("caption", None) for k in call.keywords):
-                yield f"a figure without a caption in {start(cell)}"
+            given = {k.arg for k in call.keywords}
+            if shows and None not in given and not {"caption", "of"} <= given:
+                yield f"a figure without a caption, or of what, in {start(cell)}"
+        for said in (str(o.get("data", {}).get("text/markdown", "")) for o in cell.outputs):
+            for what in ("lesion", "patient") if said.startswith("**Figure") else ():
+                if not re.search(rf"\b(\d[\d,]*|no) {what}", said.partition("*Data set:")[2]):
+                    yield f"a caption without the number of {what}s: {said[:60]}"
 
 
 def regression(path: Path, notebook: NotebookNode) -> Complaints:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.plots import style
-from study.plots.mammograms import Mammogram, mammogram
+from study.plots.mammograms import Mammogram, mammogram, scale_bars
 
 
 def contact_sheet(
@@ -18,11 +18,13 @@ def contact_sheet(
     *,
     columns: int = 10,
     flagged: Sequence[bool] | None = None,
+    widths: Sequence[float] | None = None,
 ) -> Figure:
     """Small mammograms side by side, each with the contour of its breast and its title.
 
     breasts : one mask per mammogram, bool, of any whole fraction of its size (a store's are at
-    stride 4).  flagged : whose title is red.
+    stride 4).  flagged : whose title is red.  widths : px of the files, which the bars are of, where
+    the mammograms are smaller; their px_mm is then that of the files.
     """
     n, columns = len(mammograms), min(columns, len(mammograms))
     side = style.PAGE / columns
@@ -34,6 +36,7 @@ def contact_sheet(
     flags = [False] * n if flagged is None else flagged
     longest = max(len(image.title) for image in mammograms)
     size = min(5.5, 72 * side / (0.62 * max(longest, 1)))
+    widths = [image.shape[1] for image in mammograms] if widths is None else widths
     for k, (image, breast, flag) in enumerate(zip(mammograms, breasts, flags, strict=True)):
         row, column = divmod(k, columns)
         left, bottom = (column + 0.06) / columns, 1 - (row + 1) * step / height
@@ -43,6 +46,8 @@ def contact_sheet(
         # a frame, and a gap of white: without them a breast runs into its neighbour
         ax.spines[:].set(visible=True, edgecolor="0.55", linewidth=0.6)
         ax.set_title(image.title, fontsize=size, pad=1.5, color="#B00010" if flag else "black")
+    said = scale_bars(figure.axes, widths, [image.px_mm for image in mammograms])
+    figure.text(0.06 / columns, 0.01, f"bars in the file: {said}", fontsize=6.5)
     return figure
 
 

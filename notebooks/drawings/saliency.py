@@ -34,7 +34,7 @@ def saliency_overlays(
     figure = style.new_figure(width, (width - 0.7) / n * rows / cols + 0.5 + 0.17 * lines)
     panels = figure.subplots(1, n, squeeze=False)[0]
     for ax, image, values, title in zip(panels, images, saliency, titles, strict=True):
-        saliency_overlay(image, values, ax=ax, vmax=vmax, title=title, bar=True)
+        saliency_overlay(image, values, ax=ax, vmax=vmax, title=title)
     kinds = {p for image in images for p in image.pathologies}
     scale_and_legend(figure, panels, vmax, name, kinds)
     return figure

@@ -24,6 +24,7 @@ from study.plots import style
 
 Box = tuple[float, float, float, float]
 CLASS_ORDER = ("malignant", "benign", "unknown")
+_LENGTHS = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000])  # of scale bars
 _MOST = 1000  # rows of a drawn mammogram; more would only swell the file
 
 
@@ -154,16 +155,33 @@ def _grey_range(pixels: np.ndarray) -> tuple[float, float]:
 
 def scale_bar(ax: Axes, px_mm: float | None) -> None:
     """A bar of a round length, a quarter of the width at most: mm where the spacing is known."""
-    known = bool(px_mm) and np.isfinite(px_mm)
-    unit, name = (px_mm, "mm") if known else (1.0, "px")
-    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    lengths = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000])
-    length = int(lengths[lengths <= max(abs(right - left) * unit / 4, 1)][-1])
-    end, row = right - 0.04 * (right - left), bottom - 0.035 * (bottom - top)
-    ax.plot([end - np.copysign(length / unit, right - left), end], [row, row], color="white", linewidth=1.6,
-            solid_capstyle="butt", path_effects=style.halo(3))  # fmt: skip
-    ax.text(end, row - 0.012 * (bottom - top), f"{length} {name}", color="white", ha="right",
-            va="bottom", fontsize=6.5, path_effects=style.halo(1.5))  # fmt: skip
+    said = scale_bars([ax], np.abs(np.diff(ax.get_xlim())), [px_mm], foot=0.035)
+    ax.text(0.96, 0.047, said, color="white", ha="right", va="bottom", fontsize=6.5,
+            transform=ax.transAxes, path_effects=style.halo(1.5))  # fmt: skip
+
+
+def scale_bars(
+    axes: Sequence[Axes],
+    widths: Sequence[float],
+    px_mm: Sequence[float | None],
+    *,
+    foot: float = 0.07,
+) -> str:
+    """Bars of one round length on pictures of different scale; returns it, such as *2 mm*.
+
+    widths : px that each picture is wide; of the narrowest the bar is a quarter at most.
+    px_mm : mm that each one's px measures; where one is unknown, all bars are in px.  foot : how
+    high above the lower edge, as a share of the height.
+    """
+    known = all(bool(mm) and np.isfinite(mm) for mm in px_mm)
+    wide = np.multiply(widths, px_mm if known else 1.0)
+    length = int(_LENGTHS[_LENGTHS <= max(wide.min() / 4, 1)][-1])
+    for ax, of in zip(axes, wide, strict=True):
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        ends = right - np.array([0.04 + length / of, 0.04]) * (right - left)
+        ax.plot(ends, [bottom - foot * (bottom - top)] * 2, color="white", linewidth=1.6,
+                solid_capstyle="butt", path_effects=style.halo(3))  # fmt: skip
+    return f"{length} {'mm' if known else 'px'}"
 
 
 def truth_legend(target, kinds: Sequence[str], **where) -> None:

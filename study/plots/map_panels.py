@@ -32,14 +32,10 @@ def saliency_overlay(
     ax: Axes,
     vmax: float = 1.0,
     title: str = "",
-    bar: bool = False,
 ) -> Axes:
-    """A saliency map (h, w) over its mammogram, on the breast alone.
-
-    Each cell is drawn as it is, not smoothed.  bar : draw the scale bar.
-    """
+    """A saliency map (h, w) over its mammogram, on the breast alone; cells are not smoothed."""
     rows, cols = image.shape
-    mammogram(image, ax=ax, bar=bar)
+    mammogram(image, ax=ax)
     breast = np.ones(np.shape(saliency), bool) if image.breast is None else image.breast
     cell = np.array(breast.shape) // np.shape(saliency)
     ax.imshow(np.kron(saliency, np.ones(cell)), cmap=_SALIENCY, vmin=0, vmax=vmax,
@@ -62,7 +58,7 @@ def figure_2(image: Mammogram, saliency: np.ndarray) -> Figure:
     mammogram(image, ax=panels[0])
     panels[0].set_title(f"mammogram {image.title}")
     for ax, k, kind in ((panels[1], 1, "S_b: benign"), (panels[2], 0, "S_m: malignant")):
-        saliency_overlay(image, saliency[k], ax=ax, vmax=vmax, title=f"{kind} present", bar=True)
+        saliency_overlay(image, saliency[k], ax=ax, vmax=vmax, title=f"{kind} present")
     h, w = saliency.shape[1:]
     label = f"saliency, 0 to 1 ({h} x {w} cells of {rows // h} px)"
     scale_and_legend(figure, panels, vmax, label, image.pathologies)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from lesionlib.errors import InputError
 from lesionlib.windows import CLASSES
 from study.plots import style
-from study.plots.mammograms import Mammogram, hang, windows_on_image
+from study.plots.mammograms import Mammogram, hang, scale_bars, windows_on_image
 
 
 def patch(pixels: np.ndarray, *, ax: Axes, title: str = "", colour: str | None = None) -> Axes:
@@ -84,20 +84,24 @@ def figure_3(
     side = style.PAGE / max(2 * counts.max(), 8)
     tall = max(np.divide(*image.shape) for image in mammograms.values())
     tall *= 0.92 * style.PAGE / 3
-    figure = style.new_figure(style.PAGE, tall + 2 * side + 0.9)
-    above, below = figure.subfigures(2, 1, height_ratios=(tall + 0.25, 2 * side + 0.45))
+    figure = style.new_figure(style.PAGE, tall + 2 * side + 1.05)
+    above, below = figure.subfigures(2, 1, height_ratios=(tall + 0.25, 2 * side + 0.6))
     panels = above.subplots(1, len(mammograms), squeeze=False)[0]
     for ax, (row, image) in zip(panels, mammograms.items(), strict=True):
         (here,) = np.nonzero(rows == row)
         windows_on_image(image, corners[order][here], labels=labels[here], numbers=here + 1,
                          legend=False, ax=ax)  # fmt: skip
     films = [mammograms[row] for row in rows]
-    _classes(below, labels, pixels[order], films, int(counts.max()))
+    drawn = _classes(below, labels, pixels[order], films, int(counts.max()))
+    sides = np.linalg.norm(corners[order, 0] - corners[order, 1], axis=-1)
+    said = scale_bars(drawn, sides, [film.px_mm for film in films])
+    below.supxlabel(f"bars on the patches: {said}", fontsize=7)
     return figure
 
 
-def _classes(place, labels: np.ndarray, pixels: np.ndarray, films: list, most: int) -> None:
+def _classes(place, labels: np.ndarray, pixels: np.ndarray, films: list, most: int) -> list[Axes]:
     """Two rows of two classes each, the patches numbered and hung as on the mammograms."""
+    drawn = []
     for k, part in enumerate(place.subfigures(2, 2, wspace=0.03).ravel()):
         members, colour = np.flatnonzero(labels == k), style.CLASS_COLOURS[CLASSES[k]]
         none = "" if len(members) else ": none in this set"
@@ -105,9 +109,10 @@ def _classes(place, labels: np.ndarray, pixels: np.ndarray, films: list, most: i
         grid = part.subplots(1, most, squeeze=False)[0]
         for ax, i in zip(grid, members, strict=False):
             patch(pixels[i], ax=ax, title=str(i + 1), colour=colour)
-            hang(ax, films[i])
+            drawn.append(hang(ax, films[i]))
         for ax in grid[len(members) :]:
             ax.set_axis_off()
+    return drawn
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:

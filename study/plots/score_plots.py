@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from lesionlib.errors import InputError
 from lesionlib.metrics.roc import checked
 from study.plots import style
-from study.plots.mammograms import Mammogram, hang, mammogram, score_map
+from study.plots.mammograms import Mammogram, hang, mammogram, scale_bars, score_map
 from study.plots.patch_grids import patch
 
 SHOWN = 10  # windows of a lesion whose patches figure 5 shows, as the paper does
@@ -90,7 +90,9 @@ def _shown_patches(places: Sequence[Axes], case: LesionCase) -> None:
         hang(ax, case.image)
     for ax in places[len(case.shown) :]:
         ax.set_axis_off()
-    title = f"{len(case.shown)} of its patches, lowest to highest score"
+    sides = np.linalg.norm(case.corners[case.shown, 0] - case.corners[case.shown, 1], axis=-1)
+    said = scale_bars(places[: len(sides)], sides, [case.image.px_mm] * len(sides))
+    title = f"{len(case.shown)} of its patches, lowest to highest score; bars {said}"
     places[SHOWN // 4].text(0.5, 1.3, title, fontsize=7, ha="center", va="bottom",
                             transform=places[SHOWN // 4].transAxes)  # fmt: skip
 

@@ -76,6 +76,11 @@ def test_a_contact_sheet_holds_every_image_its_contour_and_its_title():
     assert all(len(ax.collections) == 1 for ax in figure.axes)  # the breast, and no lesion
     red = [to_rgb(ax.title.get_color())[0] > 0.5 for ax in figure.axes]
     assert red == flagged and [ax.get_title() for ax in figure.axes] == ["L CC"] * 5
+    assert all(len(ax.lines) == 1 for ax in figure.axes)  # a scale bar, whose length is written
+    wide = contact_sheet(images, breasts, widths=[10 * image.shape[1] for image in images])
+    said = [figure.texts[0].get_text().split()[-2:] for figure in (figure, wide)]
+    (small, unit), (large, of_large) = said
+    assert int(large) == 10 * int(small) and unit == of_large == "px"
 
 
 def test_figure_1_shows_both_kinds_of_one_image_at_one_magnification():
@@ -177,7 +182,7 @@ def test_the_highest_cells_are_dotted_where_they_are_even_over_air():
     image = replace(noise(1)[0], breast=np.zeros((2, 1), bool))
     figure = saliency.highest_cells(image, maps, 1)
     s_m, curve = (figure.axes[k] for k in (2, 3))
-    (dots,) = s_m.lines
+    _, dots = s_m.lines  # after the scale bar
     assert dots.get_xydata().tolist() == [[32, 96]]  # the middle of the second cell of 64 px
     assert np.asarray(s_m.images[1].get_alpha()).min() > 0
     lines = {line.get_label(): line.get_ydata().tolist() for line in curve.lines}

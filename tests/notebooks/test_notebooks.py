@@ -95,6 +95,11 @@ def picture(**metadata):
     return new_output("display_data", {"image/png": "x"}, metadata=metadata)
 
 
+def caption(of: str):
+    said = f"**Figure.** 5 lesions, 5 patients. *Data set: x; {of}.*"
+    return new_output("display_data", {"text/markdown": said})
+
+
 def good():
     compared = f"{contract.CHECKED}\n1 + 1"
     notebook = new_notebook(
@@ -219,6 +224,9 @@ BREAKS = [
     (added("x", outputs=[new_output("display_data", {"text/html": "<img src='x'>"})]), "<img>"),
     (written("![](00_start_here.ipynb)"), "picture without alt"),
     (added("lab.show(f, alt='x')"), "without a caption"),
+    (added("lab.show(f, alt='x', caption='y')"), "without a caption, or of what"),
+    (added("x", outputs=[caption("test split: 3 lesions")]), "without the number of patients"),
+    (added("x", outputs=[caption("2 images, 2 patients")]), "without the number of lesions"),
     (replaced(contract.CHECKED, "#"), "2 cells with"),
     (replaced("1 + 1", "1 + 1;"), "hides its value"),
     (added("# NBVAL_SKIP\nx"), "NBVAL_SKIP without"),
@@ -232,6 +240,15 @@ def test_each_rule_can_fail(path, change, complaint):
     change(notebook)
     found = complaints_of(path, notebook)
     assert any(complaint in text for text in found), found
+
+
+@pytest.mark.parametrize(
+    "of", ["test split: 1 lesion (benign), 1 patient", "no lesion, no patient"]
+)
+def test_a_caption_may_say_that_no_lesion_is_shown(path, of):
+    notebook = good()
+    added("x", outputs=[caption(of)])(notebook)
+    assert not [c for c in complaints_of(path, notebook) if "caption" in c]
 
 
 def test_a_dated_reason_lets_a_cell_be_passed_over(path):

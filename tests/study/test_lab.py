@@ -20,7 +20,7 @@ from PIL import Image
 
 from lesionlib.outlines import Outline
 from study import lab as module
-from study import plots, provenance
+from study import plots, provenance, tables
 from study.plots import style
 from study.plots.mammograms import Mammogram
 from study.settings import load_experiment
@@ -73,6 +73,16 @@ def test_a_caption_stands_under_its_figure(lab, shown):
     texts = [data["text/markdown"] for data, _ in shown[1::2]]
     assert texts == [f"**Figure 7.** A line, *n* = 2. {tail}", f"**Figure.** Another. {tail}"]
     assert json.loads((lab.figures / "figure_7.json").read_text())["caption"] == texts[0]
+
+
+def test_a_caption_ends_in_what_is_shown(lab, tiny_store):
+    lesion = pd.DataFrame({"lesion_id": ["a"], "patient_id": ["A"], "pathology": ["benign"]})
+    for of, said in (
+        (lesion.assign(split="test"), "test split: 1 lesion (benign), 1 patient"),
+        ((tiny_store, [0]), tables.on_images(tiny_store, [0])),
+        ("noise, no lesion, no patient",) * 2,
+    ):
+        assert lab._caption("", "x.", of).endswith(f"experiment smoke; {said}.*")
 
 
 def test_a_figure_is_the_same_bytes_twice(lab, shown):

@@ -244,7 +244,16 @@ def test_the_fullest_line_plots_stay_small(name, frames):
                 "m / (m + b) = 0.50",
             ],
         ),
-        ("figure_5", ["lesion score", "score m / (m + b)", "windows (count)", "10 of its patches"]),
+        (
+            "figure_5",
+            [
+                "lesion score",
+                "score m / (m + b)",
+                "windows (count)",
+                "10 of its patches",
+                "; bars ",
+            ],
+        ),
         ("maps", ["5 maps of 6 x 4 cells"]),
         ("patches", ["16 x 16 px"]),
         ("flow", ["100 images\nread", "94 images\nused", "none excluded"]),
@@ -457,6 +466,16 @@ def test_the_scale_bar_has_its_length():
     ax = plots.mammogram(plots.Mammogram(np.ones((100, 80)), px_mm=0.5))
     bar = ax.lines[0].get_xdata()
     assert "10 mm" in all_text(ax) and np.ptp(bar) == pytest.approx(20)
+
+
+def test_bars_on_pictures_of_different_scale_have_one_length():
+    axes = style.new_figure().subplots(1, 2)
+    for ax in axes:
+        ax.imshow(np.zeros((10, 10)))
+    assert plots.mammograms.scale_bars(axes, [40, 80], [0.5, 0.5]) == "5 mm"
+    shares = [np.ptp(ax.lines[0].get_xdata()) / 10 for ax in axes]
+    assert shares == pytest.approx([5 / 20, 5 / 40])
+    assert plots.mammograms.scale_bars(axes, [40, 80], [0.5, None]) == "10 px"
 
 
 def test_mammograms_come_from_a_store(tiny_store):

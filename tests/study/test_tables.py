@@ -67,7 +67,25 @@ def test_a_caption_counts_each_lesion_once():
     )
     assert tables.counted(frame) == "3 lesions (1 malignant), 2 patients"
     named = frame.head(1).assign(pathology="benign").drop(columns="y_true")
-    assert tables.counted(named) == "1 lesion (0 malignant), 1 patient"
+    assert tables.counted(named) == "1 lesion (benign), 1 patient"
+    assert tables.counted(named.set_index("lesion_id")) == "1 lesion (benign), 1 patient"
+    assert tables.counted(frame.head(0)) == "no lesion, no patient"
+    split = named.assign(split="test")
+    assert tables.of_split(split) == "test split: 1 lesion (benign), 1 patient"
+
+
+def test_a_caption_counts_images_and_women_without_a_lesion(tiny_store):
+    images = tiny_store.images
+    free = images.index[~images.index.isin(tiny_store.lesions["image"])][:1]
+    one = tiny_store.lesions.index[:1]
+    on = tiny_store.lesions.loc[one, "image"]
+    split, kind = images.at[free[0], "split"], tiny_store.lesions.at[one[0], "pathology"]
+    assert tables.on_images(tiny_store, free) == f"{split} split: 1 image, no lesion, 1 patient"
+    # windows repeat their image, and those off the lesions have none
+    said = tables.on_images(tiny_store, [*on, *on], [*one, -1])
+    assert said.endswith(f"split: 1 image, 1 lesion ({kind}), 1 patient")
+    both = tables.on_images(tiny_store, [*on, *free])
+    assert both.count("split") == 1 and "2 images" in both
 
 
 def test_table_1_closes():
