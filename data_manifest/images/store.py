@@ -96,8 +96,8 @@ class ImageStore(Store):
         arrays = [self._read(f"{name}.npy", np.load, "r") for name in ARRAYS]
         self.images, self.lesions, excluded = tables
         self.exclusions = conformed(excluded, EXCLUSION_COLUMNS)
-        canvases, breasts, self._outlines = arrays
-        self._breasts = np.asarray(breasts)  # a view without the cost of a memmap at each access
+        # views without the cost of a memmap at each access
+        canvases, self._breasts, self._outlines = map(np.asarray, arrays)
         self.pixels = canvases[: len(self.images)]
         self.rows, self.cols = self.pixels.shape[1:]
         self.dtype = self.pixels.dtype
