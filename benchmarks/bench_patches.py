@@ -4,7 +4,8 @@
 
 The windows are the paper's: 128 to 384 px per side, turned by up to 30 degrees, to patches of
 256 px, from a made-up 16-bit canvas of 2944 x 1920 px that is in memory (but for `decode`).  All
-cases are measured in turns in one process of one thread; the ratios are of medians over rounds.
+cases are measured in turns, in random order, in one process of one thread; the ratios are of
+medians over rounds.
 Writes patches.csv and patch_error.csv.
 """
 
@@ -210,15 +211,20 @@ def cases() -> dict[str, tuple[Case, int | None]]:
 # ------------------------------------------------------------------ measuring
 def rounds(found: dict, table: pd.DataFrame, count: int = 5) -> pd.DataFrame:
     """CPU time of each case, one row per case and round: name, round, ms per patch."""
-    rows = []
+    rows, g = [], np.random.default_rng(0)
     for k in range(-1, count):  # the first round only warms up
-        for name, (case, most) in found.items():
+        # each in another order: what runs before a case leaves it a warm cache or a cold one
+        for name in g.permutation(list(found)):
+            case, most = found[name]
             part = table.iloc[:most]
             start = time.process_time()
             case(part)
             took = (time.process_time() - start) * 1e3 / len(part)
             rows.append({"name": name, "round": k, "ms": took})
-    return pd.DataFrame(rows).query("round >= 0")
+    measured = pd.DataFrame(rows).query("round >= 0")
+    return measured.sort_values(
+        "name", key=lambda names: names.map(list(found).index), kind="stable"
+    )
 
 
 def summary(measured: pd.DataFrame) -> pd.DataFrame:
