@@ -153,9 +153,13 @@ def _grey_range(pixels: np.ndarray) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
-def scale_bar(ax: Axes, px_mm: float | None) -> None:
-    """A bar of a round length, a quarter of the width at most: mm where the spacing is known."""
-    said = scale_bars([ax], np.abs(np.diff(ax.get_xlim())), [px_mm], foot=0.035)
+def scale_bar(ax: Axes, px_mm: float | None, width: float | None = None) -> None:
+    """A bar of a round length, a quarter of the width at most: mm where the spacing is known.
+
+    width : px of the image that the picture is wide, where its own px are others (a patch).
+    """
+    width = width or abs(np.subtract(*ax.get_xlim()))
+    said = scale_bars([ax], [width], [px_mm], foot=0.035)
     ax.text(0.96, 0.047, said, color="white", ha="right", va="bottom", fontsize=6.5,
             transform=ax.transAxes, path_effects=style.halo(1.5))  # fmt: skip
 

@@ -168,7 +168,9 @@ def figure_4(
     windows_on_image(image, corners, ax=whole)
     whole.set_title(f"image {image.shape[0]} x {image.shape[1]} px\nand one window", fontsize=7)
     small = place(0.247, 0.42, 0.1, 0.18)
-    patch(np.squeeze(pixels), ax=small, title="patch {} x {}".format(*np.shape(pixels)[-2:]))
+    wide = np.linalg.norm(np.subtract(*corners[:2]))
+    title = "patch {} x {}".format(*np.shape(pixels)[-2:])
+    patch(np.squeeze(pixels), ax=small, title=title, side=wide, px_mm=image.px_mm)
     _map_column(place, location, saliency, embedding)
     for ax in figure.axes[1:]:  # patch and maps as the image is drawn
         if ax.images:

@@ -12,16 +12,29 @@ from matplotlib.figure import Figure
 from lesionlib.errors import InputError
 from lesionlib.windows import CLASSES
 from study.plots import style
-from study.plots.mammograms import Mammogram, hang, scale_bars, windows_on_image
+from study.plots.mammograms import Mammogram, hang, scale_bar, scale_bars, windows_on_image
 
 
-def patch(pixels: np.ndarray, *, ax: Axes, title: str = "", colour: str | None = None) -> Axes:
-    """One patch (P, P), grey, framed in the colour of its class."""
+def patch(
+    pixels: np.ndarray,
+    *,
+    ax: Axes,
+    title: str = "",
+    colour: str | None = None,
+    side: float | None = None,
+    px_mm: float | None = None,
+) -> Axes:
+    """One patch (P, P), grey, framed in the colour of its class.
+
+    side : px of its window, which gives it a scale bar.  px_mm : mm that one of these measures.
+    """
     low, high = np.percentile(pixels, (0.5, 99.5))
     ax.imshow(pixels, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect="equal")
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, fontsize=6.5, pad=2)
     ax.spines[:].set(visible=True, edgecolor=colour or "0.6", linewidth=1.6 if colour else 0.6)
+    if side:
+        scale_bar(ax, px_mm, side)
     return ax
 
 
@@ -31,6 +44,8 @@ def patches(
     labels: Sequence[int] | None = None,
     titles: Sequence[str] | None = None,
     columns: int = 8,
+    sides: Sequence[float] | None = None,
+    px_mm: float | None = None,
 ) -> Figure:
     """A grid of patches.
 
@@ -39,6 +54,8 @@ def patches(
     pixels : (n, P, P), or (n, 1, P, P) as ``extract_patches`` gives them.
     labels : (n,) class 0..3 of each, which colours its frame and is its default title.
     titles : (n,) texts above the patches.
+    sides : (n,) px of their windows, which give them scale bars.
+    px_mm : mm that one of these px measures.
     """
     pixels = _grey(pixels)
     n, side = pixels.shape[:2]
@@ -50,8 +67,10 @@ def patches(
     tall = style.PAGE / 8 + 0.05 + 0.12 * lines
     figure = style.new_figure(style.PAGE * columns / 8, tall * rows + 0.3)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, image, name, title in zip(grid, pixels, names, titles, strict=False):
-        patch(image, ax=ax, title=title, colour=style.CLASS_COLOURS.get(name))
+    sides = [None] * n if sides is None else sides
+    for ax, image, name, title, wide in zip(grid, pixels, names, titles, sides, strict=False):
+        colour = style.CLASS_COLOURS.get(name)
+        patch(image, ax=ax, title=title, colour=colour, side=wide, px_mm=px_mm)
     for ax in grid[n:]:
         ax.set_axis_off()
     figure.supxlabel(f"each patch {side} x {side} px", fontsize=7)

@@ -662,3 +662,11 @@ def test_the_diagonal_comes_with_one_scale(pairs):
     low, high = ax.get_xlim()
     assert low < 0 and high > 9
     assert ax.get_aspect() == 1
+
+
+def test_a_patch_has_a_bar_in_the_scale_of_its_window():
+    for px_mm, said, share in ((0.1, "1 mm", 1 / 4), (None, "10 px", 10 / 40)):
+        figure = plots.patches(np.eye(16)[None], sides=[40], px_mm=px_mm)
+        (ax,) = [ax for ax in figure.axes if ax.lines]
+        assert [text.get_text() for text in ax.texts] == [said]
+        assert abs(np.subtract(*ax.lines[0].get_xdata())) == pytest.approx(16 * share)
