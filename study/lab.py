@@ -35,6 +35,7 @@ from study.settings import (
 
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
 MOST_BYTES, MOST_BYTES_OF_LINES = 150_000, 60_000  # of a figure; a larger one gets fewer px
+MOST_BYTES_OF_PNG = 25_000  # in a notebook; what is larger is shown as JPEG
 SAVED_DPI = 300
 # shares of the px of a figure, tried in turn until it is small enough
 SMALLER = (1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4)
@@ -157,7 +158,7 @@ class Lab:
         of : what is counted there: the lesions shown, as :func:`study.tables.counted` takes them;
             (store, images) or (store, images, lesions), as :func:`study.tables.on_images` does; or
             a text, where no lesion is shown.
-        picture : True for mammograms, shown as JPEG of at most 1,000 px; else PNG.
+        picture : True for mammograms, shown as JPEG of at most 1,000 px; else PNG where it is small.
         name : of a figure of the paper, such as figure_7, which its caption starts with.
         """
         from IPython.display import display
@@ -165,9 +166,7 @@ class Lab:
 
         figure = getattr(figure, "figure", figure)
         self._mark(figure)
-        kind = "image/jpeg" if picture else "image/png"
-        width = SHOWN_WIDTH / figure.get_figwidth()
-        data = _jpeg(figure, min(width, 130)) if picture else _png(figure, min(width, 100))
+        kind, data = _shown(figure, picture)
         data = base64.b64encode(data).decode()
         display({kind: data}, metadata={kind: {"alt": alt}}, raw=True)
         if caption:
@@ -337,6 +336,20 @@ def _drawn(figure, dpi: float):
     return Image.open(raw).convert("RGB")
 
 
+def _shown(figure, picture: bool) -> tuple[str, bytes]:
+    """Kind and bytes of a figure in a notebook, in full colour and at full size.
+
+    Many points, or a gradient, make a large PNG.
+    """
+    dpi = min(SHOWN_WIDTH / figure.get_figwidth(), 130 if picture else 100)
+    if not picture:
+        out = io.BytesIO()
+        _drawn(figure, dpi).save(out, "PNG", optimize=True)
+        if out.tell() <= MOST_BYTES_OF_PNG:
+            return "image/png", out.getvalue()
+    return "image/jpeg", _jpeg(figure, dpi, MOST_BYTES if picture else MOST_BYTES_OF_LINES)
+
+
 def _png(figure, dpi: float) -> bytes:
     """As PNG in RGB of the most px that stay below MOST_BYTES_OF_LINES."""
     for less in SMALLER:
@@ -347,15 +360,20 @@ def _png(figure, dpi: float) -> bytes:
     return out.getvalue()
 
 
-def _jpeg(figure, dpi: float) -> bytes:
-    """As JPEG of the most px, and then the best quality, that stay below MOST_BYTES."""
+def _jpeg(figure, dpi: float, most: int = MOST_BYTES) -> bytes:
+    """As JPEG of the most px, and then the best quality, that stay below so many bytes."""
     image = _drawn(figure, dpi)
     for less, quality in product((1, 0.8, 0.65, 0.5, 0.4), (75, 65)):
         out, size = io.BytesIO(), [round(less * n) for n in image.size]
         # with halved chroma the thin red and blue lines on grey would fade
-        look = {"quality": quality, "subsampling": 0, "dpi": (less * dpi, less * dpi)}
+        look = {
+            "quality": quality,
+            "subsampling": 0,
+            "optimize": True,
+            "dpi": (less * dpi, less * dpi),
+        }
         image.resize(size, reducing_gap=3).save(out, "JPEG", **look)
-        if out.tell() <= MOST_BYTES:
+        if out.tell() <= most:
             break
     return out.getvalue()
 
