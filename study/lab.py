@@ -35,7 +35,6 @@ from study.settings import (
 
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
 MOST_BYTES, MOST_BYTES_OF_LINES = 150_000, 60_000  # of a figure; a larger one gets fewer px
-MOST_BYTES_OF_PNG = 25_000  # in a notebook; what is larger is shown as JPEG
 SAVED_DPI = 300
 # shares of the px of a figure, tried in turn until it is small enough
 SMALLER = (1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4)
@@ -158,7 +157,7 @@ class Lab:
         of : what is counted there: the lesions shown, as :func:`study.tables.counted` takes them;
             (store, images) or (store, images, lesions), as :func:`study.tables.on_images` does; or
             a text, where no lesion is shown.
-        picture : True for mammograms, shown as JPEG of at most 1,000 px; else PNG where it is small.
+        picture : True for mammograms, shown as JPEG of at most 1,000 px; else PNG or JPEG.
         name : of a figure of the paper, such as figure_7, which its caption starts with.
         """
         from IPython.display import display
@@ -339,15 +338,14 @@ def _drawn(figure, dpi: float):
 def _shown(figure, picture: bool) -> tuple[str, bytes]:
     """Kind and bytes of a figure in a notebook, in full colour and at full size.
 
-    Many points, or a gradient, make a large PNG.
+    Of lines the smaller of PNG and JPEG: many points make a large PNG.
     """
     dpi = min(SHOWN_WIDTH / figure.get_figwidth(), 130 if picture else 100)
+    jpeg = _jpeg(figure, dpi, MOST_BYTES if picture else MOST_BYTES_OF_LINES)
+    out = io.BytesIO()
     if not picture:
-        out = io.BytesIO()
         _drawn(figure, dpi).save(out, "PNG", optimize=True)
-        if out.tell() <= MOST_BYTES_OF_PNG:
-            return "image/png", out.getvalue()
-    return "image/jpeg", _jpeg(figure, dpi, MOST_BYTES if picture else MOST_BYTES_OF_LINES)
+    return ("image/png", out.getvalue()) if 0 < out.tell() < len(jpeg) else ("image/jpeg", jpeg)
 
 
 def _png(figure, dpi: float) -> bytes:
