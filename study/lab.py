@@ -35,6 +35,7 @@ from study.settings import (
 
 SHOWN_WIDTH = 1000  # px of a picture in a notebook
 MOST_BYTES, MOST_BYTES_OF_LINES = 150_000, 60_000  # of a figure; a larger one gets fewer px
+SMALL = 25_000  # bytes of a PNG in a notebook, to which no JPEG is preferred
 SAVED_DPI = 300
 # shares of the px of a figure, tried in turn until it is small enough
 SMALLER = (1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4)
@@ -338,14 +339,15 @@ def _drawn(figure, dpi: float):
 def _shown(figure, picture: bool) -> tuple[str, bytes]:
     """Kind and bytes of a figure in a notebook, in full colour and at full size.
 
-    Of lines the smaller of PNG and JPEG: many points make a large PNG.
+    Lines stay sharp as PNG, which many points make large.
     """
     dpi = min(SHOWN_WIDTH / figure.get_figwidth(), 130 if picture else 100)
     jpeg = _jpeg(figure, dpi, MOST_BYTES if picture else MOST_BYTES_OF_LINES)
     out = io.BytesIO()
     if not picture:
         _drawn(figure, dpi).save(out, "PNG", optimize=True)
-    return ("image/png", out.getvalue()) if 0 < out.tell() < len(jpeg) else ("image/jpeg", jpeg)
+    is_png = 0 < out.tell() <= max(len(jpeg), SMALL)
+    return ("image/png", out.getvalue()) if is_png else ("image/jpeg", jpeg)
 
 
 def _png(figure, dpi: float) -> bytes:
