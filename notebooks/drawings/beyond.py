@@ -15,7 +15,12 @@ from study.plots.map_panels import saliency_overlay, scale_and_legend
 
 
 def errors(
-    store, maps: np.ndarray, lesions: Sequence[int], titles: Sequence[str], side: float
+    store,
+    maps: np.ndarray,
+    lesions: Sequence[int],
+    titles: Sequence[str],
+    side: float,
+    images: Sequence[int],
 ) -> Figure:
     """Lesions, each at the size of a window, and below it S_m of its image.
 
@@ -23,8 +28,9 @@ def errors(
     ----------
     maps : (images, 2, h, w), saliency of every image of the store.
     lesions : rows of the store.  titles : above each.  side : px of the square that is shown.
+    images : of all figures that share a colour scale, which ends at their highest S_m.
     """
-    top = float(maps[store.lesions["image"].iloc[list(lesions)], 0].max())
+    top = float(maps[list(images), 0].max())
     figure = style.new_figure(4.4, 3.4)  # the breasts' cells are few: a larger one only weighs more
     grid = figure.subplots(2, len(lesions), squeeze=False, height_ratios=(1, 1.45))
     for (upper, lower), j, title in zip(grid.T, lesions, titles, strict=True):
@@ -39,7 +45,7 @@ def errors(
         for ax in (upper, lower):
             ax.title.set_fontsize(6)
     kinds = set(store.lesions["pathology"].iloc[list(lesions)])
-    scale_and_legend(figure, grid[1], top, "S_m, 0 to 1", kinds)
+    scale_and_legend(figure, grid[1], top, f"S_m (colours: 0 to {top:.2f})", kinds)
     return figure
 
 

@@ -54,7 +54,7 @@ def highest_cells(image: Mammogram, maps: Mapping[str, np.ndarray], count: int) 
         order = np.argsort(-values, axis=None, kind="stable")
         row, col = np.unravel_index(order[:count], values.shape)
         px = image.shape[0] / values.shape[0]
-        ax.plot((col + 0.5) * px, (row + 0.5) * px, "o", c="white", mec="black", ms=3)
+        ax.plot((col + 0.5) * px, (row + 0.5) * px, "o", c="white", mec="black", ms=3, zorder=9)
         curve.plot(1 + np.arange(values.size), values.flat[order], ".-", label=name,
                    color=style.CLASS_COLOURS[colours[name]])  # fmt: skip
     curve.axvspan(0.5, count + 0.5, color="0.92", label=f"the highest {count}")

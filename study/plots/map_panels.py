@@ -60,7 +60,7 @@ def figure_2(image: Mammogram, saliency: np.ndarray) -> Figure:
     for ax, k, kind in ((panels[1], 1, "S_b: benign"), (panels[2], 0, "S_m: malignant")):
         saliency_overlay(image, saliency[k], ax=ax, vmax=vmax, title=f"{kind} present")
     h, w = saliency.shape[1:]
-    label = f"saliency, 0 to 1 ({h} x {w} cells of {rows // h} px)"
+    label = f"saliency (colours: 0 to {vmax:.2f}; {h} x {w} cells of {rows // h} px)"
     scale_and_legend(figure, panels, vmax, label, image.pathologies)
     return figure
 

@@ -274,9 +274,10 @@ def test_errors_show_each_lesion_and_its_image():
     )  # fmt: skip
     maps = np.zeros((1, 2, 6, 4))
     maps[0, 0, 2, 1] = 0.4
-    figure = beyond.errors(store, maps, [0, 1], ["first", "second"], side=30)
+    figure = beyond.errors(store, maps, [0, 1], ["first", "second"], 30, [0])
     shown = texts(figure)
     assert {"first", "second", "S_m, x", "malignant", "benign"} <= set(shown)
+    assert "S_m (colours: 0 to 0.40)" in shown
     upper = figure.axes[0]
     centre = made.outlines[0].centres.mean(axis=0)
     assert np.mean(upper.get_xlim()) == pytest.approx(centre[1])

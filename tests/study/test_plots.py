@@ -231,7 +231,7 @@ def test_the_fullest_line_plots_stay_small(name, frames):
         ),
         ("sizes", ["px of the canvas", "window sides, 24 to 72 px"]),
         ("forest", ["95 % over patients", "paper (private NYU set)", "I+S+E"]),
-        ("figure_2", ["S_m: malignant present", "S_b: benign present", "saliency, 0 to 1"]),
+        ("figure_2", ["S_m: malignant present", "S_b: benign present", "saliency (colours: 0 to"]),
         (
             "figure_4",
             [
