@@ -342,12 +342,15 @@ def _shown(figure, picture: bool) -> tuple[str, bytes]:
     Lines stay sharp as PNG, which many points make large.
     """
     dpi = min(SHOWN_WIDTH / figure.get_figwidth(), 130 if picture else 100)
-    jpeg = _jpeg(figure, dpi, MOST_BYTES if picture else MOST_BYTES_OF_LINES)
-    out = io.BytesIO()
-    if not picture:
-        _drawn(figure, dpi).save(out, "PNG", optimize=True)
-    is_png = 0 < out.tell() <= max(len(jpeg), SMALL)
-    return ("image/png", out.getvalue()) if is_png else ("image/jpeg", jpeg)
+    if picture:
+        return "image/jpeg", _jpeg(figure, dpi)
+    png = io.BytesIO()
+    _drawn(figure, dpi).save(png, "PNG", optimize=True)
+    if png.tell() <= SMALL:
+        return "image/png", png.getvalue()
+    jpeg = _jpeg(figure, dpi, MOST_BYTES_OF_LINES)
+    lines = ("image/png", png.getvalue()), ("image/jpeg", jpeg)
+    return min(lines, key=lambda kind_and_bytes: len(kind_and_bytes[1]))
 
 
 def _png(figure, dpi: float) -> bytes:
