@@ -79,7 +79,7 @@ restore: $(READY) ## put such a file in place: make restore FILE=checkpoint_demo
 
 # unit tests, then every notebook from nothing at the smallest size, then what the stored outputs say
 test: $(READY) ## run all tests (12 to 18 minutes on 2 cores, with the set-up)
-	$(PYTEST) tests
+	$(PYTEST) --dist worksteal tests
 	rm -rf runs/smoke figures/smoke
 	@$(STUDY) run smoke --cores $(CORES)
 	$(NBVAL) runs/smoke/notebooks

@@ -307,7 +307,10 @@ def test_a_fold_that_fails_is_named_and_nothing_is_pooled(project, tmp_path, mon
 
 def test_a_stage_of_several_experiments_goes_on_where_one_fails(project, capfd):
     """Each is a process of its own: one's data are nowhere, the other's phantom is drawn."""
-    text = "extends: toy\nphantom: {training: 8, negative: 4, validation: 8, test: 8}\n"
+    text = (
+        "extends: toy\nphantom: {training: 8, negative: 4, aggregation: 8, aggregation_negative: 4,"
+    )
+    text += " validation: 8, test: 8}\n"
     (project / "experiments" / "few.yaml").write_text(text)
     assert workflow.side_by_side("manifest", ["real", "few"], 2) == ["real"]
     said = capfd.readouterr().out

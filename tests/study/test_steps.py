@@ -372,6 +372,12 @@ def test_new_images_are_scored_as_an_experiments_own_whatever_is_known_of_them(
     monkeypatch.setattr(predict, "open_bench", lambda *_: lab)
     monkeypatch.setattr(lab, "progress", said.append)
     data = shutil.copytree(lab.runs / "phantom", tmp_path / "new films")
+    lesions = pd.read_csv(data / "lesions.csv")
+    patients = lesions["lesion_id"].str[:6]
+    third = lesions[patients.isin(patients.unique()[::3])]  # of all splits
+    third.to_csv(data / "lesions.csv", index=False)
+    own = own[own["patient_id"].isin(patients[third.index])]
+    assert set(own["split"]) == {"validation", "test"}
     page = predict.predict("smoke", data, output=tmp_path / "all")
     known = pd.read_csv(page.parent / "predictions.csv", float_precision="round_trip")
     phantom = "the networks were trained on a phantom"
@@ -383,7 +389,7 @@ def test_new_images_are_scored_as_an_experiments_own_whatever_is_known_of_them(
     assert (both["y_true_new"] == both["y_true"]).all()
     assert known["lesion_id"].nunique() > own["lesion_id"].nunique()  # training patients, too
 
-    some = pd.read_csv(data / "lesions.csv").iloc[:3].assign(pathology="unknown")
+    some = third.iloc[:3].assign(pathology="unknown")
     some.to_csv(data / "lesions.csv", index=False)
     page = predict.predict("smoke", data, output=tmp_path / "some")
     unknown = pd.read_csv(page.parent / "predictions.csv")
