@@ -319,7 +319,8 @@ def breaks() -> str:
          f"at most {hours(epoch / slow)} on hard disks, since a run goes on from its last whole epoch",
          "jobs longer than an epoch; no checkpoint within one is written"),
         ("GMIC's batch of 16 whole images", "memory of the GPU not measured", "lower `gmic.batch`"),
-        ("one training uses one GPU", "GMIC's is the longest and cannot be divided",
+        ("one training uses one GPU, unless `compute.devices` says more",
+         "GMIC's is the longest; several GPUs were not tried, two processes on a CPU were",
          "the trials, arms and runs of f_loc go side by side on other GPUs, meanwhile"),
         ("saliency maps are made of all images, by one thread that does not read ahead",
          f"{hours(IMAGES * one('standardise'))} to standardise them, reading not counted, and "

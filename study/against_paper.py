@@ -83,7 +83,7 @@ def _text(value) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.{1 if share >= 0.01 else 2}f} %"
 
 
 def _counts(here: pd.DataFrame) -> Iterator[tuple[str, str, str]]:

@@ -32,8 +32,8 @@ PHANTOM = (
     "says nothing about women, mammography units or lesions."
 )
 REAL = (
-    "The networks have learned from one set alone. On images of other units, populations or pixel "
-    "spacings they were not tested."
+    "The networks have learned from one set alone, and the results below are of its own test split: "
+    "they say nothing of images of other units, populations or pixel spacings."
 )
 LIMITS = (
     "They score lesions that somebody has found and outlined; they find none.",

@@ -326,9 +326,10 @@ def permuted(found: dict) -> str:
     )
     if mean["holds"]:
         return text + (
-            "So the first run was chance, and no leak is shown. A single permuted run that is judged "
-            "over women alone is too strict a control: which way such a network leans is drawn anew "
-            "with every exchange."
+            "So the first run is taken for chance, as the log had fixed; a mean as far off .5 as the "
+            "ends of this interval is not excluded. A single permuted run that is judged over women "
+            "alone is too strict a control: which way such a network leans is drawn anew with every "
+            "exchange."
         )
     return text + "The mean lies off .5: a leak is to be hunted."
 

@@ -156,7 +156,7 @@ def test_an_external_test_in_which_nothing_is_shown_says_so(low, told):
     assert lines[-1].endswith("that anything carries over is not shown.") is told
 
 
-@pytest.mark.parametrize("holds, told", [(True, "was chance"), (False, "is to be hunted")])
+@pytest.mark.parametrize("holds, told", [(True, "is taken for chance"), (False, "is to be hunted")])
 def test_permutations_are_told_by_their_mean(holds, told):
     first = {"outcome": "AUC of E", "value": 0.58, "low": 0.5, "high": 0.696, "holds": False}
     mean = {"outcome": "AUC of E, mean of 5 permutations", "value": 0.48, "low": 0.35, "high": 0.61}

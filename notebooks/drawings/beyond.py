@@ -40,7 +40,8 @@ def errors(
         part = (*(middle - side / 2), *(middle + side / 2))
         mammogram(image, ax=upper, part=part)
         alone = replace(image, outlines=[own], pathologies=[row["pathology"]])
-        name = f"S_m, {row['image_id']}"
+        side_and_view = from_store(store, row["image"]).title  # says so where it is mirrored
+        name = f"S_m, {row['patient_id']}\n{side_and_view}"
         saliency_overlay(alone, maps[row["image"], 0], ax=lower, vmax=top, title=name)
         for ax in (upper, lower):
             ax.title.set_fontsize(6)

@@ -16,7 +16,7 @@ from lesionlib.metrics.resampling import resampled
 from lesionlib.metrics.roc import FNR, allowed_misses, checked
 
 ENOUGH = 5  # malignant lesions that may be missed
-EXACT = "exact counts, no interval"
+EXACT = "exact counts, no interval over patients"
 NONE_MISSED = "no miss allowed: FNR x malignant < 1"
 FEW = f"rests on fewer than {ENOUGH} misses"
 _ENDS = (0.025, 0.975)

@@ -73,7 +73,8 @@ def patches(
         patch(image, ax=ax, title=title, colour=colour, side=wide, px_mm=px_mm)
     for ax in grid[n:]:
         ax.set_axis_off()
-    figure.supxlabel(f"each patch {side} x {side} px", fontsize=7)
+    bars = ", bars on the scale of the canvas" if any(sides) else ""
+    figure.supxlabel(f"each patch {side} x {side} px{bars}", fontsize=7)
     return figure
 
 

@@ -267,16 +267,16 @@ def test_errors_show_each_lesion_and_its_image():
     made = mammogram()
     names = ["lesion_id", "image", "pathology"]
     lesions = pd.DataFrame([("a", 0, "malignant"), ("b", 0, "benign")], columns=names)
-    images = pd.DataFrame({"image_id": ["x"], "laterality": ["L"], "view": ["CC"]})
+    images = pd.DataFrame({"image_id": ["x"], "laterality": ["R"], "view": ["CC"]})
     store = SimpleNamespace(
-        lesions=lesions.assign(image_id="x"), images=images, raw=lambda i: made.pixels,
+        lesions=lesions.assign(patient_id="P1"), images=images, raw=lambda i: made.pixels,
         outline=lambda j: made.outlines[j], breast=lambda i: np.ones(made.shape, bool),
     )  # fmt: skip
     maps = np.zeros((1, 2, 6, 4))
     maps[0, 0, 2, 1] = 0.4
     figure = beyond.errors(store, maps, [0, 1], ["first", "second"], 30, [0])
     shown = texts(figure)
-    assert {"first", "second", "S_m, x", "malignant", "benign"} <= set(shown)
+    assert {"first", "second", "S_m, P1\nR CC, mirrored", "malignant", "benign"} <= set(shown)
     assert "S_m (colours: 0 to 0.40)" in shown
     upper = figure.axes[0]
     centre = made.outlines[0].centres.mean(axis=0)
