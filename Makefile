@@ -78,7 +78,7 @@ restore: $(READY) ## put such a file in place: make restore FILE=checkpoint_demo
 	@$(STUDY) restore -- "$$FILE"
 
 # unit tests, then every notebook from nothing at the smallest size, then what the stored outputs say
-test: $(READY) ## run all tests (12 to 18 minutes on 2 cores, with the set-up)
+test: $(READY) ## run all tests (10 to 13 minutes on 2 cores, with the set-up)
 	$(PYTEST) --dist worksteal tests
 	rm -rf runs/smoke figures/smoke
 	@$(STUDY) run smoke --cores $(CORES)
