@@ -403,14 +403,24 @@ def test_another_profile_is_known_and_its_device_is_elsewhere(project):
         workflow.check("toy", profile="slrum")
 
 
+# is at work until another notebook has failed
+SLOW = (
+    "import time\nfrom pathlib import Path\nend = time.monotonic() + 60\n"
+    "while not Path('runs/toy/failed/03.txt').is_file() and time.monotonic() < end:\n"
+    "    time.sleep(0.1)\ntime.sleep(2)"
+)
+
+
 def test_the_line_of_a_failed_notebook_comes_last_and_the_rest_is_not_lost(stubs):
     write_notebook(stubs, "03", INPUT_ERROR)
+    write_notebook(stubs, "06", SLOW)
     done = call(stubs, "study", "run", "toy", "--cores", "2")
     assert done.returncode == 2
     said = (done.stdout + done.stderr).strip().splitlines()
     assert said[-1].startswith("error: lesion 17 has no pixel (lesions.csv, row 18)")
     assert not [line for line in said if "Traceback" in line or "rule " in line]
-    assert (stubs / "runs" / "toy" / "done" / "02.json").is_file()
+    done_here = {file.stem for file in (stubs / "runs" / "toy" / "done").glob("*.json")}
+    assert done_here == {"01", "02", "06"}
     assert not workflow.is_complete("toy")
 
 
