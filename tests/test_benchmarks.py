@@ -251,7 +251,6 @@ def test_a_measured_gpu_takes_the_place_of_the_assumed_share(figures, monkeypatc
 
 
 def test_what_an_image_and_a_network_cost_is_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench_scale, "PAPER_BACKBONES", ("densenet121", "resnetv2_50"))
     found = bench_scale.operations(SMALL).set_index("network")
     by_hand = 2 * (9 * (34 * 32 + 32 * 32) * 15 + 32 * 4)
     assert found.at["fagg", "forward"] * 1e9 == pytest.approx(by_hand)
